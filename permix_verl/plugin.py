@@ -1,0 +1,35 @@
+"""What verl loads through the ``verl.plugins`` entry point, in every one of its processes.
+
+Silent where there is an accelerator. Without one it registers the CPU platform
+and its patches. verl logs a plugin that fails at DEBUG only, so a failure here is
+also printed, and kept in ``error`` for the launcher's check.
+"""
+
+import sys
+
+from permix_verl.cpu.detect import PLATFORM_NAME, cpu_platform_wanted
+
+active: bool = False
+"""Whether the CPU platform was set up in this process."""
+error: Exception | None = None
+
+
+def _load() -> bool:
+    if not cpu_platform_wanted():
+        return False
+    from verl.plugin.platform import PlatformRegistry
+
+    from permix_verl.cpu.patches import apply_all
+    from permix_verl.cpu.platform import PlatformCPU
+
+    apply_all()
+    PlatformRegistry.register(platform=PLATFORM_NAME)(PlatformCPU)
+    return True
+
+
+try:
+    active = _load()
+except Exception as exception:
+    error = exception
+    print(f"permix_verl: the CPU platform for verl could not be set up: {exception}", file=sys.stderr)
+    raise

@@ -1,0 +1,232 @@
+"""From a problem source to ``train.parquet``, ``val.parquet`` and ``manifest.json``.
+
+Two passes over the source, both streaming, so that memory does not grow with it:
+the first validates every row, drops what is too long and picks the held-out
+problems; only then does the second write. Bad input leaves nothing behind.
+"""
+
+import hashlib
+import heapq
+import itertools
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from permix_verl.errors import UserError
+from permix_verl.measure import PromptMeter
+from permix_verl.mixing import draw_persona, hash_to_int
+from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
+from permix_verl.problems import Problem, iter_problems
+from permix_verl.prompts import check_template
+from permix_verl.rows import arrow_schema, make_row
+
+CHUNK = 1024
+"""Rows that are rendered, measured and written at a time."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What to prepare; every field goes into the manifest."""
+
+    source: str
+    out: Path
+    tokenizer: str
+    pool: str = "train"
+    seed: int = 0
+    epoch: int = 0
+    val_problems: int = 32
+    max_prompt_length: int = 256
+    no_persona: bool = False
+    dataset: str = "gsm8k"
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Survey:
+    """What the first pass found."""
+
+    rows: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    dropped: dict[str, int] = field(default_factory=dict)  # row id -> tokens under its longest persona
+    longest: int = 0
+    held_out: set[str] = field(default_factory=set)
+
+
+def prepare(settings: Preparation) -> dict[str, Any]:
+    """Write the data set that the settings describe and return its manifest.
+
+    Raises:
+        UserError: a bad source, pool, tokenizer or limit. Files from an earlier call stay as they were.
+    """
+    pool = load_pool(settings.pool)
+    check_disjoint(pool, load_pool("eval"))
+    tokenizer = load_tokenizer(settings.tokenizer)
+    check_template(tokenizer, pool, settings.template_kwargs)
+    meter = PromptMeter(tokenizer, pool, settings.template_kwargs)
+
+    survey = _survey(settings, meter)
+    draw = None if settings.no_persona else pool
+    partial = settings.out / ".partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), "train.parquet")
+        val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool), "val.parquet")
+        manifest = _manifest(settings, survey, meter, pool, train_counts, val_counts, partial)
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        _publish(partial, settings.out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def load_tokenizer(name_or_path: str) -> Any:
+    """A Hugging Face tokenizer by hub name or folder.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name_or_path)
+    except Exception as error:  # hub, file-format and class errors alike: it is not to be had
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"cannot load tokenizer {name_or_path!r} ({reason}); give a hub name you have access to, "
+            "or the folder of a downloaded model"
+        ) from error
+
+
+def _survey(settings: Preparation, meter: PromptMeter) -> _Survey:
+    survey = _Survey()
+    smallest: list[tuple[int, str]] = []  # a heap of negated hashes: the val_problems smallest ones
+    problems = iter_problems(settings.source, "train", settings.dataset)
+    for chunk in _chunks(tqdm(problems, desc="measuring", unit=" rows", disable=None)):
+        lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
+        for problem, length in zip(chunk, lengths, strict=True):
+            survey.rows += 1
+            survey.digest.update(f"{problem.question}\x1f{problem.rationale}\x1e".encode())
+            if length > settings.max_prompt_length:
+                survey.dropped[problem.row_id] = length
+                continue
+            survey.longest = max(survey.longest, length)
+            # Not the persona seed: runs that differ in it are validated on the same problems.
+            rank = (-hash_to_int("permix.val", 0, 0, problem.row_id), problem.row_id)
+            push = heapq.heappush if len(smallest) < settings.val_problems else heapq.heappushpop
+            push(smallest, rank)
+    survey.held_out = {row_id for _, row_id in smallest[: settings.val_problems]}
+    kept = survey.rows - len(survey.dropped)
+    if survey.rows == 0:
+        raise UserError(f"{settings.source} holds no problem; give a file with one question and answer per row")
+    if kept == 0:
+        shortest = min(survey.dropped.values())
+        raise UserError(
+            f"all {survey.rows} prompts are longer than max_prompt_length={settings.max_prompt_length} tokens under "
+            f"some persona (the shortest needs {shortest}); raise --max-prompt-length to at least {shortest}"
+        )
+    if kept <= settings.val_problems:
+        raise UserError(
+            f"{kept} usable problems, and --val-problems {settings.val_problems} would leave none to train on; "
+            f"hold out fewer than {kept}"
+        )
+    return survey
+
+
+def _train_rows(settings: Preparation, survey: _Survey, pool: PersonaPool | None) -> Iterator[dict[str, Any]]:
+    for index, problem in enumerate(_kept(settings, survey, held_out=False)):
+        persona = draw_persona(pool, settings.seed, settings.epoch, problem.row_id) if pool else None
+        yield make_row(problem, persona, split="train", index=index, epoch=settings.epoch, data_source=settings.dataset)
+
+
+def _val_rows(settings: Preparation, survey: _Survey, pool: PersonaPool) -> Iterator[dict[str, Any]]:
+    """Every held-out problem under every persona and without one: one ``data_source``, so one curve, each."""
+    index = 0
+    for problem in _kept(settings, survey, held_out=True):
+        arms: tuple[Persona | None, ...] = (None, *pool)
+        for persona in arms:
+            source = f"{settings.dataset}/{persona.slug if persona else NO_PERSONA}"
+            yield make_row(problem, persona, split="val", index=index, epoch=settings.epoch, data_source=source)
+            index += 1
+
+
+def _kept(settings: Preparation, survey: _Survey, held_out: bool) -> Iterator[Problem]:
+    for problem in iter_problems(settings.source, "train", settings.dataset):
+        if problem.row_id not in survey.dropped and (problem.row_id in survey.held_out) == held_out:
+            yield problem
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]], what: str) -> Counter[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema()
+    personas: Counter[str] = Counter()
+    with pq.ParquetWriter(path, schema) as writer:
+        for chunk in _chunks(tqdm(rows, desc=f"writing {what}", unit=" rows", disable=None)):
+            personas.update(row["extra_info"]["persona"] for row in chunk)
+            writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+    return personas
+
+
+def _manifest(
+    settings: Preparation,
+    survey: _Survey,
+    meter: PromptMeter,
+    pool: PersonaPool,
+    train_counts: Counter[str],
+    val_counts: Counter[str],
+    partial: Path,
+) -> dict[str, Any]:
+    tokenizer = meter.tokenizer
+    return {
+        "arm": "RLVR" if settings.no_persona else "PerMix-RLVR",
+        "source": settings.source,
+        "source_sha256": survey.digest.hexdigest(),
+        "dataset": settings.dataset,
+        "pool": {"name": pool.name, "size": len(pool), "sha256": pool.sha256()},
+        "seed": settings.seed,
+        "epoch": settings.epoch,
+        "tokenizer": settings.tokenizer,
+        "chat_template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        "chat_template_kwargs": dict(settings.template_kwargs),
+        "max_prompt_length": settings.max_prompt_length,
+        "longest_prompt": survey.longest,
+        "longest_persona": meter.longest_arm.key if meter.longest_arm else NO_PERSONA,
+        "measured_pairwise": not meter.additive,
+        "rows": {
+            "read": survey.rows,
+            "dropped_too_long": len(survey.dropped),
+            "train": train_counts.total(),
+            "val_problems": len(survey.held_out),
+            "val": val_counts.total(),
+        },
+        "dropped": survey.dropped,
+        "train_rows_per_persona": dict(sorted(train_counts.items())),
+        "sha256": {name: _file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
+    }
+
+
+def _publish(partial: Path, out: Path) -> None:
+    """Move the finished files into place, manifest last: a folder with a manifest is whole."""
+    (out / "manifest.json").unlink(missing_ok=True)
+    for name in ("train.parquet", "val.parquet", "manifest.json"):
+        os.replace(partial / name, out / name)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,186 @@
+"""From verl's FSDP checkpoint to a PEFT adapter folder, and the check that it is the model that was trained.
+
+python -m permix_verl.training.adapter runs/NAME/checkpoints/global_step_116 --base MODEL --out adapter
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from permix_verl.errors import UserError, exit_with_message
+from permix_verl.training.callback import RECORD
+
+_SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class AdapterCheck:
+    """Largest and mean distance, in nats, between the adapter's log-probs and the actor's, over ``tokens``."""
+
+    tokens: int
+    largest: float
+    mean: float
+    moved: float
+    """Largest distance between the adapter's log-probs and the base model's: 0 would be an adapter without effect."""
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that verl finished writing, by its own tracker file."""
+    tracker = folder / "latest_checkpointed_iteration.txt"
+    if not tracker.is_file():
+        return None
+    path = folder / f"global_step_{tracker.read_text().strip()}"
+    return path if path.is_dir() else None
+
+
+def read_lora_weights(actor: Path) -> dict[str, torch.Tensor]:
+    """The full LoRA tensors of a checkpoint, put together from every rank's shard, in PEFT's names.
+
+    Raises:
+        UserError: no shards, a missing rank, or no LoRA weights.
+    """
+    shards = {int(match[2]): int(match[1]) for path in actor.glob("*.pt") if (match := _SHARD.fullmatch(path.name))}
+    if not shards:
+        raise UserError(f"no model_world_size_*_rank_*.pt in {actor}; give a checkpoint that verl saved with FSDP")
+    world_size = max(shards.values())
+    missing = sorted(set(range(world_size)) - set(shards))
+    if missing:
+        raise UserError(f"{actor} lacks the shards of ranks {missing} of {world_size}; copy them from the other nodes")
+    states = [
+        torch.load(actor / f"model_world_size_{world_size}_rank_{rank}.pt", map_location="cpu", weights_only=False)
+        for rank in range(world_size)
+    ]
+    names = [name for name in states[0] if "lora_" in name]
+    if not names:
+        raise UserError(
+            f"the checkpoint {actor} holds no LoRA weights; train with actor_rollout_ref.model.lora_rank > 0"
+        )
+    return {
+        name.replace(".default.weight", ".weight"): _full_tensor([state.pop(name) for state in states])
+        for name in names
+    }
+
+
+def _full_tensor(shards: list[Any]) -> torch.Tensor:
+    from torch.distributed.tensor import DTensor
+
+    first = shards[0]
+    if not isinstance(first, DTensor):
+        return first.float().contiguous()
+    sharded = [placement for placement in first.placements if placement.is_shard()]
+    if not sharded:
+        return first.to_local().float().contiguous()
+    assert len(sharded) == 1, f"a LoRA weight is sharded along {len(sharded)} mesh dimensions"
+    local = [shard.to_local() for shard in shards]
+    # Replicas along another mesh dimension repeat the shards; the global shape says how many are needed.
+    dimension = sharded[0].dim
+    full = torch.cat(local, dim=dimension)
+    return full.narrow(dimension, 0, first.shape[dimension]).float().contiguous()
+
+
+def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
+    """Write the checkpoint's LoRA weights as a PEFT adapter folder, in one move.
+
+    Args:
+        checkpoint: verl's ``global_step_N`` folder.
+        base: hub name or folder of the base model, recorded in ``adapter_config.json``.
+        out: folder to write; an earlier adapter there is replaced.
+
+    Raises:
+        UserError: not a LoRA checkpoint, or one without its rank and alpha.
+    """
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    actor = checkpoint / "actor"
+    weights = read_lora_weights(actor)
+    meta_file = actor / "lora_train_meta.json"
+    meta = json.loads(meta_file.read_text()) if meta_file.is_file() else {}
+    if not meta.get("lora_alpha") or not meta.get("r"):
+        raise UserError(
+            f"{meta_file} does not give rank and alpha (it holds {meta}); without alpha the adapter has no scale, "
+            'so write the file with the values of the run, such as {"r": 32, "lora_alpha": 64}'
+        )
+    config = LoraConfig(
+        r=meta["r"],
+        lora_alpha=meta["lora_alpha"],
+        target_modules=sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in weights}),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base,
+        inference_mode=True,
+    )
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    config.save_pretrained(partial)
+    save_file(weights, partial / "adapter_model.safetensors", metadata={"format": "pt"})
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(partial, out)
+    return out
+
+
+def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, device: str) -> AdapterCheck:
+    """Load base and adapter with PEFT and compare log-probs on the recorded rollouts.
+
+    Raises:
+        UserError: no record of rollouts beside the checkpoint.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    if not record.is_file():
+        raise UserError(
+            f"no {record}; train with trainer.checkpoint_callback_class={__package__}.callback.RecordRollouts"
+        )
+    rollouts = torch.load(record, weights_only=True)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).to(device).eval()
+    base_log_probs = _log_probs(model, rollouts)
+    tuned = PeftModel.from_pretrained(model, adapter).eval()
+    adapter_log_probs = _log_probs(tuned, rollouts)
+    actor_log_probs = torch.tensor([value for values in rollouts["log_probs"] for value in values])
+    distance = (adapter_log_probs - actor_log_probs).abs()
+    return AdapterCheck(
+        tokens=distance.numel(),
+        largest=distance.max().item(),
+        mean=distance.mean().item(),
+        moved=(adapter_log_probs - base_log_probs).abs().max().item(),
+    )
+
+
+@torch.no_grad()
+def _log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
+    """Log-probs of all response tokens in a row, (tokens,)."""
+    found = []
+    for prompt, response in zip(rollouts["prompts"], rollouts["responses"], strict=True):
+        ids = torch.tensor([prompt + response], device=model.device)
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / rollouts["temperature"]
+        targets = ids[0, len(prompt) :, None]
+        found.append(torch.log_softmax(logits, dim=-1).gather(1, targets)[:, 0].cpu())
+    return torch.cat(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Export a verl checkpoint as a PEFT adapter, and check it.")
+    parser.add_argument("checkpoint", type=Path, help="verl's global_step_N folder")
+    parser.add_argument("--base", required=True, help="hub name or folder of the base model")
+    parser.add_argument("--out", type=Path, required=True, help="adapter folder to write")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the check")
+    parser.add_argument("--device", default="cpu", help="of the check")
+    args = parser.parse_args()
+    export_adapter(args.checkpoint, args.base, args.out)
+    check = check_adapter(args.out, args.base, args.checkpoint / RECORD, getattr(torch, args.dtype), args.device)
+    print(
+        f"adapter in {args.out}; its log-probs differ from the actor's by at most {check.largest:.2e} "
+        f"over {check.tokens} tokens"
+    )
+
+
+if __name__ == "__main__":
+    exit_with_message(main)

@@ -1,0 +1,81 @@
+"""Resolve a recipe's config as verl would, instantiate what it instantiates, print it, and train nothing.
+
+python -m permix_verl.training.dry_run KEY=VALUE ...
+"""
+
+import contextlib
+import sys
+import tempfile
+from typing import Any
+
+from permix_verl.errors import UserError, exit_with_message
+
+
+def resolve(overrides: list[str]) -> Any:
+    """verl's resolved GRPO config, through verl's own composition and validation.
+
+    Raises:
+        UserError: an override that names no key or has a value verl refuses.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    try:
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            config = compose("ppo_trainer", overrides=overrides)
+        OmegaConf.resolve(config)
+        instantiate(config)
+        validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+    except (HydraException, OmegaConfBaseException, AssertionError, TypeError, ValueError) as error:
+        raise UserError(f"verl refuses this config: {error}; check the spelling and value of the override") from error
+    return config
+
+
+def instantiate(config: Any) -> None:
+    """Build verl's rollout, actor and model config objects; unknown fields fail here.
+
+    verl's model config reads tokenizer and architecture. Where the model cannot be
+    read (no hub, no such folder yet), the tiny architecture stands in for it, and
+    that is said.
+    """
+    from hydra.errors import InstantiationException
+    from omegaconf import OmegaConf, open_dict
+    from verl.utils.config import omega_conf_to_dataclass
+
+    omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    model = config.actor_rollout_ref.model
+    try:
+        omega_conf_to_dataclass(model)
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, OSError):  # what transformers raises where a model cannot be read
+            raise
+        from permix_verl.tiny.model import build_model, build_tokenizer
+
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer = build_tokenizer()
+            tokenizer.save_pretrained(folder)
+            build_model(tokenizer).save_pretrained(folder)
+            stand_in = OmegaConf.create(OmegaConf.to_container(model, resolve=True))
+            with open_dict(stand_in):
+                stand_in.path = stand_in.tokenizer_path = stand_in.hf_config_path = folder
+            omega_conf_to_dataclass(stand_in)
+        reason = str(error.__cause__).splitlines()[0]
+        print(f"dry run: {model.path} cannot be read here ({reason}); checked with the tiny model", file=sys.stderr)
+
+
+def main() -> None:
+    from omegaconf import OmegaConf
+
+    with contextlib.redirect_stdout(sys.stderr):  # verl and vLLM print; standard output is for the config
+        config = resolve(sys.argv[1:])
+    print(OmegaConf.to_yaml(config, resolve=True))
+    print("dry run: the config resolves and verl accepts it; nothing was trained", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    exit_with_message(main)

@@ -1,0 +1,61 @@
+"""The metrics of a run, as verl's ``file`` logger wrote them.
+
+Each launch writes its own file (verl truncates what it is given), named so that
+names sort by time; a step that was trained twice, before and after a crash,
+counts as the later launch saw it.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+REWARD = "critic/score/mean"
+LENGTH = "response_length/mean"
+KL = "actor/kl_loss"
+AGREEMENT = "training/rollout_actor_probs_pearson_corr"
+STEP_SECONDS = "timing_s/step"
+
+Metrics = dict[int, dict[str, float]]
+"""Step number to metric name to value; step 0 is the validation before training."""
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """All steps of a run, sorted. A last line that is still being written is left out."""
+    steps: Metrics = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            # verl logs the validation before training apart from the step that follows a resume.
+            values = {name: float(value) for name, value in record["data"].items() if isinstance(value, int | float)}
+            steps[int(record["step"])] = steps.get(int(record["step"]), {}) | values
+    return dict(sorted(steps.items()))
+
+
+def training_steps(metrics: Metrics) -> Metrics:
+    """Only the steps that trained."""
+    return {step: values for step, values in metrics.items() if REWARD in values}
+
+
+def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:
+    """Accuracy per arm (persona slug or ``no_persona``) of one validation, from verl's curves per data source."""
+    accuracy = {}
+    for name, value in values.items():
+        section, _, rest = name.partition("/")
+        source, _, metric = rest.rpartition("/acc/mean@")
+        if section == "val-core" and metric and "/" in source:
+            accuracy[source.rsplit("/", 1)[1]] = value
+    return accuracy
+
+
+def disagreements(metrics: Metrics, threshold: float) -> dict[int, float]:
+    """Steps at which rollout and actor probabilities correlate less than ``threshold``, or not at all."""
+    found = {}
+    for step, values in training_steps(metrics).items():
+        agreement = values.get(AGREEMENT, math.nan)
+        if not agreement >= threshold:  # NaN is a disagreement too
+            found[step] = agreement
+    return found

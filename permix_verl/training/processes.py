@@ -1,0 +1,46 @@
+"""Leave no process behind: Ray and vLLM start dozens, and a killed driver orphans them.
+
+Every process of a run inherits one environment variable with a value of its own;
+whatever still carries it when the run is over is the run's, and is ended by its id.
+"""
+
+import contextlib
+import os
+import uuid
+
+import psutil
+
+TOKEN_VARIABLE = "PERMIX_RUN_TOKEN"
+
+
+def new_token() -> str:
+    return uuid.uuid4().hex
+
+
+def running(token: str) -> list[psutil.Process]:
+    """The live processes that carry the token, this one aside."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(TOKEN_VARIABLE) == token:
+                found.append(process)
+    return found
+
+
+def end_all(token: str, grace_s: float = 10.0) -> int:
+    """Terminate, then kill, every process with the token; return how many there were."""
+    total = 0
+    for _ in range(3):  # a supervisor may start a child while it is being ended
+        processes = running(token)
+        if not processes:
+            break
+        total += len(processes)
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=grace_s)
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(alive, timeout=grace_s)
+    return total

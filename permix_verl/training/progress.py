@@ -1,0 +1,78 @@
+"""A line per training step on the terminal, read from the metrics as verl writes them."""
+
+import sys
+import time
+from pathlib import Path
+
+from permix_verl.training import metrics as m
+
+_HEARTBEAT_S = 30
+
+
+class Progress:
+    """Shows a run: what it waits for, each step, each validation, and a disagreement at once."""
+
+    def __init__(self, metrics_folder: Path, log: Path, total: int, min_agreement: float) -> None:
+        self.metrics_folder = metrics_folder
+        self.log = log
+        self.total = total
+        self.min_agreement = min_agreement
+        self.shown: set[int] = set()
+        self.began = time.monotonic()
+        self.last_sign = self.began
+
+    def begin(self, done: int) -> None:
+        self.shown = set(m.read_metrics(self.metrics_folder))
+        state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
+        print(f"training: {state}; full log: {self.log}")
+        print("starting Ray, verl and vLLM; the first step comes in a minute or two", flush=True)
+        print(f"{'step':>9} {'reward':>7} {'length':>7} {'KL':>9} {'agreement':>9} {'s/step':>7} {'left':>7}")
+
+    def update(self) -> None:
+        """Print what is new since the last call."""
+        for step, values in m.read_metrics(self.metrics_folder).items():
+            if step in self.shown:
+                continue
+            self.shown.add(step)
+            self.last_sign = time.monotonic()
+            if m.REWARD in values:
+                self._show_step(step, values)
+            accuracy = m.validation_accuracy(values)
+            if accuracy:
+                print(_validation_line(accuracy), flush=True)
+        if time.monotonic() - self.last_sign > _HEARTBEAT_S:
+            self.last_sign = time.monotonic()
+            print(f"          ... {time.monotonic() - self.began:.0f} s", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        self.update()
+
+    def _show_step(self, step: int, values: dict[str, float]) -> None:
+        nan = float("nan")
+        seconds = values.get(m.STEP_SECONDS, nan)
+        left = max(self.total - step, 0) * seconds
+        agreement = values.get(m.AGREEMENT, nan)
+        print(
+            f"{step:>4}/{self.total:<4} {values[m.REWARD]:>7.3f} {values.get(m.LENGTH, nan):>7.1f} "
+            f"{values.get(m.KL, nan):>9.5f} {agreement:>9.5f} {seconds:>7.1f} {_minutes(left):>7}",
+            flush=True,
+        )
+        if not agreement >= self.min_agreement:
+            print(
+                f"          ! rollout and actor disagree: correlation {agreement:.3f} < {self.min_agreement}",
+                flush=True,
+            )
+
+
+def _validation_line(accuracy: dict[str, float]) -> str:
+    personas = {arm: value for arm, value in accuracy.items() if arm != "no_persona"} or accuracy
+    worst, best = min(personas, key=personas.__getitem__), max(personas, key=personas.__getitem__)
+    mean = sum(personas.values()) / len(personas)
+    text = f"mean {mean:.3f}, worst {personas[worst]:.3f} ({worst}), best {personas[best]:.3f} ({best})"
+    return f"          validation: {text}" + (
+        f", no persona {accuracy['no_persona']:.3f}" if "no_persona" in accuracy else ""
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return "?" if seconds != seconds else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,50 @@
+# What every recipe needs before it can start; sourced, not run.
+
+# Set PROFILE from the hardware, unless it is set.
+choose_profile() {
+  GPU_NAMES=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null || true)
+  if [[ -z ${PROFILE:-} ]]; then
+    if [[ -z $GPU_NAMES ]]; then
+      PROFILE=cpu
+    elif [[ $(grep -c A5000 <<<"$GPU_NAMES") == 8 ]]; then
+      PROFILE=8xa5000
+    else
+      PROFILE=gpu
+    fi
+    echo "profile $PROFILE (PROFILE=... overrides; profiles: $(profiles))"
+  fi
+  if [[ ! -f $REPO/recipes/profiles/$PROFILE.sh ]]; then
+    echo "error: unknown profile '$PROFILE'; known: $(profiles)" >&2
+    exit 2
+  fi
+}
+
+profiles() {
+  (cd "$REPO/recipes/profiles" && ls ./*.sh | sed 's|\./||; s|\.sh||' | paste -sd ' ')
+}
+
+source_profile() {
+  GPUS=${GPUS:-$(grep -c . <<<"$GPU_NAMES" || true)}
+  source "$REPO/recipes/profiles/$PROFILE.sh"
+}
+
+# Set PYTHON: a virtual environment with the right packages, made on first use.
+ensure_python() {
+  if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
+    PYTHON=${PYTHON:-$(command -v python3)}
+    if ! "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("permix_verl", "verl", "vllm"))))'; then
+      echo "error: $PYTHON lacks permix_verl, verl or vllm; run $PYTHON -m pip install -e '$REPO[gpu]', or unset PERMIX_SKIP_SETUP" >&2
+      exit 2
+    fi
+    return
+  fi
+  source "$REPO/recipes/setup_env.sh"
+}
+
+next_command() {
+  if [[ $ARM == permix ]]; then
+    echo "bash recipes/run_rlvr_grpo.sh   # the baseline without personas, same rows, for comparison"
+  else
+    echo "bash recipes/run_permix_grpo.sh   # the same rows with a persona each, for comparison"
+  fi
+}

@@ -1,0 +1,130 @@
+# The GRPO recipe that run_permix_grpo.sh and run_rlvr_grpo.sh share; sourced, not run.
+# Table 7 of the paper, as verl's keys. What differs between machines is in profiles/.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$REPO/recipes/common.sh"
+choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
+ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the python on PATH
+
+# Without a GPU and without a model, a tiny one and its problems are made on the spot.
+if [[ $PROFILE == cpu && -z ${MODEL:-} ]]; then
+  EMBEDDED=1
+  MODEL=$REPO/runs/tiny-world/model
+  DATA=${DATA:-$REPO/runs/tiny-world/train.jsonl}
+  BATCH=${BATCH:-16} LR=${LR:-1e-3} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48} LORA_RANK=${LORA_RANK:-16}
+  VAL_PROBLEMS=${VAL_PROBLEMS:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-192}
+fi
+
+# --- knobs ------------------------------------------------------------------------------
+MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
+DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
+PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
+SEED=${SEED:-0}                                   # of the persona draw and of the data order
+EPOCHS=${EPOCHS:-1}                               # Table 7
+BATCH=${BATCH:-64}                                # problems a step; Table 7 (see docs/paper.md)
+ROLLOUTS=${ROLLOUTS:-8}                           # samples a problem; Table 7
+PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7
+RESPONSE_LENGTH=${RESPONSE_LENGTH:-512}           # tokens; Table 7
+LR=${LR:-1e-5}                                    # our copy of Table 7 lost it
+KL=${KL:-0.001}                                   # weight of the KL loss; our copy lost it
+LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
+LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
+VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every persona and none
+TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
+SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
+MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
+RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
+[[ -n ${EMBEDDED:-} && $RUN_DIR == "$REPO/runs/$ARM-model-seed$SEED" ]] && RUN_DIR=$REPO/runs/$ARM-tiny-seed$SEED
+# ----------------------------------------------------------------------------------------
+
+source_profile   # sets PROFILE_ARGS and CHECK_ARGS
+
+OVERRIDES=(
+  # Data: our dataset class refuses prompts that lose their persona; nothing is cut in silence.
+  data.train_files="$RUN_DIR/data/train.parquet"
+  data.val_files="$RUN_DIR/data/val.parquet"
+  data.custom_cls.path=pkg://permix_verl.dataset
+  data.custom_cls.name=PersonaMixDataset
+  data.train_batch_size="$BATCH"
+  data.max_prompt_length="$PROMPT_LENGTH"
+  data.max_response_length="$RESPONSE_LENGTH"
+  data.seed="$SEED"
+  # Pinned, or Llama 3's template puts today's date into the prompt; Qwen3 would think.
+  +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
+  +data.apply_chat_template_kwargs.enable_thinking=False
+
+  # GRPO with a KL loss to the base model (the paper's Eq. 2 is KL-regularised).
+  algorithm.adv_estimator=grpo
+  actor_rollout_ref.rollout.n="$ROLLOUTS"
+  actor_rollout_ref.actor.ppo_mini_batch_size="$BATCH"
+  actor_rollout_ref.actor.use_kl_loss=True
+  actor_rollout_ref.actor.kl_loss_coef="$KL"
+  actor_rollout_ref.actor.kl_loss_type=low_var_kl
+  algorithm.use_kl_in_reward=False
+
+  # Table 7's optimizer. actor.grad_clip is a dead key: the live one is optim.clip_grad.
+  actor_rollout_ref.actor.optim.lr="$LR"
+  actor_rollout_ref.actor.optim.lr_scheduler_type=cosine
+  actor_rollout_ref.actor.optim.lr_warmup_steps_ratio=0.05
+  actor_rollout_ref.actor.optim.weight_decay=0.1
+  actor_rollout_ref.actor.optim.clip_grad=0.1
+  +actor_rollout_ref.actor.optim.override_optimizer_config.fused=True
+
+  # The model: LoRA on the seven linear layers (appendix B.1). FSDP2 everywhere, so that
+  # what runs without a GPU is the engine that ships.
+  actor_rollout_ref.model.path="$MODEL"
+  actor_rollout_ref.model.lora_rank="$LORA_RANK"
+  actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
+  actor_rollout_ref.model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
+  actor_rollout_ref.model.use_remove_padding=False
+  +actor_rollout_ref.model.override_config.attn_implementation=sdpa
+  actor_rollout_ref.actor.strategy=fsdp2
+  actor_rollout_ref.actor.fsdp_config.strategy=fsdp2
+  actor_rollout_ref.actor.fsdp_config.model_dtype=fp32
+  +actor_rollout_ref.actor.checkpoint.save_lora_only=True
+
+  # Rollouts with vLLM: base weights from disk, the adapter synced after every step.
+  actor_rollout_ref.rollout.name=vllm
+  actor_rollout_ref.rollout.load_format=safetensors
+  actor_rollout_ref.rollout.temperature=1.0
+  actor_rollout_ref.rollout.calculate_log_probs=True
+  # Validation samples as training does: at temperature 0 personas would differ by luck of one path.
+  actor_rollout_ref.rollout.val_kwargs.do_sample=True
+  actor_rollout_ref.rollout.val_kwargs.temperature=1.0
+
+  # Reward: 1 or 0, blind to the persona (appendix B.4).
+  reward.custom_reward_function.path=pkg://permix_verl.reward_fns.math_reward
+  reward.custom_reward_function.name=compute_score
+
+  trainer.project_name=permix_verl
+  trainer.experiment_name="$(basename "$RUN_DIR")"
+  trainer.logger='[console,file]'
+  trainer.total_epochs="$EPOCHS"
+  trainer.test_freq="$TEST_FREQ"
+  trainer.save_freq="$SAVE_FREQ"
+  trainer.max_actor_ckpt_to_keep=2
+  trainer.default_local_dir="$RUN_DIR/checkpoints"
+  trainer.rollout_data_dir="$RUN_DIR/rollouts"
+  trainer.validation_data_dir="$RUN_DIR/validation"
+  trainer.checkpoint_callback_class=permix_verl.training.callback.RecordRollouts
+  trainer.resume_mode=auto
+
+  "${PROFILE_ARGS[@]}"
+  "$@"
+)
+
+if [[ ${DRY_RUN:-0} == 1 ]]; then
+  "$PYTHON" -m permix_verl.training.dry_run "${OVERRIDES[@]}"
+  exit
+fi
+
+if [[ -n ${EMBEDDED:-} ]]; then
+  "$PYTHON" "$REPO/data_prep/tiny_world.py" --out "$REPO/runs/tiny-world"
+fi
+"$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
+  --seed "$SEED" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data" \
+  --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
+
+"$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \
+  --title "$TITLE on $(basename "$MODEL"), profile $PROFILE" --next-command "$(next_command)" \
+  "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"

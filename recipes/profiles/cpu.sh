@@ -1,0 +1,41 @@
+# No accelerator: the same verl, Ray, vLLM and LoRA, in float32, one worker.
+export VERL_PLATFORM=cpu                      # permix_verl.plugin provides it
+export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}   # GiB
+export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
+[[ -d $MODEL ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+
+GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
+PROFILE_ARGS=(
+  trainer.device=cpu
+  trainer.nnodes=1
+  trainer.n_gpus_per_node="$GPUS"
+  # Logical too: with fewer, the queue waits for ever, in silence, for actors that do not fit.
+  ray_kwargs.ray_init.num_cpus=64
+  +ray_kwargs.ray_init.num_gpus="$GPUS"
+
+  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}'
+  actor_rollout_ref.actor.use_torch_compile=False
+  actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
+  actor_rollout_ref.actor.fsdp_config.param_offload=False
+  actor_rollout_ref.actor.fsdp_config.optimizer_offload=False
+  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
+  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
+  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
+
+  actor_rollout_ref.rollout.dtype=float32
+  actor_rollout_ref.rollout.tensor_model_parallel_size=1
+  actor_rollout_ref.rollout.gpu_memory_utilization=0.5
+  actor_rollout_ref.rollout.enforce_eager=True
+  actor_rollout_ref.rollout.free_cache_engine=False
+  +actor_rollout_ref.rollout.enable_sleep_mode=False
+  actor_rollout_ref.rollout.layered_summon=False
+  actor_rollout_ref.rollout.max_num_batched_tokens=8192
+  actor_rollout_ref.rollout.agent.num_workers=1
+  actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=64
+
+  reward.num_workers=1
+  data.dataloader_num_workers=0
+  transfer_queue.backend.SimpleStorage.num_data_storage_units=1
+)
+# The exported adapter must give the actor's log-probs, in nats.
+CHECK_ARGS=(--check-dtype float32 --check-device cpu --check-tolerance 1e-4)

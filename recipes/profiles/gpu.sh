@@ -1,0 +1,36 @@
+# One node of GPUs with 40 GB or more each, as many as nvidia-smi lists (GPUS=... overrides).
+GPUS=${GPUS:-1}
+(( GPUS > 0 )) || GPUS=1
+PROFILE_ARGS=(
+  trainer.device=cuda
+  trainer.nnodes="${NNODES:-1}"
+  trainer.n_gpus_per_node="$GPUS"
+  ray_kwargs.ray_init.num_cpus=null
+  +ray_kwargs.ray_init.num_gpus=null
+
+  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32,buffer_dtype:fp32}'
+  actor_rollout_ref.actor.use_torch_compile=True
+  actor_rollout_ref.actor.fsdp_config.use_torch_compile=True
+  actor_rollout_ref.actor.fsdp_config.param_offload=True
+  actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
+  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4
+  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8
+  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=8
+
+  actor_rollout_ref.rollout.dtype=bfloat16
+  actor_rollout_ref.rollout.tensor_model_parallel_size="${TENSOR_PARALLEL:-1}"
+  actor_rollout_ref.rollout.gpu_memory_utilization=0.5
+  actor_rollout_ref.rollout.enforce_eager=False
+  actor_rollout_ref.rollout.free_cache_engine=True
+  +actor_rollout_ref.rollout.enable_sleep_mode=True
+  actor_rollout_ref.rollout.layered_summon=False
+  actor_rollout_ref.rollout.max_num_batched_tokens=8192
+  actor_rollout_ref.rollout.agent.num_workers=8
+  actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=2048
+
+  reward.num_workers=8
+  data.dataloader_num_workers=4
+  transfer_queue.backend.SimpleStorage.num_data_storage_units=8
+)
+# bf16 on both sides, by different kernels: a few hundredths of a nat are rounding.
+CHECK_ARGS=(--check-dtype bfloat16 --check-device cuda --check-tolerance 0.5)

