@@ -11,7 +11,7 @@ choose_profile() {
     else
       PROFILE=gpu
     fi
-    echo "profile $PROFILE (PROFILE=... overrides; profiles: $(profiles))"
+    echo "profile $PROFILE (PROFILE=... overrides; profiles: $(profiles))" >&2
   fi
   if [[ ! -f $REPO/recipes/profiles/$PROFILE.sh ]]; then
     echo "error: unknown profile '$PROFILE'; known: $(profiles)" >&2

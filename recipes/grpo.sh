@@ -4,7 +4,6 @@
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
-ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the python on PATH
 
 # Without a GPU and without a model, a tiny one and its problems are made on the spot.
 if [[ $PROFILE == cpu && -z ${MODEL:-} ]]; then
@@ -61,6 +60,7 @@ OVERRIDES=(
   actor_rollout_ref.actor.kl_loss_coef="$KL"
   actor_rollout_ref.actor.kl_loss_type=low_var_kl
   algorithm.use_kl_in_reward=False
+  critic.enable=False
 
   # Table 7's optimizer. actor.grad_clip is a dead key: the live one is optim.clip_grad.
   actor_rollout_ref.actor.optim.lr="$LR"
@@ -113,6 +113,11 @@ OVERRIDES=(
   "$@"
 )
 
+if [[ ${DRY_RUN:-0} == overrides ]]; then
+  printf '%s\n' "${OVERRIDES[@]}"
+  exit
+fi
+ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 if [[ ${DRY_RUN:-0} == 1 ]]; then
   "$PYTHON" -m permix_verl.training.dry_run "${OVERRIDES[@]}"
   exit

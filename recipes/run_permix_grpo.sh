@@ -4,7 +4,8 @@
 #   bash recipes/run_permix_grpo.sh                                    # any machine
 #   MODEL=Qwen/Qwen3-4B bash recipes/run_permix_grpo.sh                # another model
 #   bash recipes/run_permix_grpo.sh actor_rollout_ref.rollout.n=16     # verl overrides come last
-#   DRY_RUN=1 PROFILE=8xa5000 bash recipes/run_permix_grpo.sh          # print the resolved config
+#   DRY_RUN=1 PROFILE=8xa5000 bash recipes/run_permix_grpo.sh          # print verl's resolved config, train nothing
+#   DRY_RUN=overrides bash recipes/run_permix_grpo.sh                  # print only what this recipe overrides
 #
 # The knobs stand on top of grpo.sh.
 set -euo pipefail

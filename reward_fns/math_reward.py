@@ -136,7 +136,7 @@ def _stop_worker():
         _worker.wait()
         for pipe in (_worker.stdin, _worker.stdout):
             with contextlib.suppress(OSError):  # unsent bytes to a dead worker
-                pipe.close()
+                pipe.close()  # type: ignore[union-attr]
     _worker = None
 
 

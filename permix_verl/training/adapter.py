@@ -154,13 +154,13 @@ def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, de
     )
 
 
-@torch.no_grad()
 def _log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
     """Log-probs of all response tokens in a row, (tokens,)."""
     found = []
     for prompt, response in zip(rollouts["prompts"], rollouts["responses"], strict=True):
         ids = torch.tensor([prompt + response], device=model.device)
-        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / rollouts["temperature"]
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / rollouts["temperature"]
         targets = ids[0, len(prompt) :, None]
         found.append(torch.log_softmax(logits, dim=-1).gather(1, targets)[:, 0].cpu())
     return torch.cat(found)

@@ -17,7 +17,6 @@ def resolve(overrides: list[str]) -> Any:
     Raises:
         UserError: an override that names no key or has a value verl refuses.
     """
-    from hydra import compose, initialize_config_module
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -25,14 +24,21 @@ def resolve(overrides: list[str]) -> Any:
     from verl.utils.config import validate_config
 
     try:
-        with initialize_config_module("verl.trainer.config", version_base=None):
-            config = compose("ppo_trainer", overrides=overrides)
+        config = compose_config(overrides)
         OmegaConf.resolve(config)
         instantiate(config)
         validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (HydraException, OmegaConfBaseException, AssertionError, TypeError, ValueError) as error:
         raise UserError(f"verl refuses this config: {error}; check the spelling and value of the override") from error
     return config
+
+
+def compose_config(overrides: list[str]) -> Any:
+    """verl's GRPO config with the overrides, its interpolations still open."""
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose("ppo_trainer", overrides=overrides)
 
 
 def instantiate(config: Any) -> None:

@@ -9,59 +9,20 @@ command goes on where an earlier one stopped. Exit status: verl's own if it fail
 
 import argparse
 import contextlib
-import fcntl
-import hashlib
-import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError, exit_with_message
+from permix_verl.errors import exit_with_message
 from permix_verl.training import processes
-from permix_verl.training.metrics import Metrics, disagreements, read_metrics, training_steps
 from permix_verl.training.progress import Progress
-
-CHECK_FAILED = 3
-FREE_TO_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.logger", "trainer.save_freq")
-"""Overrides that may differ when a run is continued: they change what is kept or when to stop, not the run."""
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Where a run keeps its things."""
-
-    path: Path
-
-    @property
-    def data(self) -> Path:
-        return self.path / "data"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
-
-    @property
-    def adapter(self) -> Path:
-        return self.path / "adapter"
-
-    @property
-    def settings(self) -> Path:
-        return self.path / "run.json"
+from permix_verl.training.run_folder import RunFolder, exclusive, finished_step, remember_settings, total_steps
+from permix_verl.training.verdict import conclude
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = RunFolder(args.run_dir.resolve())
     for sub in (folder.checkpoints, folder.metrics, folder.logs):
         sub.mkdir(parents=True, exist_ok=True)
-    with _exclusive(folder):
+    with exclusive(folder):
         settings = remember_settings(folder, args.overrides)
         total = total_steps(args.overrides)
         if finished_step(folder) >= total:
@@ -94,85 +55,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--check-tolerance", type=float, default=1e-4, help="nats between adapter and actor log-probs")
     parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
     return parser.parse_args(argv)
-
-
-@contextlib.contextmanager
-def _exclusive(folder: RunFolder) -> Iterator[None]:
-    with (folder.path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is using {folder.path}; wait for it, or set another RUN_DIR") from None
-        yield
-
-
-def remember_settings(folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
-    """Store the run's settings, or refuse others than the folder was begun with.
-
-    Raises:
-        UserError: the folder holds a run with other settings or other data.
-    """
-    settings = {"overrides": as_dict(overrides), "data": _data_hashes(folder)}
-    if folder.settings.is_file():
-        before = json.loads(folder.settings.read_text())
-        changed = _differences(before, settings)
-        if changed:
-            key, old, new = changed[0]
-            raise UserError(
-                f"{folder.path} holds a run with {key}={old}, and this command has {key}={new}"
-                + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
-                + "; set another RUN_DIR, or give the settings it was begun with"
-            )
-    partial = folder.settings.with_suffix(".partial")
-    partial.write_text(json.dumps(settings, indent=2) + "\n")
-    os.replace(partial, folder.settings)
-    return settings
-
-
-def as_dict(overrides: list[str]) -> dict[str, str]:
-    """Overrides by key, later ones winning as in Hydra; ``+`` is not part of the key."""
-    pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+"): value for key, _, value in pairs}
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    changed = [
-        (key, before["overrides"].get(key), now["overrides"].get(key))
-        for key in sorted(before["overrides"] | now["overrides"])
-        if key not in FREE_TO_CHANGE and before["overrides"].get(key) != now["overrides"].get(key)
-    ]
-    if before["data"] != now["data"]:
-        changed.append(("training data", before["data"], now["data"]))
-    return changed
-
-
-def _data_hashes(folder: RunFolder) -> dict[str, str]:
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.data.glob("*.parquet"))
-    }
-
-
-def total_steps(overrides: list[str]) -> int:
-    """Optimizer steps of the whole run, as verl counts them.
-
-    Raises:
-        UserError: fewer rows than one batch.
-    """
-    import pyarrow.parquet as pq
-
-    settings = as_dict(overrides)
-    rows = pq.read_metadata(settings["data.train_files"]).num_rows
-    batch = int(settings["data.train_batch_size"])
-    if rows < batch:
-        raise UserError(f"{rows} training rows do not fill one batch of {batch}; set BATCH to at most {rows}")
-    steps = settings.get("trainer.total_training_steps")
-    return int(steps) if steps not in (None, "null") else rows // batch * int(settings["trainer.total_epochs"])
-
-
-def finished_step(folder: RunFolder) -> int:
-    """The step of the newest complete checkpoint; 0 without one."""
-    tracker = folder.checkpoints / "latest_checkpointed_iteration.txt"
-    return int(tracker.read_text()) if tracker.is_file() else 0
 
 
 def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: float) -> tuple[int, Path]:
@@ -232,74 +114,6 @@ def explain_failure(status: int, log: Path) -> None:
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
     if cause:
         print(f"error: {cause.strip()[:1000]}", file=sys.stderr)
-
-
-def conclude(folder: RunFolder, args: argparse.Namespace, settings: dict[str, Any]) -> int:
-    """Export and check the adapter, draw the curves, print the verdict and the next command."""
-    import logging
-
-    import torch
-    from transformers.utils.logging import disable_progress_bar
-
-    from permix_verl.training.adapter import check_adapter, export_adapter, latest_checkpoint
-    from permix_verl.training.callback import RECORD
-    from permix_verl.training.curves import draw_curves
-
-    disable_progress_bar()
-    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
-    checkpoint = latest_checkpoint(folder.checkpoints)
-    if checkpoint is None:
-        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
-    metrics = read_metrics(folder.metrics)
-    figure = draw_curves(metrics, folder.path / "curves.png", args.title, args.min_agreement)
-    problems = agreement_problems(metrics, args.min_agreement)
-    adapter = export_adapter(checkpoint, args.base, folder.adapter)
-    print(f"\nadapter   {adapter}")
-    try:
-        check = check_adapter(
-            adapter, args.base, checkpoint / RECORD, getattr(torch, args.check_dtype), args.check_device
-        )
-    except UserError as error:
-        problems.append(f"the adapter could not be checked: {error}")
-    else:
-        print(
-            f"          loaded with PEFT, its log-probs are within {check.largest:.1e} of the actor's over "
-            f"{check.tokens} tokens, and up to {check.moved:.1e} from the base model's"
-        )
-        if not check.largest <= args.check_tolerance:
-            problems.append(
-                f"the adapter is not the trained model: log-probs differ by {check.largest:.2e} nats "
-                f"(limit {args.check_tolerance:.0e}); do not use {adapter}"
-            )
-    print(f"curves    {figure}")
-    print(f"settings  {folder.settings}, data in {folder.data} ({', '.join(settings['data'])})")
-    for problem in problems:
-        print(f"CHECK FAILED: {problem}", file=sys.stderr)
-    if problems:
-        return CHECK_FAILED
-    print(f"checks    rollout and actor agree at every step (least {_least_agreement(metrics):.5f}); adapter verified")
-    if args.next_command:
-        print(f"\nnext: {args.next_command}")
-    return 0
-
-
-def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
-    """What to say about steps whose rollouts were not sampled from the policy that was trained."""
-    bad = disagreements(metrics, threshold)
-    if not bad:
-        return []
-    first, worst = next(iter(bad)), min(bad.values(), key=lambda value: -math.inf if math.isnan(value) else value)
-    return [
-        f"rollout and actor disagree at {len(bad)} of {len(training_steps(metrics))} steps, first at step {first} "
-        f"(correlation down to {worst:.3f}, limit {threshold}): the rollout engine does not sample from the policy "
-        "being trained; see that the LoRA adapter reaches it (load_format=safetensors) and that the data types match"
-    ]
-
-
-def _least_agreement(metrics: Metrics) -> float:
-    from permix_verl.training.metrics import AGREEMENT
-
-    return min(values[AGREEMENT] for values in training_steps(metrics).values())
 
 
 if __name__ == "__main__":

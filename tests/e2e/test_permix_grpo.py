@@ -1,0 +1,107 @@
+"""The README's first command, whole: data, training, adapter, picture, verdict."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from permix_verl import load_pool
+from permix_verl.training import metrics as m
+
+from .conftest import Recipe, Run
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("permix") / "run").check()
+
+
+def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
+    steps = m.training_steps(run.metrics)
+    assert len(steps) >= 5
+    for step, values in steps.items():
+        assert all(math.isfinite(values[name]) for name in (m.REWARD, m.LENGTH, m.KL)), step
+        assert values[m.AGREEMENT] > 0.99, step
+    assert any(values[m.REWARD] > 0 for values in steps.values()), "nothing was ever right: GRPO had nothing to learn"
+    assert any(values["actor/grad_norm"] > 0 for values in steps.values())
+
+
+def test_progress_names_steps_checks_and_the_next_command(run: Run) -> None:
+    total = len(m.training_steps(run.metrics))
+    assert f"{total:>4}/{total}" in run.output
+    assert "validation: mean" in run.output
+    assert "rollout and actor agree at every step" in run.output
+    assert "next: bash recipes/run_rlvr_grpo.sh" in run.output
+
+
+def test_rollouts_were_made_under_the_baked_personas(run: Run) -> None:
+    prompts = {persona.system_prompt for persona in load_pool("train")}
+    rows = [json.loads(line) for file in (run.folder / "rollouts").glob("*.jsonl") for line in file.open()]
+    assert rows
+    seen = {next((p for p in prompts if p in row["input"]), None) for row in rows}
+    assert None not in seen
+    assert len(seen) > 20
+
+
+def test_validation_has_a_curve_for_every_persona_and_none(run: Run) -> None:
+    first, last = run.metrics[0], run.metrics[max(run.metrics)]
+    arms = {persona.slug for persona in load_pool("train")} | {"no_persona"}
+    assert set(m.validation_accuracy(first)) == set(m.validation_accuracy(last)) == arms
+    assert all(first[f"val-aux/gsm8k/{arm}/{flag}/mean@1"] == 0 for arm in arms for flag in ("timeout", "error"))
+
+
+def test_the_adapter_on_the_base_gives_the_actors_log_probs(run: Run) -> None:
+    """Written anew with PEFT and transformers alone, not with the code under test."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = json.loads((run.folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    model: Any = PeftModel.from_pretrained(plain, run.folder / "adapter").eval()
+    record_file = next(iter((run.folder / "checkpoints").glob("global_step_*/rollout_log_probs.pt")))
+    record = torch.load(record_file, weights_only=True)
+    assert len(record["prompts"]) == 64
+    moved = 0.0
+    for prompt, response, expected in zip(record["prompts"], record["responses"], record["log_probs"], strict=True):
+        ids = torch.tensor([prompt + response])
+        with torch.no_grad():
+            tuned = model(ids).logits.log_softmax(-1)
+            with model.disable_adapter():
+                untuned = model(ids).logits.log_softmax(-1)
+        at = torch.arange(len(prompt) - 1, ids.shape[1] - 1)
+        found = tuned[0, at, ids[0, at + 1]]
+        assert (found - torch.tensor(expected)).abs().max() < 1e-4
+        moved = max(moved, float((found - untuned[0, at, ids[0, at + 1]]).abs().max()))
+    assert moved > 1e-3, "an adapter without effect would pass the comparison above"
+
+
+def test_the_picture_is_there(run: Run) -> None:
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_process_is_left_behind(run: Run) -> None:
+    import psutil
+
+    needle = str(run.folder)
+    left = []
+    for process in psutil.process_iter(["pid", "name"]):
+        try:
+            left += [process.info] if needle in " ".join(process.environ().values()) else []
+        except psutil.Error:
+            continue
+    mine = psutil.Process().pid
+    assert [info for info in left if info["pid"] != mine] == []
+
+
+def test_the_same_command_again_finds_the_run_finished(run: Run, recipe: Recipe) -> None:
+    again = recipe("run_permix_grpo.sh", run.folder).check()
+    assert "this run is finished" in again.output
+    assert "adapter verified" in again.output
+
+
+def test_other_settings_are_refused_in_the_same_folder(run: Run, recipe: Recipe) -> None:
+    other = recipe("run_permix_grpo.sh", run.folder, KL="0.5")
+    assert other.status == 2
+    assert "holds a run with actor_rollout_ref.actor.kl_loss_coef=0.001, and this command has" in other.output

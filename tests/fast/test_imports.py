@@ -1,0 +1,50 @@
+"""The light part stays light, and only the edges import the heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"verl", "torch", "ray", "vllm", "peft", "transfer_queue"}
+EDGES = {"dataset.py", "cpu/platform.py", "training/callback.py", "training/adapter.py"}
+"""Modules of the library that may import a heavy library when they are imported."""
+
+
+def imported_modules(code: str, cwd: Path) -> set[str]:
+    probe = f"{code}\nimport sys; print(' '.join(m for m in {sorted(HEAVY)} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=cwd)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "permix_verl",
+        "permix_verl.preparation",
+        "permix_verl.tiny.problems",
+        "permix_verl.training.metrics",
+        "data_prep.gsm8k_persona",
+    ],
+)
+def test_the_light_part_imports_nothing_heavy(module: str) -> None:
+    assert imported_modules(f"import {module}", cwd=ROOT) == set()
+
+
+def test_the_probe_would_see_a_heavy_import() -> None:
+    """Negative control."""
+    assert "torch" in imported_modules("import torch", cwd=ROOT)
+
+
+def test_only_the_edges_import_heavy_libraries_at_their_top() -> None:
+    package = ROOT / "permix_verl"
+    found = set()
+    for file in package.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if {name.split(".")[0] for name in names} & HEAVY:
+                found.add(str(file.relative_to(package)))
+    assert found == EDGES

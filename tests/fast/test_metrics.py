@@ -1,0 +1,72 @@
+"""Reading a run's metrics: merging launches, personas in validation, disagreement."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from permix_verl.training import metrics as m
+from permix_verl.training.curves import draw_curves
+from permix_verl.training.progress import Progress
+from permix_verl.training.verdict import agreement_problems
+
+
+def write(file: Path, *records: tuple[int, dict[str, float]], tail: str = "") -> None:
+    file.write_text("".join(json.dumps({"step": step, "data": data}) + "\n" for step, data in records) + tail)
+
+
+def step(reward: float, agreement: float = 0.999) -> dict[str, float]:
+    return {m.REWARD: reward, m.LENGTH: 20.0, m.KL: 0.01, m.AGREEMENT: agreement, m.STEP_SECONDS: 9.0}
+
+
+VALIDATION = {
+    "val-core/gsm8k/chef/acc/mean@1": 0.25,
+    "val-core/gsm8k/zen_master/acc/mean@1": 0.75,
+    "val-core/gsm8k/no_persona/acc/mean@1": 0.5,
+    "val-aux/gsm8k/chef/reward/mean@1": 0.9,
+}
+
+
+def test_launches_merge_and_the_later_one_wins(tmp_path: Path) -> None:
+    write(tmp_path / "20260101T000000.jsonl", (0, VALIDATION), (1, step(0.1)), (2, step(0.2)))
+    write(tmp_path / "20260101T010000.jsonl", (2, step(0.3)), (3, step(0.4)), tail='{"step": 4, "da')
+    found = m.read_metrics(tmp_path)
+    assert list(found) == [0, 1, 2, 3]
+    assert [values[m.REWARD] for values in m.training_steps(found).values()] == [0.1, 0.3, 0.4]
+
+
+def test_validation_accuracy_is_by_persona() -> None:
+    assert m.validation_accuracy(VALIDATION) == {"chef": 0.25, "zen_master": 0.75, "no_persona": 0.5}
+
+
+@pytest.mark.parametrize("agreement", [0.98, -0.2, math.nan])
+def test_a_step_whose_rollouts_disagree_is_a_problem(agreement: float) -> None:
+    good = {1: step(0.1), 2: step(0.1)}
+    assert agreement_problems(good, 0.99) == []
+    problems = agreement_problems(good | {3: step(0.1, agreement), 4: step(0.1)}, 0.99)
+    assert len(problems) == 1
+    assert "disagree at 1 of 4 steps, first at step 3" in problems[0]
+
+
+def test_a_step_without_an_agreement_figure_is_a_problem() -> None:
+    assert agreement_problems({1: {m.REWARD: 0.5}}, 0.99)
+
+
+def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(tmp_path, tmp_path / "log", total=3, min_agreement=0.99)
+    progress.begin(0)
+    write(tmp_path / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, step(0.25, 0.5)))
+    progress.update()
+    progress.update()
+    shown = capsys.readouterr().out
+    assert shown.count("   1/3 ") == 1
+    assert "0.125" in shown
+    assert "worst 0.250 (chef), best 0.750 (zen_master), no persona 0.500" in shown
+    assert "rollout and actor disagree: correlation 0.500 < 0.99" in shown
+
+
+def test_the_figure_is_a_png_and_leaves_no_partial_file(tmp_path: Path) -> None:
+    out = draw_curves({0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]

@@ -1,0 +1,149 @@
+"""The recipes resolve through verl's own loading and validation, on every profile."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from permix_verl import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ("cpu", "gpu", "8xa5000")
+
+
+def recipe(name: str, *overrides: str, **knobs: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "DRY_RUN": "1"} | knobs
+    command = ["bash", str(ROOT / "recipes" / name), *overrides]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+
+
+def overrides_of(name: str, *overrides: str, **knobs: str) -> list[str]:
+    done = recipe(name, *overrides, DRY_RUN="overrides", **knobs)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+SAME_MODEL = {"MODEL": "meta-llama/Llama-3.1-8B-Instruct", "GPUS": "8", "RANKS": "8"}
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict):
+        return {prefix: config}
+    items: dict[str, Any] = {}
+    for key, value in config.items():
+        items |= flat(value, f"{prefix}.{key}" if prefix else key)
+    return items
+
+
+def test_8xa5000_resolves_on_any_machine_as_a_user_would_ask_for_it() -> None:
+    done = recipe("run_permix_grpo.sh", PROFILE="8xa5000")
+    assert done.returncode == 0, done.stderr
+    assert "dry run: the config resolves and verl accepts it" in done.stderr
+    config = yaml.safe_load(done.stdout)
+    assert config["trainer"]["n_gpus_per_node"] == 8
+    assert config["actor_rollout_ref"]["actor"]["strategy"] == "fsdp2"
+
+
+@pytest.mark.parametrize("name", ["run_permix_grpo.sh", "run_rlvr_grpo.sh"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_recipe_resolves_on_every_profile(name: str, profile: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    config = flat(OmegaConf.to_container(resolve(overrides_of(name, PROFILE=profile, **SAME_MODEL))))
+    assert {key: config[key] for key in TABLE_7} == TABLE_7
+    assert config["actor_rollout_ref.rollout.load_format"] == "safetensors"
+
+
+TABLE_7 = {
+    "data.train_batch_size": 64,
+    "data.max_prompt_length": 256,
+    "data.max_response_length": 512,
+    "actor_rollout_ref.rollout.n": 8,
+    "actor_rollout_ref.actor.ppo_mini_batch_size": 64,
+    "actor_rollout_ref.actor.optim.lr_scheduler_type": "cosine",
+    "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio": 0.05,
+    "actor_rollout_ref.actor.optim.weight_decay": 0.1,
+    "actor_rollout_ref.actor.optim.clip_grad": 0.1,
+    "actor_rollout_ref.actor.optim.override_optimizer_config.fused": True,
+    "trainer.total_epochs": 1,
+    "algorithm.adv_estimator": "grpo",
+}
+
+
+def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
+    """The config before interpolation: what the overrides set, and nothing that verl derives."""
+    from permix_verl.training.dry_run import compose_config
+
+    return flat(OmegaConf.to_container(compose_config(overrides_of(*arguments, **knobs)), resolve=False))
+
+
+def listed_keys() -> tuple[str, ...]:
+    lines = (ROOT / "recipes" / "profiles" / "KEYS").read_text().splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
+    one, other = (composed("run_permix_grpo.sh", PROFILE=name, **SAME_MODEL) for name in ("8xa5000", profile))
+    different = {key for key in one | other if one.get(key) != other.get(key)}
+    assert different
+    assert {key for key in different if not key.startswith(listed_keys())} == set()
+
+
+def test_a_profile_that_touches_the_experiment_would_be_seen() -> None:
+    """Negative control."""
+    one = composed("run_permix_grpo.sh", PROFILE="cpu", **SAME_MODEL)
+    other = composed("run_permix_grpo.sh", "actor_rollout_ref.rollout.n=4", PROFILE="cpu", **SAME_MODEL)
+    assert {key for key in one if one[key] != other[key]} == {"actor_rollout_ref.rollout.n"}
+    assert not "actor_rollout_ref.rollout.n".startswith(listed_keys())
+
+
+def test_the_two_arms_differ_only_in_where_the_run_lies() -> None:
+    permix, rlvr = (overrides_of(f"run_{arm}_grpo.sh", PROFILE="cpu") for arm in ("permix", "rlvr"))
+    assert len(permix) > 60
+    assert [line.replace("/runs/permix-", "/runs/rlvr-").replace("=permix-", "=rlvr-") for line in permix] == rlvr
+
+
+def test_a_misspelt_override_fails_the_dry_run() -> None:
+    done = recipe("run_permix_grpo.sh", "actor_rollout_ref.rolout.n=4", PROFILE="8xa5000")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "error: verl refuses this config: Could not override 'actor_rollout_ref.rolout.n'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+actor_rollout_ref.rollout.temprature=0.7", "temprature"),
+        ("actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=null", "ppo_micro_batch_size"),
+        ("actor_rollout_ref.model.lora_rank=1000", "lora_rank must be less than or equal"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_verls_own_classes(override: str, message: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    with pytest.raises(UserError, match=message):
+        resolve(overrides_of("run_permix_grpo.sh", override, PROFILE="8xa5000"))
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    done = recipe("run_permix_grpo.sh", PROFILE="8xh100")
+    assert done.returncode == 2
+    assert "error: unknown profile '8xh100'; known: 8xa5000 cpu gpu" in done.stderr
+
+
+def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    done = recipe("run_permix_grpo.sh", PYTHON=str(tmp_path / "bare" / "bin" / "python"), PROFILE="cpu")
+    assert done.returncode == 2
+    assert "lacks permix_verl, verl or vllm" in done.stderr
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "recipes").glob("*.sh")))
+def test_scripts_are_valid_bash(script: str) -> None:
+    assert subprocess.run(["bash", "-n", str(ROOT / "recipes" / script)]).returncode == 0
