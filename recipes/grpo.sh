@@ -8,10 +8,11 @@ choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 # Without a GPU and without a model, a tiny one and its problems are made on the spot.
 if [[ $PROFILE == cpu && -z ${MODEL:-} ]]; then
   EMBEDDED=1
+  RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-tiny-seed${SEED:-0}}
   MODEL=$REPO/runs/tiny-world/model
   DATA=${DATA:-$REPO/runs/tiny-world/train.jsonl}
   BATCH=${BATCH:-16} LR=${LR:-1e-3} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48} LORA_RANK=${LORA_RANK:-16}
-  VAL_PROBLEMS=${VAL_PROBLEMS:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-192}
+  VAL_PROBLEMS=${VAL_PROBLEMS:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-192} SAVE_FREQ=${SAVE_FREQ:-2}
 fi
 
 # --- knobs ------------------------------------------------------------------------------
@@ -33,15 +34,20 @@ TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
 MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
-[[ -n ${EMBEDDED:-} && $RUN_DIR == "$REPO/runs/$ARM-model-seed$SEED" ]] && RUN_DIR=$REPO/runs/$ARM-tiny-seed$SEED
 # ----------------------------------------------------------------------------------------
+
+# Ray's workers have a working directory of their own.
+RUN_DIR=$(realpath -m "$RUN_DIR")
+[[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
+[[ -n ${EMBEDDED:-} ]] && MODEL_NAME="the tiny model" || MODEL_NAME=$(basename "$MODEL")
 
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
 
+# Values with the inner quotes are paths: Hydra would stumble over their special characters.
 OVERRIDES=(
   # Data: our dataset class refuses prompts that lose their persona; nothing is cut in silence.
-  data.train_files="$RUN_DIR/data/train.parquet"
-  data.val_files="$RUN_DIR/data/val.parquet"
+  data.train_files="'$RUN_DIR/data/train.parquet'"
+  data.val_files="'$RUN_DIR/data/val.parquet'"
   data.custom_cls.path=pkg://permix_verl.dataset
   data.custom_cls.name=PersonaMixDataset
   data.train_batch_size="$BATCH"
@@ -72,7 +78,7 @@ OVERRIDES=(
 
   # The model: LoRA on the seven linear layers (appendix B.1). FSDP2 everywhere, so that
   # what runs without a GPU is the engine that ships.
-  actor_rollout_ref.model.path="$MODEL"
+  actor_rollout_ref.model.path="'$MODEL'"
   actor_rollout_ref.model.lora_rank="$LORA_RANK"
   actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
   actor_rollout_ref.model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
@@ -97,17 +103,18 @@ OVERRIDES=(
   reward.custom_reward_function.name=compute_score
 
   trainer.project_name=permix_verl
-  trainer.experiment_name="$(basename "$RUN_DIR")"
+  trainer.experiment_name="'$(basename "$RUN_DIR")'"
   trainer.logger='[console,file]'
   trainer.total_epochs="$EPOCHS"
   trainer.test_freq="$TEST_FREQ"
   trainer.save_freq="$SAVE_FREQ"
   trainer.max_actor_ckpt_to_keep=2
-  trainer.default_local_dir="$RUN_DIR/checkpoints"
-  trainer.rollout_data_dir="$RUN_DIR/rollouts"
-  trainer.validation_data_dir="$RUN_DIR/validation"
+  trainer.default_local_dir="'$RUN_DIR/checkpoints'"
+  trainer.rollout_data_dir="'$RUN_DIR/rollouts'"
+  trainer.validation_data_dir="'$RUN_DIR/validation'"
   trainer.checkpoint_callback_class=permix_verl.training.callback.RecordRollouts
   trainer.resume_mode=auto
+  hydra.run.dir="'$RUN_DIR/hydra'"
 
   "${PROFILE_ARGS[@]}"
   "$@"
@@ -131,5 +138,5 @@ fi
   --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
 
 "$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \
-  --title "$TITLE on $(basename "$MODEL"), profile $PROFILE" --next-command "$(next_command)" \
+  --title "$TITLE on $MODEL_NAME, profile $PROFILE" --next-command "$(next_command)" \
   "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"

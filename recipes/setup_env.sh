@@ -2,7 +2,7 @@
 #
 #   VENV=/path      where it is made (default: .venv in the project)
 #   EXTRAS=a,b      more extras of pyproject.toml, such as test
-#   PYTHON3=/path   the interpreter to make it with (default: python3)
+#   PYTHON3=/path   the interpreter to make it with (default: the first fit of python3, python3.11, python3.12)
 
 REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 VENV=${VENV:-$REPO/.venv}
@@ -18,9 +18,16 @@ setup_env() {
     return
   fi
 
-  local base=${PYTHON3:-python3}
-  if ! "$base" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then
-    echo "error: $base is $("$base" --version 2>&1), and Python 3.11 or 3.12 is needed; set PYTHON3=/path/to/python3.11" >&2
+  local base candidate
+  for candidate in ${PYTHON3:-python3 python3.11 python3.12}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+      base=$candidate
+      break
+    fi
+  done
+  if [[ -z ${base:-} ]]; then
+    echo "error: ${PYTHON3:-python3} is $("${PYTHON3:-python3}" --version 2>&1), and Python 3.11 or 3.12 is needed;" \
+      "install one, or set PYTHON3=/path/to/python3.11" >&2
     return 2
   fi
   echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB"

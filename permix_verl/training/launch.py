@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     for sub in (folder.checkpoints, folder.metrics, folder.logs):
         sub.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
-        settings = remember_settings(folder, args.overrides)
+        remember_settings(folder, args.overrides)
         total = total_steps(args.overrides)
         if finished_step(folder) >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             if status != 0:
                 explain_failure(status, log)
                 return status if status > 0 else 128 - status
-        return conclude(folder, args, settings)
+        return conclude(folder, args)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -18,6 +18,7 @@ class Progress:
         self.total = total
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
+        self.sizes: dict[str, int] = {}  # of the metrics files at the last look
         self.began = time.monotonic()
         self.last_sign = self.began
 
@@ -30,6 +31,21 @@ class Progress:
 
     def update(self) -> None:
         """Print what is new since the last call."""
+        if self._changed():
+            self._show_new_steps()
+        if time.monotonic() - self.last_sign > _HEARTBEAT_S:
+            self.last_sign = time.monotonic()
+            print(f"          ... {time.monotonic() - self.began:.0f} s", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        self.update()
+
+    def _changed(self) -> bool:
+        sizes = {file.name: file.stat().st_size for file in self.metrics_folder.glob("*.jsonl")}
+        changed, self.sizes = sizes != self.sizes, sizes
+        return changed
+
+    def _show_new_steps(self) -> None:
         for step, values in m.read_metrics(self.metrics_folder).items():
             if step in self.shown:
                 continue
@@ -40,12 +56,6 @@ class Progress:
             accuracy = m.validation_accuracy(values)
             if accuracy:
                 print(_validation_line(accuracy), flush=True)
-        if time.monotonic() - self.last_sign > _HEARTBEAT_S:
-            self.last_sign = time.monotonic()
-            print(f"          ... {time.monotonic() - self.began:.0f} s", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        self.update()
 
     def _show_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")

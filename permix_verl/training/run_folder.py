@@ -57,7 +57,7 @@ def exclusive(folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def remember_settings(folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
+def remember_settings(folder: RunFolder, overrides: list[str]) -> None:
     """Store the run's settings, or refuse others than the folder was begun with.
 
     Raises:
@@ -77,13 +77,12 @@ def remember_settings(folder: RunFolder, overrides: list[str]) -> dict[str, Any]
     partial = folder.settings.with_suffix(".partial")
     partial.write_text(json.dumps(settings, indent=2) + "\n")
     os.replace(partial, folder.settings)
-    return settings
 
 
 def as_dict(overrides: list[str]) -> dict[str, str]:
-    """Overrides by key, later ones winning as in Hydra; ``+`` is not part of the key."""
+    """Overrides by key, later ones winning as in Hydra; ``+`` is not part of a key, nor quotes of a value."""
     pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+"): value for key, _, value in pairs}
+    return {key.lstrip("+"): value.strip("'") for key, _, value in pairs}
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -4,7 +4,6 @@ import argparse
 import logging
 import math
 import sys
-from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.training.metrics import AGREEMENT, Metrics, disagreements, read_metrics, training_steps
@@ -14,7 +13,7 @@ CHECK_FAILED = 3
 """Exit status of a run that finished with a check that did not pass."""
 
 
-def conclude(folder: RunFolder, args: argparse.Namespace, settings: dict[str, Any]) -> int:
+def conclude(folder: RunFolder, args: argparse.Namespace) -> int:
     """Export and check the adapter, draw the curves, print the verdict and the next command."""
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -50,7 +49,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, settings: dict[str, An
                 f"(limit {args.check_tolerance:.0e}); do not use {adapter}"
             )
     print(f"curves    {figure}")
-    print(f"settings  {folder.settings}, data in {folder.data} ({', '.join(settings['data'])})")
+    print(f"all of it {folder.path}")
     for problem in problems:
         print(f"CHECK FAILED: {problem}", file=sys.stderr)
     if problems:
@@ -63,6 +62,8 @@ def conclude(folder: RunFolder, args: argparse.Namespace, settings: dict[str, An
 
 def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
     """What to say about steps whose rollouts were not sampled from the policy that was trained."""
+    if not training_steps(metrics):
+        return ["no training step is in the run's metrics, so agreement could not be checked"]
     bad = disagreements(metrics, threshold)
     if not bad:
         return []

@@ -61,7 +61,7 @@ def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
 
 
 def test_overrides_are_read_as_hydra_reads_them() -> None:
-    assert as_dict(["a=1", "+b.c=x=y", "++d=2", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "2"}
+    assert as_dict(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
 
 
 def test_the_finished_step_is_verls_tracker(folder: RunFolder) -> None:

@@ -53,6 +53,11 @@ def test_a_step_without_an_agreement_figure_is_a_problem() -> None:
     assert agreement_problems({1: {m.REWARD: 0.5}}, 0.99)
 
 
+def test_a_run_without_metrics_is_a_problem() -> None:
+    assert agreement_problems({}, 0.99)
+    assert agreement_problems({0: VALIDATION}, 0.99)
+
+
 def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(tmp_path, tmp_path / "log", total=3, min_agreement=0.99)
     progress.begin(0)

@@ -1,0 +1,139 @@
+"""From sharded checkpoint to PEFT folder, and a check that can fail."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from permix_verl import UserError
+from permix_verl.tiny.model import build_model
+from permix_verl.training.adapter import check_adapter, export_adapter, latest_checkpoint, read_lora_weights
+
+SHARD = """
+import sys, torch, torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+dist.init_process_group("gloo")
+mesh = init_device_mesh("cpu", (2,))
+state = {}
+for name, tensor in torch.load(sys.argv[1], weights_only=True).items():
+    state[name] = distribute_tensor(tensor, mesh, [Replicate() if "layers.0" in name else Shard(0)])
+torch.save(state, f"{sys.argv[2]}/model_world_size_2_rank_{dist.get_rank()}.pt")
+"""
+
+
+def lora_model(tokenizer: Any, folder: Path) -> tuple[Any, Path]:
+    """A tiny model with a LoRA adapter that does something, its base saved beside it."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    base = build_model(tokenizer)
+    base.save_pretrained(folder / "base")
+    # 5 rows of rank: uneven over two shards.
+    config = LoraConfig(r=5, lora_alpha=10, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(base, config).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model, folder / "base"
+
+
+def lora_state(model: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if "lora_" in name}
+
+
+def write_checkpoint(folder: Path, state: dict[str, Any], meta: dict[str, Any]) -> Path:
+    actor = folder / "global_step_3" / "actor"
+    actor.mkdir(parents=True)
+    torch.save(state, actor / "model_world_size_1_rank_0.pt")
+    (actor / "lora_train_meta.json").write_text(json.dumps(meta))
+    return actor.parent
+
+
+def write_record(model: Any, checkpoint: Path) -> Path:
+    """What the callback records: rollouts with the model's own log-probs."""
+    prompts, responses = [[5, 6, 7], [8, 9, 10, 11]], [[12, 13], [14, 15, 16]]
+    log_probs = []
+    for prompt, response in zip(prompts, responses, strict=True):
+        ids = torch.tensor([prompt + response])
+        with torch.no_grad():
+            values = model(ids).logits.log_softmax(-1)[0]
+        log_probs.append([float(values[len(prompt) - 1 + i, token]) for i, token in enumerate(response)])
+    record = {"temperature": 1.0, "prompts": prompts, "responses": responses, "log_probs": log_probs}
+    torch.save(record, checkpoint / "rollout_log_probs.pt")
+    return checkpoint / "rollout_log_probs.pt"
+
+
+META = {"r": 5, "lora_alpha": 10}
+
+
+def test_an_exported_adapter_loads_with_peft_and_is_the_model(tokenizer: Any, tmp_path: Path) -> None:
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
+    adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], sorted(config["target_modules"])) == (5, 10, ["down_proj", "q_proj"])
+    assert not (tmp_path / "adapter.partial").exists()
+    check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
+    assert check.tokens == 5
+    assert check.largest < 1e-5
+    assert check.moved > 1e-3
+
+
+def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path) -> None:
+    """Negative control: the same weights under another alpha."""
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META | {"lora_alpha": 20})
+    adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
+    assert check.largest > 1e-3
+
+
+def test_shards_of_two_ranks_are_put_together(tokenizer: Any, tmp_path: Path) -> None:
+    model, _ = lora_model(tokenizer, tmp_path)
+    state = lora_state(model)
+    torch.save(state, tmp_path / "full.pt")
+    script = tmp_path / "shard.py"
+    script.write_text(SHARD)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    subprocess.run([*command, str(tmp_path / "full.pt"), str(tmp_path)], check=True, capture_output=True)
+    found = read_lora_weights(tmp_path)
+    assert len(found) == len(state)
+    for name, tensor in state.items():
+        assert torch.equal(found[name.replace(".default.weight", ".weight")], tensor)
+    (tmp_path / "model_world_size_2_rank_1.pt").unlink()
+    with pytest.raises(UserError, match=r"lacks the shards of ranks \[1\] of 2"):
+        read_lora_weights(tmp_path)
+
+
+def test_a_checkpoint_that_is_none_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    model, base = lora_model(tokenizer, tmp_path)
+    with pytest.raises(UserError, match="no model_world_size"):
+        export_adapter(tmp_path, str(base), tmp_path / "adapter")
+    full = write_checkpoint(tmp_path / "full", {"w": torch.ones(1)}, META)
+    with pytest.raises(UserError, match="holds no LoRA weights"):
+        export_adapter(full, str(base), tmp_path / "adapter")
+    unscaled = write_checkpoint(tmp_path / "unscaled", lora_state(model), {"r": 5})
+    with pytest.raises(UserError, match="does not give rank and alpha"):
+        export_adapter(unscaled, str(base), tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_without_recorded_rollouts_there_is_no_check(tokenizer: Any, tmp_path: Path) -> None:
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
+    adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    with pytest.raises(UserError, match=r"no .*rollout_log_probs.pt; train with"):
+        check_adapter(adapter, str(base), checkpoint / "rollout_log_probs.pt", torch.float32, "cpu")
+
+
+def test_the_latest_checkpoint_is_the_one_verl_finished(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    for step in (2, 4):
+        (tmp_path / f"global_step_{step}").mkdir()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
+    assert latest_checkpoint(tmp_path) == tmp_path / "global_step_2"
