@@ -10,6 +10,7 @@ command goes on where an earlier one stopped. Exit status: verl's own if it fail
 import argparse
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from permix_verl.training import processes
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_folder import RunFolder, exclusive, finished_step, remember_settings, total_steps
 from permix_verl.training.verdict import conclude
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,14 +110,22 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 
 def explain_failure(status: int, log: Path) -> None:
-    """The end of verl's log, and the line that most likely names the cause."""
-    lines = log.read_text(errors="replace").splitlines()
+    """The end of verl's log, and as the last words the line that most likely names the cause."""
+    lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
     print("\n".join(lines[-30:]), file=sys.stderr)
-    causes = [line for line in lines if "UserError" in line or "Error:" in line]
-    cause = next((line for line in causes if "UserError" in line), causes[-1] if causes else "")
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
+    cause = probable_cause(lines)
     if cause:
-        print(f"error: {cause.strip()[:1000]}", file=sys.stderr)
+        print(f"error: {cause[:1000]}", file=sys.stderr)
+
+
+def probable_cause(lines: list[str]) -> str | None:
+    """The last message of ours in a log, or else of any exception; Ray's wrappers around it are passed over."""
+    found = [match for line in lines if (match := _EXCEPTION.match(line)) and not match["name"].startswith("ray.")]
+    ours = [match["message"] for match in found if match["name"].endswith("UserError")]
+    if ours:
+        return ours[-1]
+    return f"{found[-1]['name']}: {found[-1]['message']}" if found else None
 
 
 if __name__ == "__main__":

@@ -70,11 +70,34 @@ def test_the_finished_step_is_verls_tracker(folder: RunFolder) -> None:
     assert finished_step(folder) == 7
 
 
-def test_a_failure_names_the_users_error_out_of_verls_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "log"
-    log.write_text("starting\npermix_verl.errors.UserError: row 3: bad\nRayTaskError: worker died\n" + "x\n" * 50)
-    explain_failure(1, log)
-    assert "error: permix_verl.errors.UserError: row 3: bad" in capsys.readouterr().err
+RAY_LOG = """\
+\x1b[36m(TaskRunnerV1 pid=4652)\x1b[0m loading
+ray.exceptions.RayTaskError(UserError): \x1b[36mray::TaskRunnerV1.run()\x1b[39m (pid=15243)
+    raise UserError(
+permix_verl.errors.UserError: row 3: bad
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (RAY_LOG, "row 3: bad"),
+        (RAY_LOG + "ValueError: after it\n", "row 3: bad"),
+        (
+            "(WorkerDict pid=1) RuntimeError: out of memory\nray.exceptions.ActorDiedError: x\n",
+            "RuntimeError: out of memory",
+        ),
+        ("nothing to see\n", None),
+    ],
+)
+def test_a_failure_names_its_cause_out_of_verls_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, cause: str | None
+) -> None:
+    file = tmp_path / "log"
+    file.write_text(log + "x\n" * 50)
+    explain_failure(1, file)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (f"error: {cause}" if cause else f"error: verl ended with status 1; full log: {file}")
 
 
 def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:
