@@ -34,7 +34,7 @@ class Persona:
     @property
     def slug(self) -> str:
         """The key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
-        return "_".join(self.key.split())
+        return "_".join(self.key.replace("/", " ").split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +127,15 @@ def _parse_pool(text: str, name: str, origin: str) -> PersonaPool:
     line_of_key: dict[str, int] = {}
     line_of_text: dict[str, int] = {}
     line_of_slug: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         persona = _parse_line(line, where=f"{origin}, line {number}")
-        if persona.key == NO_PERSONA:
-            raise UserError(f"{origin}, line {number}: key {NO_PERSONA!r} names the control arm; choose another key")
+        if persona.slug == NO_PERSONA:
+            raise UserError(f"{origin}, line {number}: key {persona.key!r} names the control arm; choose another key")
         for what, value, seen in (
             ("key", persona.key, line_of_key),
-            ("key (spaces aside)", persona.slug, line_of_slug),
+            ("key (spaces and slashes aside)", persona.slug, line_of_slug),
             ("system_prompt", _folded(persona.system_prompt), line_of_text),
         ):
             if value in seen:

@@ -2,7 +2,7 @@
 
 Silent where there is an accelerator. Without one it registers the CPU platform
 and its patches. verl logs a plugin that fails at DEBUG only, so a failure here is
-also printed, and kept in ``error`` for the launcher's check.
+also printed.
 """
 
 import sys
@@ -11,7 +11,6 @@ from permix_verl.cpu.detect import PLATFORM_NAME, cpu_platform_wanted
 
 active: bool = False
 """Whether the CPU platform was set up in this process."""
-error: Exception | None = None
 
 
 def _load() -> bool:
@@ -30,6 +29,5 @@ def _load() -> bool:
 try:
     active = _load()
 except Exception as exception:
-    error = exception
     print(f"permix_verl: the CPU platform for verl could not be set up: {exception}", file=sys.stderr)
     raise

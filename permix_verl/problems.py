@@ -22,11 +22,11 @@ _NUMBER = re.compile(r"-?\$?\s*-?[\d,]*\.?\d+")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: ``row_id`` is stable (``"<dataset>/<split>/<line>"``), ``final_answer`` bare."""
+    """One problem: a stable ``row_id``, such as ``gsm8k/train/17``; ``final_answer`` is bare, ``answer`` whole."""
 
     row_id: str
     question: str
-    rationale: str
+    answer: str
     final_answer: str
 
 
@@ -149,6 +149,12 @@ def _to_problem(record: Any, row_id: str, where: str) -> Problem:
     for field in ("question", "answer"):
         if not isinstance(record.get(field), str) or not record[field].strip():
             raise UserError(f"{where}: field {field!r} is {record.get(field)!r}; it must be a non-empty string")
+        try:
+            record[field].encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{where}: field {field!r} is not valid Unicode ({error}); repair or remove the row"
+            ) from None
     try:
         final_answer = parse_final_answer(record["answer"])
     except ValueError as error:
@@ -156,4 +162,4 @@ def _to_problem(record: Any, row_id: str, where: str) -> Problem:
             f"{where}: {error} in answer {record['answer'][-60:]!r}; end the answer with "
             f"'{FINAL_ANSWER_MARK} N', or remove the row"
         ) from None
-    return Problem(row_id=row_id, question=record["question"], rationale=record["answer"], final_answer=final_answer)
+    return Problem(row_id=row_id, question=record["question"], answer=record["answer"], final_answer=final_answer)

@@ -39,7 +39,7 @@ def make_row(
             "persona": persona.key if persona else NO_PERSONA,
             "epoch": epoch,
             "question": problem.question,
-            "answer": problem.rationale,
+            "answer": problem.answer,
         },
     }
 

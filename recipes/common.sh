@@ -1,8 +1,15 @@
 # What every recipe needs before it can start; sourced, not run.
 
+# Names of the GPUs that this process may use, one a line; nothing without a working driver.
+gpu_names() {
+  local names
+  names=$(nvidia-smi --query-gpu=name --format=csv,noheader ${CUDA_VISIBLE_DEVICES:+--id="$CUDA_VISIBLE_DEVICES"} 2>/dev/null) || return 0
+  echo "$names"
+}
+
 # Set PROFILE from the hardware, unless it is set.
 choose_profile() {
-  GPU_NAMES=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null || true)
+  GPU_NAMES=$(gpu_names)
   if [[ -z ${PROFILE:-} ]]; then
     if [[ -z $GPU_NAMES ]]; then
       PROFILE=cpu
@@ -24,7 +31,9 @@ profiles() {
 }
 
 source_profile() {
+  GPUS_ASKED=${GPUS:-}
   GPUS=${GPUS:-$(grep -c . <<<"$GPU_NAMES" || true)}
+  (( GPUS > 0 )) || GPUS=1   # a dry run for GPUs that are elsewhere
   source "$REPO/recipes/profiles/$PROFILE.sh"
 }
 
@@ -32,7 +41,7 @@ source_profile() {
 ensure_python() {
   if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
     PYTHON=${PYTHON:-$(command -v python3)}
-    if ! "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("permix_verl", "verl", "vllm"))))'; then
+    if ! "$PYTHON" -c 'import importlib.metadata as m, importlib.util as u; m.distribution("permix-verl"); assert u.find_spec("verl") and u.find_spec("vllm")' 2>/dev/null; then
       echo "error: $PYTHON lacks permix_verl, verl or vllm; run $PYTHON -m pip install -e '$REPO[gpu]', or unset PERMIX_SKIP_SETUP" >&2
       exit 2
     fi

@@ -1,7 +1,7 @@
 # The GRPO recipe that run_permix_grpo.sh and run_rlvr_grpo.sh share; sourced, not run.
 # Table 7 of the paper, as verl's keys. What differs between machines is in profiles/.
 
-REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 
@@ -20,7 +20,7 @@ MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
 SEED=${SEED:-0}                                   # of the persona draw and of the data order
-EPOCHS=${EPOCHS:-1}                               # Table 7
+EPOCHS=${EPOCHS:-1}                               # Table 7; further epochs repeat the first one's personas
 BATCH=${BATCH:-64}                                # problems a step; Table 7 (see docs/paper.md)
 ROLLOUTS=${ROLLOUTS:-8}                           # samples a problem; Table 7
 PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7
@@ -42,6 +42,10 @@ RUN_DIR=$(realpath -m "$RUN_DIR")
 [[ -n ${EMBEDDED:-} ]] && MODEL_NAME="the tiny model" || MODEL_NAME=$(basename "$MODEL")
 
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
+if (( BATCH * ROLLOUTS % (GPUS * ${NNODES:-1}) )); then
+  echo "error: BATCH=$BATCH x ROLLOUTS=$ROLLOUTS samples do not divide over $GPUS GPUs x ${NNODES:-1} nodes; change one" >&2
+  exit 2
+fi
 
 # Values with the inner quotes are paths: Hydra would stumble over their special characters.
 OVERRIDES=(
@@ -85,7 +89,6 @@ OVERRIDES=(
   actor_rollout_ref.model.use_remove_padding=False
   +actor_rollout_ref.model.override_config.attn_implementation=sdpa
   actor_rollout_ref.actor.strategy=fsdp2
-  actor_rollout_ref.actor.fsdp_config.strategy=fsdp2
   actor_rollout_ref.actor.fsdp_config.model_dtype=fp32
   +actor_rollout_ref.actor.checkpoint.save_lora_only=True
 
@@ -134,9 +137,9 @@ if [[ -n ${EMBEDDED:-} ]]; then
   "$PYTHON" "$REPO/data_prep/tiny_world.py" --out "$REPO/runs/tiny-world"
 fi
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
-  --seed "$SEED" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data" \
+  --seed "$SEED" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
   --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
 
-"$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \
+exec "$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \
   --title "$TITLE on $MODEL_NAME, profile $PROFILE" --next-command "$(next_command)" \
-  "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"
+  --may-change "$REPO/recipes/profiles/KEYS" "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"

@@ -4,12 +4,12 @@
 #   EXTRAS=a,b      more extras of pyproject.toml, such as test
 #   PYTHON3=/path   the interpreter to make it with (default: the first fit of python3, python3.11, python3.12)
 
-REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)}
 VENV=${VENV:-$REPO/.venv}
 
 setup_env() {
   local kind=cpu
-  command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && kind=gpu
+  nvidia-smi >/dev/null 2>&1 && kind=gpu
   local wanted stamp=$VENV/.permix-ready
   wanted="$kind ${EXTRAS:-} $(cksum <"$REPO/pyproject.toml") $(cksum <"$REPO/recipes/setup_env.sh") $REPO"
   PYTHON=$VENV/bin/python
@@ -30,15 +30,25 @@ setup_env() {
       "install one, or set PYTHON3=/path/to/python3.11" >&2
     return 2
   fi
-  echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB"
+  exec 9>"$VENV.lock"
+  flock 9   # two first commands at once would spoil each other's environment
+  if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    exec 9>&-
+    return
+  fi
+  trap 'exit 130' INT   # pip answers an interrupt as if it had failed, and the next attempt would begin
+  echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB" >&2
   rm -f "$stamp"
   "$base" -m venv "$VENV"
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check)
   if [[ $kind == cpu ]]; then
     # PyPI's torch for Linux carries CUDA; the CPU build comes from the indexes pip is set up
     # with, if they have it, and else from PyTorch's own.
-    "${pip[@]}" "torch==2.13.0+cpu" 2>/dev/null ||
-      "${pip[@]}" "torch==2.13.0" --index-url https://download.pytorch.org/whl/cpu
+    "${pip[@]}" "torch==2.13.0+cpu" 2>"$VENV/pip.log" ||
+      "${pip[@]}" "torch==2.13.0" --index-url https://download.pytorch.org/whl/cpu || {
+      cat "$VENV/pip.log" >&2
+      return 1
+    }
   fi
   "${pip[@]}" --editable "$REPO[$kind${EXTRAS:+,$EXTRAS}]"
   if [[ $kind == cpu ]]; then
@@ -47,6 +57,8 @@ setup_env() {
     "$PYTHON" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
   fi
   echo "$wanted" >"$stamp"
+  exec 9>&-
+  trap - INT
 }
 
 setup_env

@@ -16,18 +16,21 @@ math-verify keeps its time limits with signals, which work in the main thread on
 calls rewards from worker threads: there math-verify raises, and "wrong" would be a lie. So
 the work is done in a child process, this same file run with ``--worker``, which answers one
 JSON line per request and is killed and replaced when a request exceeds ``TIME_LIMIT_S``. It
-starts with the first request and ends when its input closes, that is, when its parent ends.
+starts with the first request and ends when its input closes, that is, when its parent ends;
+one that is hanging then is ended by a timer of its own.
 
 Needs: math-verify, in the Python that runs it.
 """
 
-import contextlib
+import itertools
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 TIME_LIMIT_S = 5.0
 """Seconds one verification may take."""
@@ -35,6 +38,8 @@ START_LIMIT_S = 120.0
 """Seconds the worker may take to start; importing sympy is slow on a cold disk."""
 MAX_SOLUTION_CHARS = 100_000
 """Only the end of a longer solution is read; answers stand at the end."""
+MAX_GOLD_CHARS = 10_000
+"""A longer ground truth is an error."""
 
 STATUSES = ("correct", "wrong", "no_answer", "timeout", "error")
 
@@ -70,25 +75,38 @@ def _result(status, extra_info):
 
 _lock = threading.Lock()
 _worker = None
-_worker_owner = None  # pid that started it: a forked child must not talk through its parent's pipes
+_request_ids = itertools.count()
+
+
+def _forget_worker():
+    """In a forked child: the worker is the parent's, and the lock may be held by a thread that is not here."""
+    global _lock, _worker
+    _lock, _worker = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget_worker)
 
 
 def _verify(solution, gold):
-    if not isinstance(solution, str) or not str(gold if gold is not None else "").strip():
-        return "error" if isinstance(solution, str) else "no_answer"
-    request = json.dumps({"solution": solution[-MAX_SOLUTION_CHARS:], "gold": str(gold)}) + "\n"
+    gold = str(gold if gold is not None else "").strip()
+    if not isinstance(solution, str):
+        return "no_answer"
+    if not gold or len(gold) > MAX_GOLD_CHARS:
+        return "error"
     with _lock:
-        try:
-            reply = _ask(request.encode())
-        except (OSError, EOFError) as error:
-            # A worker that died before it answered may have been killed from outside: ask another, once.
-            _stop_worker()
+        for attempt in (1, 2):
             try:
-                reply = _ask(request.encode())
-            except (OSError, EOFError):
+                reply = _ask(solution[-MAX_SOLUTION_CHARS:], gold)
+                break
+            except (OSError, EOFError) as error:
+                # A worker that died before it answered may have been killed from outside: ask another, once.
                 _stop_worker()
-                print(f"math_reward: the verifier process failed twice ({error!r})", file=sys.stderr)
-                return "error"
+                if attempt == 2:
+                    print(f"math_reward: the verifier process failed twice ({error!r})", file=sys.stderr)
+                    return "error"
+            except BaseException:  # an interrupt leaves an answer in the pipe that would be the next sample's
+                _stop_worker()
+                raise
         if reply is None:
             _stop_worker()
             return "timeout"
@@ -97,84 +115,119 @@ def _verify(solution, gold):
     return reply["status"]
 
 
-def _ask(request):
+def _ask(solution, gold):
     """Send one request; the reply as a dict, or None when the time limit passed."""
     worker = _running_worker()
-    worker.stdin.write(request)
-    worker.stdin.flush()
-    line = _read_line(worker, TIME_LIMIT_S)
-    return None if line is None else json.loads(line)
+    request = {"id": next(_request_ids), "limit": TIME_LIMIT_S, "solution": solution, "gold": gold}
+    deadline = time.monotonic() + TIME_LIMIT_S
+    if not _write(worker, json.dumps(request).encode() + b"\n", deadline):
+        return None
+    line = _read_line(worker, deadline)
+    if line is None:
+        return None
+    reply = json.loads(line)
+    if reply["id"] != request["id"]:
+        raise EOFError(f"the verifier answered request {reply['id']} instead of {request['id']}")
+    return reply
 
 
 def _running_worker():
-    global _worker, _worker_owner
-    if _worker is None or _worker_owner != os.getpid() or _worker.poll() is not None:
-        _worker_owner = os.getpid()
+    global _worker
+    if _worker is None or _worker.poll() is not None:
         _worker = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, os.path.abspath(__file__), "--worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, "PYTHONSAFEPATH": "1"},  # files beside this one must not shadow modules
         )
-        if _read_line(_worker, START_LIMIT_S) is None:  # it says when it is ready, so that start-up is not timed
+        os.set_blocking(_worker.stdin.fileno(), False)  # type: ignore[union-attr]
+        # It says when it is ready, so that start-up is not timed.
+        if _read_line(_worker, time.monotonic() + START_LIMIT_S) is None:
             raise EOFError(f"the verifier did not start within {START_LIMIT_S} s; is math-verify installed?")
     return _worker
 
 
-def _read_line(worker, limit_s):
-    """One line of the worker's output, or None after ``limit_s`` seconds."""
-    ready, _, _ = select.select([worker.stdout], [], [], limit_s)
-    if not ready:
-        return None
-    line = worker.stdout.readline()
-    if not line:
-        raise EOFError(f"the verifier ended with status {worker.wait()}")
+def _write(worker, data, deadline):
+    """Write all of it; False if the worker did not take it before the deadline."""
+    while data:
+        _, ready, _ = select.select([], [worker.stdin], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            return False
+        data = data[os.write(worker.stdin.fileno(), data[: select.PIPE_BUF]) :]
+    return True
+
+
+def _read_line(worker, deadline):
+    """One line of the worker's output, or None if it did not come before the deadline."""
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([worker.stdout], [], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            return None
+        chunk = os.read(worker.stdout.fileno(), 65536)
+        if not chunk:
+            raise EOFError(f"the verifier ended with status {worker.wait()}")
+        line += chunk
     return line
 
 
 def _stop_worker():
     global _worker
-    if _worker is not None and _worker_owner == os.getpid():
-        _worker.kill()
-        _worker.wait()
-        for pipe in (_worker.stdin, _worker.stdout):
-            with contextlib.suppress(OSError):  # unsent bytes to a dead worker
-                pipe.close()  # type: ignore[union-attr]
-    _worker = None
+    worker, _worker = _worker, None
+    if worker is not None:
+        worker.kill()
+        worker.wait()
+        for pipe in (worker.stdin, worker.stdout):
+            pipe.close()  # type: ignore[union-attr]
 
 
 # --- the worker's side ---------------------------------------------------------------------
 
 
 def _judge(solution, gold):
-    """math-verify's judgement. Golds are boxed: it reads 108 of MATH-500's 500 bare ones wrongly."""
+    """math-verify's judgement. Golds are boxed: it reads 108 of MATH-500's 500 bare ones wrongly.
+
+    Where it swallows an exception of its own and goes on as if there were no answer, or a wrong
+    one, it is asked again to raise it. The parent keeps the time limit, by killing this process.
+    """
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
     gold = gold.rpartition("####")[2].strip()
     boxed = gold if "\\boxed" in gold else f"\\boxed{{{gold}}}"
-    # The parent keeps the time limit, by killing this process.
     gold_parsed = parse(boxed, [LatexExtractionConfig()], parsing_timeout=None)
     if not gold_parsed:
         raise ValueError(f"cannot read the ground truth {gold!r}")
-    answer = parse(solution, [LatexExtractionConfig(), ExprExtractionConfig()], parsing_timeout=None)
+    targets = [LatexExtractionConfig(), ExprExtractionConfig()]
+    answer = parse(solution, targets, parsing_timeout=None)
     if not answer:
+        parse(solution, targets, parsing_timeout=None, raise_on_error=True)
         return "no_answer"
-    return "correct" if verify(gold_parsed, answer, timeout_seconds=None) else "wrong"
+    if verify(gold_parsed, answer, timeout_seconds=None):
+        return "correct"
+    verify(gold_parsed, answer, timeout_seconds=None, raise_on_error=True)
+    return "wrong"
 
 
 def _serve():
     import logging
 
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not garble the replies
+
     import math_verify  # noqa: F401  (the slow import, before the first request's clock starts)
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not garble the replies
     replies.write("ready\n")
     for line in sys.stdin:
         request = json.loads(line)
+        # CPU seconds, default action: ends a hanging worker whose parent is gone.
+        signal.setitimer(signal.ITIMER_PROF, request["limit"] + 5)
         try:
             reply = {"status": _judge(request["solution"], request["gold"])}
         except Exception as error:
             reply = {"status": "error", "reason": repr(error)[:500]}
-        replies.write(json.dumps(reply) + "\n")
+        replies.write(json.dumps({"id": request["id"], **reply}) + "\n")
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--worker"]:

@@ -6,6 +6,7 @@ pass teaches it the answer format and a little arithmetic: enough that some
 rollouts earn a reward, so that GRPO has something to learn from.
 """
 
+import fcntl
 import json
 import os
 import random
@@ -43,14 +44,20 @@ def ensure_world(folder: Path, seed: int = 0) -> dict[str, Path]:
     Takes about a minute on two cores the first time and nothing afterwards. An
     interrupted call leaves no half-made folder.
     """
-    paths = {"model": folder / "model", "data": folder / "train.jsonl"}
-    stamp = {"version": VERSION, "seed": seed}
-    stamp_file = folder / "stamp.json"
-    if stamp_file.is_file() and json.loads(stamp_file.read_text()) == stamp:
-        return paths
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another recipe may be making it
+        stamp = {"version": VERSION, "seed": seed}
+        stamp_file = folder / "stamp.json"
+        if not (stamp_file.is_file() and json.loads(stamp_file.read_text()) == stamp):
+            _make_world(folder, seed, stamp)
+    return {"model": folder / "model", "data": folder / "train.jsonl"}
+
+
+def _make_world(folder: Path, seed: int, stamp: dict[str, int]) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir()
     rows = problems.generate(PROBLEMS, seed=seed)
     (partial / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tokenizer = build_tokenizer()
@@ -60,7 +67,6 @@ def ensure_world(folder: Path, seed: int = 0) -> dict[str, Path]:
     (partial / "stamp.json").write_text(json.dumps(stamp))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
-    return paths
 
 
 def build_tokenizer() -> Any:

@@ -22,13 +22,13 @@ _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 @dataclass(frozen=True)
 class AdapterCheck:
-    """Largest and mean distance, in nats, between the adapter's log-probs and the actor's, over ``tokens``."""
+    """Distances in nats from the actor's log-probs, over ``tokens``: the adapter's, and the base model's for scale."""
 
     tokens: int
     largest: float
     mean: float
-    moved: float
-    """Largest distance between the adapter's log-probs and the base model's: 0 would be an adapter without effect."""
+    base_largest: float
+    base_mean: float
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -145,12 +145,13 @@ def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, de
     tuned = PeftModel.from_pretrained(model, adapter).eval()
     adapter_log_probs = _log_probs(tuned, rollouts)
     actor_log_probs = torch.tensor([value for values in rollouts["log_probs"] for value in values])
-    distance = (adapter_log_probs - actor_log_probs).abs()
+    distance, base_distance = ((found - actor_log_probs).abs() for found in (adapter_log_probs, base_log_probs))
     return AdapterCheck(
         tokens=distance.numel(),
         largest=distance.max().item(),
         mean=distance.mean().item(),
-        moved=(adapter_log_probs - base_log_probs).abs().max().item(),
+        base_largest=base_distance.max().item(),
+        base_mean=base_distance.mean().item(),
     )
 
 

@@ -28,13 +28,11 @@ class RecordRollouts(CheckpointCallback):
     def on_save(self, trainer: Any, global_step: int, checkpoint_dir: str, async_save: bool = False, **_: Any) -> None:
         path = Path(checkpoint_dir) / RECORD
         try:
-            record = actor_log_probs(trainer)
-        except Exception as error:
+            partial = path.with_suffix(".partial")
+            torch.save(actor_log_probs(trainer), partial)
+            os.replace(partial, path)
+        except Exception as error:  # verl would end the training
             print(f"permix_verl: no rollouts recorded with step {global_step}: {error!r}")
-            return
-        partial = path.with_suffix(".partial")
-        torch.save(record, partial)
-        os.replace(partial, path)
 
 
 def actor_log_probs(trainer: Any) -> dict[str, Any]:

@@ -9,21 +9,35 @@ command goes on where an earlier one stopped. Exit status: verl's own if it fail
 
 import argparse
 import contextlib
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import exit_with_message
+from permix_verl.errors import UserError, exit_with_message
 from permix_verl.training import processes
+from permix_verl.training.metrics import read_metrics, training_steps
 from permix_verl.training.progress import Progress
-from permix_verl.training.run_folder import RunFolder, exclusive, finished_step, remember_settings, total_steps
+from permix_verl.training.run_folder import (
+    RunFolder,
+    as_dict,
+    begin,
+    exclusive,
+    finished_step,
+    step_back,
+    total_steps,
+    write_whole,
+)
 from permix_verl.training.verdict import conclude
+
+RANKS = ("trainer.nnodes", "trainer.n_gpus_per_node")
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 _EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
@@ -34,17 +48,47 @@ def main(argv: list[str] | None = None) -> int:
     folder = RunFolder(args.run_dir.resolve())
     for sub in (folder.checkpoints, folder.metrics, folder.logs):
         sub.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
-        remember_settings(folder, args.overrides)
+    if int(as_dict(args.overrides).get("trainer.save_freq", 1)) < 1:
+        raise UserError("trainer.save_freq is below 1, so nothing would be kept; set SAVE_FREQ to at least 1")
+    with exclusive(folder), alone_on_this_machine():
+        begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)
-        if finished_step(folder) >= total:
+        done = finished_step(folder)
+        if done >= total and done not in training_steps(read_metrics(folder.metrics)):
+            # Killed after the last checkpoint and before its step was logged: nobody looked at that step.
+            done = step_back(folder, before=done)
+        if done >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:
             status, log = train(folder, args.overrides, total, args.min_agreement)
             if status != 0:
                 explain_failure(status, log)
                 return status if status > 0 else 128 - status
-        return conclude(folder, args)
+        return conclude(folder, args, total)
+
+
+@contextlib.contextmanager
+def alone_on_this_machine() -> Iterator[None]:
+    """verl names the sockets that weights travel through by Ray's job id, which is the same in every private Ray.
+
+    Two runs side by side could feed each other's rollout engines. On a Ray cluster
+    that is there already (``RAY_ADDRESS``), job ids differ.
+
+    Raises:
+        UserError: another run is training on this machine.
+    """
+    if os.environ.get("RAY_ADDRESS"):
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                "another run is training on this machine, and verl would mix up their weights; wait for it, or give "
+                "both an existing Ray cluster by RAY_ADDRESS"
+            ) from None
+        yield
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -57,8 +101,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--check-dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--check-device", default="cpu")
     parser.add_argument("--check-tolerance", type=float, default=1e-4, help="nats between adapter and actor log-probs")
+    parser.add_argument("--check-statistic", default="largest", choices=["largest", "mean"], help="over the tokens")
+    parser.add_argument("--may-change", type=_listed_keys, default=(), help="file of keys that may change on resume")
     parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
     return parser.parse_args(argv)
+
+
+def _listed_keys(file: str) -> tuple[str, ...]:
+    lines = Path(file).read_text().splitlines()
+    # Not the number of ranks: verl's checkpoints are read by as many as wrote them.
+    return tuple(line for line in lines if line and line[0] != "#" and line not in RANKS)
 
 
 def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: float) -> tuple[int, Path]:
@@ -66,12 +118,15 @@ def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: fl
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     log = folder.logs / f"{stamp}.log"
     token = processes.new_token()
-    environment = os.environ | {
+    write_whole(folder.token, token)
+    variables = {
         processes.TOKEN_VARIABLE: token,
         "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
-        "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides]
+    # Workers of a Ray cluster that was there before do not inherit our environment.
+    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in variables.items()]
+    environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, *forwarded]
     progress = Progress(folder.metrics, log, total, min_agreement)
     progress.begin(finished_step(folder))
     with log.open("wb") as sink:
@@ -79,34 +134,45 @@ def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: fl
         trainer = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
-        try:
-            with _terminate_as_interrupt():
+        with _interrupted_by(signal.SIGTERM, signal.SIGHUP) as ignore_further:
+            try:
                 while trainer.poll() is None:
                     progress.update()
                     time.sleep(1)
-        except KeyboardInterrupt:
-            print("\nstopping verl; the same command goes on from the last checkpoint", file=sys.stderr)
-            trainer.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                trainer.wait(timeout=60)
-            raise
-        finally:
-            processes.end_all(token)
-            trainer.wait()
+            except KeyboardInterrupt:
+                ignore_further()
+                print("\nstopping verl; the same command goes on from the last checkpoint", file=sys.stderr)
+                trainer.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    trainer.wait(timeout=60)
+                raise
+            finally:
+                ignore_further()
+                processes.end_all(token)
+                trainer.wait()
     progress.end()
     return trainer.returncode, log
 
 
 @contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
+    """Let the signals interrupt as Ctrl-C does; gives a function that makes them, and Ctrl-C, wait for the clean-up."""
+
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+
+    def ignore_further() -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+
     try:
-        yield
+        yield ignore_further
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def explain_failure(status: int, log: Path) -> None:

@@ -23,7 +23,8 @@ class Progress:
         self.last_sign = self.began
 
     def begin(self, done: int) -> None:
-        self.shown = set(m.read_metrics(self.metrics_folder))
+        # Steps after the last checkpoint are trained again, and shown again.
+        self.shown = {step for step in m.read_metrics(self.metrics_folder) if step <= done}
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
         print(f"training: {state}; full log: {self.log}")
         print("starting Ray, verl and vLLM; the first step comes in a minute or two", flush=True)

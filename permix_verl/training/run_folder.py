@@ -5,15 +5,20 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.training import processes
 
-FREE_TO_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.logger", "trainer.save_freq")
-"""Overrides that may differ when a run is continued: they change what is kept or when to stop, not the run."""
+FREE_TO_CHANGE = ("trainer.logger", "trainer.save_freq", "trainer.test_freq", "trainer.max_actor_ckpt_to_keep")
+"""Overrides that may differ when a run is continued: they change what is kept and shown, not the run.
+
+Not the number of steps: the learning rate's schedule is stretched over it.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class RunFolder:
     @property
     def data(self) -> Path:
         return self.path / "data"
+
+    @property
+    def new_data(self) -> Path:
+        """Where data is prepared; it becomes ``data`` once the run is known to be this one."""
+        return self.path / "data.new"
 
     @property
     def checkpoints(self) -> Path:
@@ -43,40 +53,78 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def tracker(self) -> Path:
+        """verl's note of the last checkpoint that it finished writing."""
+        return self.checkpoints / "latest_checkpointed_iteration.txt"
+
+    @property
+    def token(self) -> Path:
+        """The token of the last launch's processes."""
+        return self.path / ".token"
+
+    @property
     def settings(self) -> Path:
         return self.path / "run.json"
 
 
 @contextlib.contextmanager
 def exclusive(folder: RunFolder) -> Iterator[None]:
-    with (folder.path / ".lock").open("w") as lock:
+    """Hold the run's folder, and end what an earlier launch that was killed left running.
+
+    Raises:
+        UserError: another launch is using the folder.
+    """
+    with (folder.path / ".lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another run is using {folder.path}; wait for it, or set another RUN_DIR") from None
+        if folder.token.is_file():
+            left = processes.end_all(folder.token.read_text())
+            if left:
+                print(f"ended {left} processes that an earlier launch of this run had left behind")
         yield
 
 
-def remember_settings(folder: RunFolder, overrides: list[str]) -> None:
-    """Store the run's settings, or refuse others than the folder was begun with.
+def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str] = ()) -> None:
+    """Take over the prepared data and remember the settings, or refuse others than the run was begun with.
+
+    Until there is a checkpoint nothing is lost by other settings, so the run begins anew.
+
+    Args:
+        folder: the run's folder, held.
+        overrides: verl's, of this launch.
+        hardware_keys: those that may change when a run goes on.
 
     Raises:
-        UserError: the folder holds a run with other settings or other data.
+        UserError: the folder holds a run with other settings or other data. It stays as it is.
     """
-    settings = {"overrides": as_dict(overrides), "data": _data_hashes(folder)}
-    if folder.settings.is_file():
-        before = json.loads(folder.settings.read_text())
-        changed = _differences(before, settings)
+    data = folder.new_data if folder.new_data.is_dir() else folder.data
+    settings = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    if finished_step(folder) == 0:
+        for file in folder.metrics.glob("*.jsonl"):  # of steps that will be trained again
+            file.rename(file.with_suffix(".superseded"))
+    elif folder.settings.is_file():
+        changed = _differences(json.loads(folder.settings.read_text()), settings, {*FREE_TO_CHANGE, *hardware_keys})
         if changed:
+            shutil.rmtree(folder.new_data, ignore_errors=True)
             key, old, new = changed[0]
             raise UserError(
                 f"{folder.path} holds a run with {key}={old}, and this command has {key}={new}"
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
                 + "; set another RUN_DIR, or give the settings it was begun with"
             )
-    partial = folder.settings.with_suffix(".partial")
-    partial.write_text(json.dumps(settings, indent=2) + "\n")
-    os.replace(partial, folder.settings)
+    if data == folder.new_data:
+        shutil.rmtree(folder.data, ignore_errors=True)
+        os.replace(folder.new_data, folder.data)
+    write_whole(folder.settings, json.dumps(settings, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one move."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
 
 
 def as_dict(overrides: list[str]) -> dict[str, str]:
@@ -85,21 +133,19 @@ def as_dict(overrides: list[str]) -> dict[str, str]:
     return {key.lstrip("+"): value.strip("'") for key, _, value in pairs}
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
     changed = [
         (key, before["overrides"].get(key), now["overrides"].get(key))
         for key in sorted(before["overrides"] | now["overrides"])
-        if key not in FREE_TO_CHANGE and before["overrides"].get(key) != now["overrides"].get(key)
+        if key not in free and before["overrides"].get(key) != now["overrides"].get(key)
     ]
     if before["data"] != now["data"]:
         changed.append(("training data", before["data"], now["data"]))
     return changed
 
 
-def _data_hashes(folder: RunFolder) -> dict[str, str]:
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.data.glob("*.parquet"))
-    }
+def _data_hashes(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.glob("*.parquet"))}
 
 
 def total_steps(overrides: list[str]) -> int:
@@ -120,6 +166,30 @@ def total_steps(overrides: list[str]) -> int:
 
 
 def finished_step(folder: RunFolder) -> int:
-    """The step of the newest complete checkpoint; 0 without one."""
-    tracker = folder.checkpoints / "latest_checkpointed_iteration.txt"
-    return int(tracker.read_text()) if tracker.is_file() else 0
+    """The step of the newest complete checkpoint; 0 without one.
+
+    A tracker that was cut short (verl truncates, then writes) is mended first.
+    """
+    if not folder.tracker.is_file():
+        return 0
+    text = folder.tracker.read_text()
+    if text.isdigit() and (folder.checkpoints / f"global_step_{text}").is_dir():
+        return int(text)
+    return step_back(folder, before=None)
+
+
+def step_back(folder: RunFolder, before: int | None) -> int:
+    """Point verl's tracker at the newest whole checkpoint, older than ``before`` if that is given; its step, or 0."""
+    steps = [
+        step
+        for path in folder.checkpoints.glob("global_step_*")
+        if (step := int(path.name.rsplit("_", 1)[1])) < (before or step + 1)
+        # verl writes data.pt last, and removes only actor/ of an old checkpoint.
+        and (path / "data.pt").is_file()
+        and (path / "actor" / "lora_train_meta.json").is_file()
+    ]
+    if not steps:
+        folder.tracker.unlink(missing_ok=True)
+        return 0
+    write_whole(folder.tracker, str(max(steps)))
+    return max(steps)

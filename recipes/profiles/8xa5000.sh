@@ -9,6 +9,10 @@
 #                    activations, checkpointed, 2 x 768 x 4096 x 32   0.4 GB
 #   while generating base in bf16 / tensor parallel 4                 4.0 GB
 #                    KV cache and workspace, up to 0.55 x 24 GB       9.2 GB
+if [[ ${GPUS_ASKED:-8} != 8 ]]; then
+  echo "error: GPUS=$GPUS_ASKED with PROFILE=8xa5000; set PROFILE=gpu for another number of GPUs" >&2
+  exit 2
+fi
 GPUS=8 TENSOR_PARALLEL=${TENSOR_PARALLEL:-4}
 source "$REPO/recipes/profiles/gpu.sh"
 PROFILE_ARGS+=(

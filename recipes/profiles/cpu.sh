@@ -2,7 +2,7 @@
 export VERL_PLATFORM=cpu                      # permix_verl.plugin provides it
 export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}   # GiB
 export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
-[[ -d $MODEL ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+[[ -n ${EMBEDDED:-} ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
 PROFILE_ARGS=(
@@ -12,14 +12,15 @@ PROFILE_ARGS=(
   # Logical too: with fewer, the queue waits for ever, in silence, for actors that do not fit.
   ray_kwargs.ray_init.num_cpus=64
   +ray_kwargs.ray_init.num_gpus="$GPUS"
+  +ray_kwargs.ray_init.address=local            # not a cluster that happens to run on this machine
 
-  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}'
-  actor_rollout_ref.actor.use_torch_compile=False
+  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
   actor_rollout_ref.actor.fsdp_config.param_offload=False
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=False
   actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
   actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
+  # With LoRA the reference is the actor without its adapter; verl only validates this key.
   actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
 
   actor_rollout_ref.rollout.dtype=float32

@@ -1,20 +1,21 @@
-# One node of GPUs with 40 GB or more each, as many as nvidia-smi lists (GPUS=... overrides).
-GPUS=${GPUS:-1}
-(( GPUS > 0 )) || GPUS=1
+# One node of GPUs, as many as are visible (GPUS=... overrides). Per GPU, while weights are synced, an 8B model
+# takes 16 GB / TENSOR_PARALLEL for vLLM (bf16) and 32 GB / GPUS for the actor (fp32 shards), and then its
+# activations: 80 GB if it is one GPU, 40 GB from four on. Computed, not measured.
 PROFILE_ARGS=(
   trainer.device=cuda
   trainer.nnodes="${NNODES:-1}"
   trainer.n_gpus_per_node="$GPUS"
   ray_kwargs.ray_init.num_cpus=null
   +ray_kwargs.ray_init.num_gpus=null
+  +ray_kwargs.ray_init.address=null
 
-  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32,buffer_dtype:fp32}'
-  actor_rollout_ref.actor.use_torch_compile=True
+  +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=True
   actor_rollout_ref.actor.fsdp_config.param_offload=True
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
   actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4
   actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8
+  # With LoRA the reference is the actor without its adapter; verl only validates this key.
   actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=8
 
   actor_rollout_ref.rollout.dtype=bfloat16
@@ -32,5 +33,5 @@ PROFILE_ARGS=(
   data.dataloader_num_workers=4
   transfer_queue.backend.SimpleStorage.num_data_storage_units=8
 )
-# bf16 on both sides, by different kernels: a few hundredths of a nat are rounding.
-CHECK_ARGS=(--check-dtype bfloat16 --check-device cuda --check-tolerance 0.5)
+# bf16 on both sides, by different kernels: a few hundredths of a nat a token are rounding.
+CHECK_ARGS=(--check-dtype bfloat16 --check-device cuda --check-statistic mean --check-tolerance 0.05)

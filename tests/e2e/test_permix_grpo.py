@@ -60,7 +60,8 @@ def test_the_adapter_on_the_base_gives_the_actors_log_probs(run: Run) -> None:
     base = json.loads((run.folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
     plain = AutoModelForCausalLM.from_pretrained(base)
     model: Any = PeftModel.from_pretrained(plain, run.folder / "adapter").eval()
-    record_file = next(iter((run.folder / "checkpoints").glob("global_step_*/rollout_log_probs.pt")))
+    step = (run.folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text()
+    record_file = run.folder / "checkpoints" / f"global_step_{step}" / "rollout_log_probs.pt"
     record = torch.load(record_file, weights_only=True)
     assert len(record["prompts"]) == 64
     moved = 0.0

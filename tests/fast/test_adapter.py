@@ -11,7 +11,14 @@ import torch
 
 from permix_verl import UserError
 from permix_verl.tiny.model import build_model
-from permix_verl.training.adapter import check_adapter, export_adapter, latest_checkpoint, read_lora_weights
+from permix_verl.training.adapter import (
+    AdapterCheck,
+    check_adapter,
+    export_adapter,
+    latest_checkpoint,
+    read_lora_weights,
+)
+from permix_verl.training.verdict import adapter_problems
 
 SHARD = """
 import sys, torch, torch.distributed as dist
@@ -81,7 +88,8 @@ def test_an_exported_adapter_loads_with_peft_and_is_the_model(tokenizer: Any, tm
     check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
     assert check.tokens == 5
     assert check.largest < 1e-5
-    assert check.moved > 1e-3
+    assert check.base_largest > 1e-3
+    assert adapter_problems(check, "largest", 1e-4) == []
 
 
 def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path) -> None:
@@ -91,6 +99,21 @@ def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path
     adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
     check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
     assert check.largest > 1e-3
+    assert "is not the trained model" in adapter_problems(check, "largest", 1e-4)[0]
+
+
+def test_a_coarse_tolerance_still_tells_the_adapter_from_the_base() -> None:
+    """As in bf16: small distances alone prove nothing where the base is as near."""
+    trained = AdapterCheck(tokens=100, largest=0.4, mean=0.02, base_largest=3.0, base_mean=0.2)
+    assert adapter_problems(trained, "mean", 0.05) == []
+    empty = AdapterCheck(tokens=100, largest=0.4, mean=0.04, base_largest=0.4, base_mean=0.06)
+    assert "little of the training in it" in adapter_problems(empty, "mean", 0.05)[0]
+    assert "is not the trained model" in adapter_problems(empty, "largest", 0.05)[0]
+
+
+def test_a_policy_that_hardly_moved_is_not_a_failure() -> None:
+    still = AdapterCheck(tokens=100, largest=1e-6, mean=1e-7, base_largest=1e-6, base_mean=1e-7)
+    assert adapter_problems(still, "largest", 1e-4) == []
 
 
 def test_shards_of_two_ranks_are_put_together(tokenizer: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,8 +12,16 @@ import pytest
 
 from permix_verl import UserError
 from permix_verl.training import processes
-from permix_verl.training.launch import explain_failure
-from permix_verl.training.run_folder import RunFolder, as_dict, exclusive, finished_step, remember_settings, total_steps
+from permix_verl.training.launch import alone_on_this_machine, explain_failure
+from permix_verl.training.run_folder import (
+    RunFolder,
+    as_dict,
+    begin,
+    exclusive,
+    finished_step,
+    step_back,
+    total_steps,
+)
 
 
 @pytest.fixture
@@ -38,19 +47,102 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
         total_steps(overrides(folder, "data.train_batch_size=64"))
 
 
+def checkpoint(folder: RunFolder, step: int) -> None:
+    """A checkpoint that verl finished writing."""
+    path = folder.checkpoints / f"global_step_{step}"
+    (path / "actor").mkdir(parents=True)
+    (path / "actor" / "lora_train_meta.json").touch()
+    (path / "data.pt").touch()
+    folder.tracker.write_text(str(step))
+
+
+def new_data(folder: RunFolder, rows: int) -> None:
+    folder.new_data.mkdir()
+    pq.write_table(pa.table({"x": list(range(rows))}), folder.new_data / "train.parquet")
+
+
 def test_a_run_goes_on_with_its_own_settings_only(folder: RunFolder) -> None:
-    remember_settings(folder, overrides(folder, "+a.b=1"))
-    remember_settings(folder, overrides(folder, "+a.b=1"))
-    remember_settings(folder, overrides(folder, "+a.b=1", "trainer.total_epochs=3"))
+    begin(folder, overrides(folder, "+a.b=1", "micro=4"))
+    checkpoint(folder, 2)
+    begin(folder, overrides(folder, "+a.b=1", "micro=4"))
+    begin(folder, overrides(folder, "+a.b=1", "micro=4", "trainer.save_freq=3"))
+    begin(folder, overrides(folder, "+a.b=1", "micro=2"), hardware_keys=["micro"])
     with pytest.raises(UserError, match=r"holds a run with a\.b=1, and this command has a\.b=2; set another RUN_DIR"):
-        remember_settings(folder, overrides(folder, "+a.b=2"))
+        begin(folder, overrides(folder, "+a.b=2", "micro=2"))
+    with pytest.raises(UserError, match=r"holds a run with trainer\.total_epochs=2"):
+        begin(folder, overrides(folder, "+a.b=1", "micro=2", "trainer.total_epochs=3"))
 
 
-def test_a_run_does_not_go_on_with_other_data(folder: RunFolder) -> None:
-    remember_settings(folder, overrides(folder))
-    pq.write_table(pa.table({"x": list(range(51))}), folder.data / "train.parquet")
+def test_a_run_without_a_checkpoint_may_be_begun_anew(folder: RunFolder) -> None:
+    folder.metrics.mkdir()
+    (folder.metrics / "1.jsonl").write_text('{"step": 1, "data": {}}\n')
+    begin(folder, overrides(folder, "actor_rollout_ref.rolout.n=4"))
+    begin(folder, overrides(folder, "actor_rollout_ref.rollout.n=4"))
+    assert [file.name for file in folder.metrics.iterdir()] == ["1.superseded"]
+
+
+def test_a_run_does_not_go_on_with_other_data_and_keeps_its_own(folder: RunFolder) -> None:
+    begin(folder, overrides(folder))
+    checkpoint(folder, 2)
+    before = (folder.data / "train.parquet").read_bytes()
+    new_data(folder, 51)
     with pytest.raises(UserError, match="holds a run with training data"):
-        remember_settings(folder, overrides(folder))
+        begin(folder, overrides(folder))
+    assert (folder.data / "train.parquet").read_bytes() == before
+    assert not folder.new_data.exists()
+
+
+def test_prepared_data_becomes_the_runs_data(folder: RunFolder) -> None:
+    new_data(folder, 51)
+    begin(folder, overrides(folder))
+    assert pq.read_metadata(folder.data / "train.parquet").num_rows == 51
+    assert not folder.new_data.exists()
+
+
+def test_a_tracker_cut_short_falls_back_to_the_newest_whole_checkpoint(folder: RunFolder) -> None:
+    assert finished_step(folder) == 0
+    for step in (2, 4):
+        checkpoint(folder, step)
+    assert finished_step(folder) == 4
+    folder.tracker.write_text("")
+    assert finished_step(folder) == 4
+    assert folder.tracker.read_text() == "4"
+    (folder.checkpoints / "global_step_4" / "data.pt").unlink()  # killed while it was saved
+    folder.tracker.write_text("")
+    assert finished_step(folder) == 2
+
+
+def test_a_last_step_that_nobody_saw_is_trained_again(folder: RunFolder) -> None:
+    for step in (2, 4):
+        checkpoint(folder, step)
+    assert step_back(folder, before=4) == 2
+    assert folder.tracker.read_text() == "2"
+    assert step_back(folder, before=2) == 0
+    assert not folder.tracker.exists()
+
+
+def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolder) -> None:
+    token = processes.new_token()
+    environment = {processes.TOKEN_VARIABLE: token, "PATH": "/usr/bin:/bin"}
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
+    folder.token.write_text(token)
+    deadline = time.monotonic() + 10
+    while not processes.running(token) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes.running(token)
+    with exclusive(folder):
+        assert processes.running(token) == []
+    left.wait(timeout=10)
+
+
+def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with alone_on_this_machine(), pytest.raises(UserError, match="another run is training"), alone_on_this_machine():
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with alone_on_this_machine(), alone_on_this_machine():
+        pass
 
 
 def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
@@ -62,12 +154,6 @@ def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
 
 def test_overrides_are_read_as_hydra_reads_them() -> None:
     assert as_dict(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
-
-
-def test_the_finished_step_is_verls_tracker(folder: RunFolder) -> None:
-    assert finished_step(folder) == 0
-    (folder.checkpoints / "latest_checkpointed_iteration.txt").write_text("7")
-    assert finished_step(folder) == 7
 
 
 RAY_LOG = """\

@@ -116,10 +116,92 @@ def test_a_killed_worker_costs_a_retry_and_no_verdict(reward: Any) -> None:
     assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
 
 
-def test_a_forked_child_starts_a_worker_of_its_own(reward: Any) -> None:
+@pytest.mark.parametrize("where", ["_running_worker", "_read_line"])
+def test_an_interrupted_request_does_not_answer_the_next_one(
+    reward: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A reply left in the pipe would shift every later verdict by one sample."""
+    reward.compute_score("x", "\\boxed{5}", "5")
+    original = getattr(reward, where)
+
+    def interrupt(*args: Any) -> Any:
+        original(*args) if where == "_running_worker" else None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reward, where, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reward.compute_score("x", "\\boxed{1}", "1")
+    monkeypatch.undo()
+    found = [reward.compute_score("x", f"\\boxed{{{n}}}", str(gold))["status"] for n, gold in ((1, 2), (3, 3), (3, 4))]
+    assert found == ["wrong", "correct", "wrong"]
+
+
+def test_an_answer_to_another_request_is_not_taken(reward: Any) -> None:
+    worker = reward._running_worker()
+    stray = {"id": -1, "limit": 5, "solution": "\\boxed{1}", "gold": "1"}
+    os.write(worker.stdin.fileno(), json.dumps(stray).encode() + b"\n")
+    assert reward.compute_score("x", "\\boxed{1}", "2")["status"] == "wrong"
+    assert reward._worker is not worker
+
+
+def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reward, "TIME_LIMIT_S", 1.0)
+    os.kill(reward._running_worker().pid, signal.SIGSTOP)
+    started = time.monotonic()
+    assert reward.compute_score("x", "x" * 99_000, "5")["status"] == "timeout"
+    assert time.monotonic() - started < 5
+    assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
+
+
+@pytest.mark.parametrize("solution", ["the answer is " + "9" * 5000, "the answer is \u0663"])
+def test_a_failure_inside_math_verify_is_an_error_and_not_a_missing_answer(reward: Any, solution: str) -> None:
+    assert reward.compute_score("x", solution, "5")["status"] == "error"
+
+
+def test_odd_text_gets_a_verdict(reward: Any) -> None:
+    for solution in (
+        "\ud83d \\boxed{5}",
+        "line\nbreaks\r\n\\boxed{5}\n",
+        "\x00 \u2028 \\boxed{5}",
+        "x" * 300_000 + "\\boxed{5}",
+    ):
+        assert reward.compute_score("x", solution, "5")["status"] == "correct"
+    assert reward.compute_score("x", "\\boxed{5}", "5" * 20_000)["status"] == "error"
+
+
+def test_files_beside_the_copy_do_not_shadow_its_imports(tmp_path: Path) -> None:
+    module: Any = load(Path(shutil.copy(SOURCE, tmp_path)))
+    (tmp_path / "math_verify.py").write_text("print('not the library')\nraise SystemExit(1)\n")
+    try:
+        assert module.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
+    finally:
+        module._stop_worker()
+
+
+def test_a_hanging_worker_ends_though_its_parent_is_gone(tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, os, sys, threading, time\n"
+        "spec = importlib.util.spec_from_file_location('r', sys.argv[1]); r = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(r); r.TIME_LIMIT_S = 0.5; r.compute_score('x', '\\\\boxed{5}', '5')\n"
+        "print(r._worker.pid, flush=True)\n"
+        "r.TIME_LIMIT_S = 1.0\n"
+        "threading.Thread(target=r.compute_score, args=('x', '\\\\boxed{9^{9^{9^9}}}', '5'), daemon=True).start()\n"
+        "time.sleep(0.5); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(SOURCE)], stdout=subprocess.PIPE, text=True)
+    worker = Path(f"/proc/{int(done.stdout)}")
+    assert worker.exists(), "it should be hanging"
+    deadline = time.monotonic() + 25
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not worker.exists()
+
+
+def test_a_child_forked_while_a_thread_verifies_starts_a_worker_of_its_own(reward: Any) -> None:
     reward.compute_score("x", "\\boxed{5}", "5")
     read, write = os.pipe()
-    child = os.fork()
+    with reward._lock:  # as a verifying thread holds it; the child has no such thread to release it
+        child = os.fork()
     if child == 0:
         try:
             status = reward.compute_score("x", "\\boxed{6}", "6")["status"]
@@ -127,7 +209,12 @@ def test_a_forked_child_starts_a_worker_of_its_own(reward: Any) -> None:
             reward._stop_worker()
         finally:
             os._exit(0)
-    os.waitpid(child, 0)
+    deadline = time.monotonic() + 30
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.05)
+    os.close(write)
     status, pid = os.read(read, 100).decode().split()
     assert status == "correct"
     assert int(pid) != reward._worker.pid

@@ -71,6 +71,18 @@ def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys:
     assert "rollout and actor disagree: correlation 0.500 < 0.99" in shown
 
 
+def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "1.jsonl", *[(n, step(0.1)) for n in range(1, 6)])
+    progress = Progress(tmp_path, tmp_path / "log", total=9, min_agreement=0.99)
+    progress.begin(done=2)
+    write(tmp_path / "2.jsonl", (3, step(0.5)))
+    progress.update()
+    shown = capsys.readouterr().out
+    assert "3/9" in shown
+    assert "0.500" in shown
+    assert "   2/9" not in shown
+
+
 def test_the_figure_is_a_png_and_leaves_no_partial_file(tmp_path: Path) -> None:
     out = draw_curves({0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99)
     assert out.read_bytes().startswith(b"\x89PNG")

@@ -49,12 +49,20 @@ def test_a_pool_of_ones_own_loads_by_path_and_category_may_be_left_out(tmp_path:
         ([], "holds no persona"),
         ([CHEF, CHEF | {"system_prompt": "x"}], "line 2: duplicate key 'chef', first on line 1"),
         ([CHEF, CHEF | {"key": "cook", "system_prompt": "you  are a CHEF."}], "line 2: duplicate system_prompt"),
-        ([CHEF | {"key": "a b"}, CHEF | {"key": "a_b", "system_prompt": "x"}], "duplicate key .spaces aside. 'a_b'"),
+        (
+            [CHEF | {"key": "a b"}, CHEF | {"key": "a_b", "system_prompt": "x"}],
+            "duplicate key .spaces and slashes aside. 'a_b'",
+        ),
         ([CHEF | {"system_prompt": " "}], "line 1: field 'system_prompt' is ' '"),
         ([CHEF | {"key": 3}], "line 1: field 'key' is 3"),
         ([CHEF | {"sytem_prompt": "x"}], "unknown field 'sytem_prompt'; known: key, category, system_prompt"),
         ([["chef"]], "line 1: expected an object, got list"),
         ([CHEF | {"key": "no_persona"}], "names the control arm"),
+        ([CHEF | {"key": "no persona"}], "names the control arm"),
+        (
+            [CHEF | {"key": "a/b"}, CHEF | {"key": "a b", "system_prompt": "x"}],
+            "duplicate key .spaces and slashes aside",
+        ),
     ],
 )
 def test_a_bad_pool_is_one_clear_error(tmp_path: Path, records: list[object], message: str) -> None:

@@ -160,6 +160,11 @@ def _no_answer_field(file: Path) -> str:
     return str(file)
 
 
+def _lone_surrogate(file: Path) -> str:
+    file.write_text('{"question": "\\ud83d hi", "answer": "#### 1"}\n')
+    return str(file)
+
+
 def _empty(file: Path) -> str:
     file.write_text("")
     return str(file)
@@ -173,6 +178,7 @@ def _empty(file: Path) -> str:
         (_no_mark, "line 2: no '####' before the final answer in answer 'so 7'"),
         (_no_answer_field, "line 1: field 'answer' is None"),
         (_empty, "holds no problem"),
+        (_lone_surrogate, "line 1: field 'question' is not valid Unicode"),
     ],
 )
 def test_bad_data_is_one_clear_error_and_leaves_earlier_files(
