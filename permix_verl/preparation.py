@@ -24,7 +24,7 @@ from permix_verl.measure import PromptMeter
 from permix_verl.mixing import draw_persona, hash_to_int
 from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
 from permix_verl.problems import Problem, iter_problems
-from permix_verl.prompts import check_template
+from permix_verl.prompts import build_messages, check_template, render
 from permix_verl.rows import arrow_schema, make_row
 
 CHUNK = 1024
@@ -203,6 +203,8 @@ def _manifest(
         "tokenizer": settings.tokenizer,
         "chat_template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
         "chat_template_kwargs": dict(settings.template_kwargs),
+        # To be looked at: some templates put a persona of their own where none is given.
+        "no_persona_prompt": render(tokenizer, build_messages("1 + 1 = ?", None), settings.template_kwargs),
         "max_prompt_length": settings.max_prompt_length,
         "longest_prompt": survey.longest,
         "longest_persona": meter.longest_arm.key if meter.longest_arm else NO_PERSONA,

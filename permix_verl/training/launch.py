@@ -161,7 +161,9 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    # What is ignored stays ignored: that is how nohup asks to outlive a terminal.
+    heeded = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before: dict[signal.Signals, Any] = {number: signal.signal(number, interrupt) for number in heeded}
     before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
 
     def ignore_further() -> None:

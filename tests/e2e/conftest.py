@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,9 +38,16 @@ Recipe = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    """Run a recipe with this Python, echoing its output; ``stop_after`` interrupts it at a line that matches."""
+    """Run a recipe with this Python, echoing its output; ``stop_after`` sends it a signal at a line that matches."""
 
-    def run(name: str, folder: Path, *overrides: str, stop_after: str | None = None, **knobs: str) -> Run:
+    def run(
+        name: str,
+        folder: Path,
+        *overrides: str,
+        stop_after: str | None = None,
+        stop_with: signal.Signals = signal.SIGINT,  # what a terminal's Ctrl-C does
+        **knobs: str,
+    ) -> Run:
         environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(folder)} | knobs
         process = subprocess.Popen(
             ["bash", str(ROOT / "recipes" / name), *overrides],
@@ -49,6 +57,8 @@ def recipe() -> Recipe:
             text=True,
             env=environment,
             start_new_session=True,
+            # As from a terminal: a suite that runs in the background has Ctrl-C ignored, and would hand that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
         lines = []
@@ -56,7 +66,7 @@ def recipe() -> Recipe:
             sys.stdout.write(line)
             lines.append(line)
             if stop_after and re.search(stop_after, line):
-                os.killpg(process.pid, 2)  # what a terminal's Ctrl-C does
+                os.killpg(process.pid, stop_with)
                 stop_after = None
         return Run(process.wait(), "".join(lines), folder)
 

@@ -1,5 +1,6 @@
-"""The recipe on the real 7,473 training problems, interrupted on the way."""
+"""The recipe on the real 7,473 training problems, interrupted and killed on the way."""
 
+import signal
 from pathlib import Path
 
 from permix_verl import load_pool
@@ -10,7 +11,7 @@ from .conftest import Recipe
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_real_problems_train_validate_and_survive_an_interrupt(
+def test_real_problems_train_validate_and_survive_an_interrupt_and_a_kill(
     recipe: Recipe, tmp_path: Path, shared_data: Path
 ) -> None:
     from permix_verl.tiny.model import ensure_world
@@ -33,10 +34,15 @@ def test_real_problems_train_validate_and_survive_an_interrupt(
     assert "of 7473 problems dropped" in first.output
     assert "the same command goes on" in first.output
 
-    second = recipe("run_permix_grpo.sh", folder, *overrides, **knobs).check()
+    # Killed outright: nobody ends verl, Ray and vLLM but the next launch.
+    second = recipe("run_permix_grpo.sh", folder, *overrides, stop_after=r"^ +2/3 ", stop_with=signal.SIGKILL, **knobs)
+    assert second.status == -signal.SIGKILL
     assert "going on after step" in second.output
-    steps = m.training_steps(second.metrics)
+
+    third = recipe("run_permix_grpo.sh", folder, *overrides, **knobs).check()
+    assert "processes that an earlier launch of this run had left behind" in third.output
+    steps = m.training_steps(third.metrics)
     assert list(steps) == [1, 2, 3]
     assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
-    accuracy = m.validation_accuracy(second.metrics[3])
+    accuracy = m.validation_accuracy(third.metrics[3])
     assert set(accuracy) == {persona.slug for persona in load_pool("train")} | {"no_persona"}

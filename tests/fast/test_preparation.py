@@ -44,6 +44,7 @@ def test_rows_have_verls_schema_and_the_drawn_persona(
 ) -> None:
     manifest = run(problem_file, tokenizer_folder, tmp_path / "out", "--seed", "3")
     train = rows(tmp_path / "out" / "train.parquet")
+    assert "1 + 1 = ?" in manifest["no_persona_prompt"]
     assert len(train) == manifest["rows"]["train"] == 55
     for row in train:
         info = row["extra_info"]
