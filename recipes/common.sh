@@ -3,6 +3,7 @@
 # Names of the GPUs that this process may use, one a line; nothing without a working driver.
 gpu_names() {
   local names
+  [[ ${CUDA_VISIBLE_DEVICES-unset} == "" ]] && return   # all hidden on purpose
   names=$(nvidia-smi --query-gpu=name --format=csv,noheader ${CUDA_VISIBLE_DEVICES:+--id="$CUDA_VISIBLE_DEVICES"} 2>/dev/null) || return 0
   echo "$names"
 }

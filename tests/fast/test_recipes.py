@@ -137,6 +137,47 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
     assert "error: unknown profile '8xh100'; known: 8xa5000 cpu gpu" in done.stderr
 
 
+def nvidia_smi(folder: Path, script: str) -> dict[str, str]:
+    """A PATH on which nvidia-smi is this script."""
+    folder.mkdir(exist_ok=True)
+    (folder / "nvidia-smi").write_text(f"#!/bin/bash\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("script", "profile", "gpus"),
+    [
+        ("echo 'NVIDIA-SMI has failed because it could not talk to the driver'; exit 9", "cpu", "1"),
+        ("for i in 1 2 3 4 5 6 7 8; do echo 'NVIDIA RTX A5000'; done", "8xa5000", "8"),
+        ("for i in 1 2; do echo 'NVIDIA A100'; done", "gpu", "2"),
+    ],
+)
+def test_the_profile_follows_the_hardware(tmp_path: Path, script: str, profile: str, gpus: str) -> None:
+    done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **nvidia_smi(tmp_path / "bin", script))
+    assert done.returncode == 0, done.stderr
+    assert f"profile {profile} " in done.stderr
+    assert f"trainer.n_gpus_per_node={gpus}" in done.stdout.splitlines()
+
+
+def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
+    smi = nvidia_smi(tmp_path / "bin", "echo 'NVIDIA A100'")
+    assert "profile cpu " in recipe("run_permix_grpo.sh", DRY_RUN="overrides", CUDA_VISIBLE_DEVICES="", **smi).stderr
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"PROFILE": "8xa5000", "GPUS": "4"}, "error: GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
+        ({"PROFILE": "gpu", "GPUS": "3"}, "error: BATCH=64 x ROLLOUTS=8 samples do not divide over 3 GPUs x 1 nodes"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(knobs: dict[str, str], message: str) -> None:
+    done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **knobs)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
 def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     done = recipe("run_permix_grpo.sh", PYTHON=str(tmp_path / "bare" / "bin" / "python"), PROFILE="cpu")
