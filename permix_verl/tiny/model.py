@@ -55,6 +55,7 @@ def ensure_world(folder: Path, seed: int = 0) -> dict[str, Path]:
 
 
 def _make_world(folder: Path, seed: int, stamp: dict[str, int]) -> None:
+    print("making a tiny model and its problems, once; about a minute", flush=True)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()

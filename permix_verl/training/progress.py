@@ -28,7 +28,9 @@ class Progress:
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
         print(f"training: {state}; full log: {self.log}")
         print("starting Ray, verl and vLLM; the first step comes in a minute or two", flush=True)
-        print(f"{'step':>9} {'reward':>7} {'length':>7} {'KL':>9} {'agreement':>9} {'s/step':>7} {'left':>7}")
+        print(
+            f"{'step':>9} {'reward':>7} {'length':>7} {'KL':>9} {'agreement':>9} {'s/step':>7} {'left':>7}", flush=True
+        )
 
     def update(self) -> None:
         """Print what is new since the last call."""
