@@ -37,7 +37,7 @@ setup_env() {
     return
   fi
   trap 'exit 130' INT   # pip answers an interrupt as if it had failed, and the next attempt would begin
-  echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 5 || echo 15) GB" >&2
+  echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 4 || echo 15) GB" >&2
   rm -f "$stamp"
   echo "  1/3 $("$base" --version) and pip" >&2
   "$base" -m venv "$VENV"
