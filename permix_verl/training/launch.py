@@ -88,6 +88,12 @@ def alone_on_this_machine() -> Iterator[None]:
                 "another run is training on this machine, and verl would mix up their weights; wait for it, or give "
                 "both an existing Ray cluster by RAY_ADDRESS"
             ) from None
+        orphans = processes.running()
+        if orphans:
+            raise UserError(
+                f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "
+                f"as {orphans[0].pid}); give that run's command again, which ends them, or end them by their ids"
+            )
         yield
 
 

@@ -17,12 +17,13 @@ def new_token() -> str:
     return uuid.uuid4().hex
 
 
-def running(token: str) -> list[psutil.Process]:
-    """The live processes that carry the token, this one aside."""
+def running(token: str | None = None) -> list[psutil.Process]:
+    """The live processes that carry the token, or any token; this one aside."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(TOKEN_VARIABLE) == token:
+            carried = process.environ().get(TOKEN_VARIABLE)
+            if process.pid != os.getpid() and carried and token in (None, carried):
                 found.append(process)
     return found
 

@@ -138,8 +138,23 @@ def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolde
 def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(processes, "running", lambda *_: [])  # of other runs, such as these tests' own
     with alone_on_this_machine(), pytest.raises(UserError, match="another run is training"), alone_on_this_machine():
         pass
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    environment = {processes.TOKEN_VARIABLE: processes.new_token(), "PATH": "/usr/bin:/bin"}
+    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
+    try:
+        deadline = time.monotonic() + 10
+        while not processes.running() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pytest.raises(UserError, match="whose launcher was killed are still training"), alone_on_this_machine():
+            pass
+    finally:
+        orphan.kill()
+        orphan.wait()
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with alone_on_this_machine(), alone_on_this_machine():
         pass
