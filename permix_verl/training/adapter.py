@@ -31,15 +31,6 @@ class AdapterCheck:
     base_mean: float
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that verl finished writing, by its own tracker file."""
-    tracker = folder / "latest_checkpointed_iteration.txt"
-    if not tracker.is_file():
-        return None
-    path = folder / f"global_step_{tracker.read_text().strip()}"
-    return path if path.is_dir() else None
-
-
 def read_lora_weights(actor: Path) -> dict[str, torch.Tensor]:
     """The full LoRA tensors of a checkpoint, put together from every rank's shard, in PEFT's names.
 

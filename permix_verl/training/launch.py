@@ -9,7 +9,6 @@ command goes on where an earlier one stopped. Exit status: verl's own if it fail
 
 import argparse
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -31,6 +30,7 @@ from permix_verl.training.run_folder import (
     begin,
     exclusive,
     finished_step,
+    hold,
     step_back,
     total_steps,
     write_whole,
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         if done >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:
-            status, log = train(folder, args.overrides, total, args.min_agreement)
+            status, log = train(folder, args.overrides, done, total, args.min_agreement)
             if status != 0:
                 explain_failure(status, log)
                 return status if status > 0 else 128 - status
@@ -80,14 +80,11 @@ def alone_on_this_machine() -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
-    with (Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                "another run is training on this machine, and verl would mix up their weights; wait for it, or give "
-                "both an existing Ray cluster by RAY_ADDRESS"
-            ) from None
+    refusal = (
+        "another run is training on this machine, and verl would mix up their weights; wait for it, or give "
+        "both an existing Ray cluster by RAY_ADDRESS"
+    )
+    with hold(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
         orphans = processes.running()
         if orphans:
             raise UserError(
@@ -119,8 +116,11 @@ def _listed_keys(file: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line and line[0] != "#" and line not in RANKS)
 
 
-def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: float) -> tuple[int, Path]:
-    """Run verl to its end; return its exit status and log. Ends every process it started, however it ends."""
+def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_agreement: float) -> tuple[int, Path]:
+    """Run verl from step ``done`` to its end; return its exit status and log.
+
+    Ends every process that it started, however it ends.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     log = folder.logs / f"{stamp}.log"
     token = processes.new_token()
@@ -134,7 +134,7 @@ def train(folder: RunFolder, overrides: list[str], total: int, min_agreement: fl
     environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, *forwarded]
     progress = Progress(folder.metrics, log, total, min_agreement)
-    progress.begin(finished_step(folder))
+    progress.begin(done)
     with log.open("wb") as sink:
         # In a session of its own: an interrupt reaches it once, from here, not also from the terminal.
         trainer = subprocess.Popen(

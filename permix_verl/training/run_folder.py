@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -68,17 +69,29 @@ class RunFolder:
 
 
 @contextlib.contextmanager
+def hold(lock_file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock for as long as the block runs; it goes with the process, however that ends.
+
+    Raises:
+        UserError: ``refusal``, where another process holds it.
+    """
+    with lock_file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        yield
+
+
+@contextlib.contextmanager
 def exclusive(folder: RunFolder) -> Iterator[None]:
     """Hold the run's folder, and end what an earlier launch that was killed left running.
 
     Raises:
         UserError: another launch is using the folder.
     """
-    with (folder.path / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is using {folder.path}; wait for it, or set another RUN_DIR") from None
+    refusal = f"another run is using {folder.path}; wait for it, or set another RUN_DIR"
+    with hold(folder.path / ".lock", refusal):
         if folder.token.is_file():
             left = processes.end_all(folder.token.read_text())
             if left:
@@ -178,12 +191,19 @@ def finished_step(folder: RunFolder) -> int:
     return step_back(folder, before=None)
 
 
+def latest_checkpoint(folder: RunFolder) -> Path | None:
+    """The newest complete checkpoint, verl's ``global_step_N`` folder."""
+    step = finished_step(folder)
+    return folder.checkpoints / f"global_step_{step}" if step else None
+
+
 def step_back(folder: RunFolder, before: int | None) -> int:
     """Point verl's tracker at the newest whole checkpoint, older than ``before`` if that is given; its step, or 0."""
+    limit = math.inf if before is None else before
     steps = [
         step
         for path in folder.checkpoints.glob("global_step_*")
-        if (step := int(path.name.rsplit("_", 1)[1])) < (before or step + 1)
+        if (step := int(path.name.rsplit("_", 1)[1])) < limit
         # verl writes data.pt last, and removes only actor/ of an old checkpoint.
         and (path / "data.pt").is_file()
         and (path / "actor" / "lora_train_meta.json").is_file()

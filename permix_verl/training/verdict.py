@@ -6,9 +6,9 @@ import math
 import sys
 
 from permix_verl.errors import UserError
-from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter, latest_checkpoint
+from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
 from permix_verl.training.metrics import AGREEMENT, Metrics, disagreements, read_metrics, training_steps
-from permix_verl.training.run_folder import RunFolder
+from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 
 CHECK_FAILED = 3
 """Exit status of a run that finished with a check that did not pass."""
@@ -24,7 +24,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
 
     disable_progress_bar()
     logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
-    checkpoint = latest_checkpoint(folder.checkpoints)
+    checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
     metrics = read_metrics(folder.metrics)

@@ -15,9 +15,9 @@ from permix_verl.training.adapter import (
     AdapterCheck,
     check_adapter,
     export_adapter,
-    latest_checkpoint,
     read_lora_weights,
 )
+from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 from permix_verl.training.verdict import adapter_problems
 
 SHARD = """
@@ -155,8 +155,9 @@ def test_without_recorded_rollouts_there_is_no_check(tokenizer: Any, tmp_path: P
 
 
 def test_the_latest_checkpoint_is_the_one_verl_finished(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path) is None
+    folder = RunFolder(tmp_path)
+    assert latest_checkpoint(folder) is None
     for step in (2, 4):
-        (tmp_path / f"global_step_{step}").mkdir()
-    (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
-    assert latest_checkpoint(tmp_path) == tmp_path / "global_step_2"
+        (folder.checkpoints / f"global_step_{step}").mkdir(parents=True)
+    folder.tracker.write_text("2")
+    assert latest_checkpoint(folder) == folder.checkpoints / "global_step_2"
