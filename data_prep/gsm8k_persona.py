@@ -30,10 +30,15 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
     )
     parser.add_argument("--personas", default="train", help="packaged pool or path of a .jsonl pool")
     parser.add_argument("--seed", type=int, default=0, help="persona seed")
-    parser.add_argument("--epoch", type=int, default=0, help="epoch whose draw is written")
+    parser.add_argument("--epoch", type=int, default=0, help="epoch whose draw is written into the prompts")
     parser.add_argument("--val-problems", type=int, default=32, help="training problems held out for validation")
     parser.add_argument("--max-prompt-length", type=int, default=256, help="in tokens, under every persona (Table 7)")
-    parser.add_argument("--no-persona", action="store_true", help="write the plain RLVR arm from the same rows")
+    parser.add_argument(
+        "--no-persona-probability", type=float, default=0.0, help="share of (epoch, row) pairs that get no persona"
+    )
+    parser.add_argument(
+        "--no-persona", action="store_true", help="the plain RLVR arm from the same rows: that probability is 1"
+    )
     parser.add_argument(
         "--chat-template-kwargs", type=_json_object, default={}, help="JSON object for the chat template"
     )
@@ -49,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         epoch=args.epoch,
         val_problems=args.val_problems,
         max_prompt_length=args.max_prompt_length,
-        no_persona=args.no_persona,
+        no_persona_probability=1.0 if args.no_persona else args.no_persona_probability,
         template_kwargs=args.chat_template_kwargs,
     )
 

@@ -1,4 +1,4 @@
-"""Which persona a training row gets: a pure function of (seed, epoch, row id).
+"""Which persona a training row gets, and when it comes: pure functions of (seed, epoch, row id).
 
 The paper samples a persona uniformly for every training instance (section 4.1,
 Algorithm 1). Drawing by hash instead of from a generator's state makes the draw
@@ -6,8 +6,15 @@ independent of row order, of dataloader workers and of where a run was resumed.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from permix_verl.errors import UserError
 from permix_verl.personas import Persona, PersonaPool
+
+_HASH_RANGE = 2**128
 
 
 def hash_to_int(purpose: str, seed: int, epoch: int, row_id: str) -> int:
@@ -33,3 +40,68 @@ def draw_persona(pool: PersonaPool, seed: int, epoch: int, row_id: str) -> Perso
         row_id: stable identifier of the row, such as ``"gsm8k/train/17"``.
     """
     return pool.personas[hash_to_int("permix.persona", seed, epoch, row_id) % len(pool)]
+
+
+def epoch_order(row_ids: Sequence[str], seed: int, epoch: int) -> list[int]:
+    """A permutation of the rows for one epoch: positions sorted by a hash of (seed, epoch, row id).
+
+    Args:
+        row_ids: stable identifiers, all different; their order does not matter.
+        seed: the run's seed.
+        epoch: 0 for the first pass over the data.
+
+    Returns:
+        Indices into ``row_ids``, each once.
+    """
+    return sorted(range(len(row_ids)), key=lambda i: hash_to_int("permix.order", seed, epoch, row_ids[i]))
+
+
+@dataclass(frozen=True)
+class PersonaDraw:
+    """All that a draw depends on besides epoch and row; it travels inside the data file.
+
+    Attributes:
+        pool: the training pool.
+        seed: the run's persona seed.
+        no_persona_probability: share of (epoch, row) pairs that get no persona; 1 is plain RLVR.
+        epoch: the epoch whose draw the file's own prompts hold.
+    """
+
+    pool: PersonaPool
+    seed: int
+    no_persona_probability: float = 0.0
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.no_persona_probability <= 1:
+            raise UserError(
+                f"the probability of no persona is {self.no_persona_probability}; it must lie between 0 and 1"
+            )
+
+    def persona(self, epoch: int, row_id: str) -> Persona | None:
+        """The persona of a row in an epoch, or ``None``; which persona does not depend on the probability of none."""
+        if hash_to_int("permix.none", self.seed, epoch, row_id) < self.no_persona_probability * _HASH_RANGE:
+            return None
+        return draw_persona(self.pool, self.seed, epoch, row_id)
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "seed": self.seed,
+                "epoch": self.epoch,
+                "no_persona_probability": self.no_persona_probability,
+                "pool": self.pool.name,
+                "personas": [[p.key, p.category, p.system_prompt] for p in self.pool],
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "PersonaDraw":
+        record: Mapping[str, Any] = json.loads(text)
+        return cls(
+            pool=PersonaPool(record["pool"], tuple(Persona(*fields) for fields in record["personas"])),
+            seed=record["seed"],
+            no_persona_probability=record["no_persona_probability"],
+            epoch=record["epoch"],
+        )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from permix_verl.errors import UserError
 from permix_verl.measure import PromptMeter
-from permix_verl.mixing import draw_persona, hash_to_int
+from permix_verl.mixing import PersonaDraw, hash_to_int
 from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template, render
@@ -43,7 +43,7 @@ class Preparation:
     epoch: int = 0
     val_problems: int = 32
     max_prompt_length: int = 256
-    no_persona: bool = False
+    no_persona_probability: float = 0.0
     dataset: str = "gsm8k"
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,18 +67,18 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     """
     pool = load_pool(settings.pool)
     check_disjoint(pool, load_pool("eval"))
+    draw = PersonaDraw(pool, settings.seed, settings.no_persona_probability, settings.epoch)
     tokenizer = load_tokenizer(settings.tokenizer)
     check_template(tokenizer, pool, settings.template_kwargs)
     meter = PromptMeter(tokenizer, pool, settings.template_kwargs)
 
     survey = _survey(settings, meter)
-    draw = None if settings.no_persona else pool
     partial = settings.out / ".partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), "train.parquet")
-        val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool), "val.parquet")
+        train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), draw)
+        val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool))
         manifest = _manifest(settings, survey, meter, pool, train_counts, val_counts, partial)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         _publish(partial, settings.out)
@@ -140,9 +140,9 @@ def _survey(settings: Preparation, meter: PromptMeter) -> _Survey:
     return survey
 
 
-def _train_rows(settings: Preparation, survey: _Survey, pool: PersonaPool | None) -> Iterator[dict[str, Any]]:
+def _train_rows(settings: Preparation, survey: _Survey, draw: PersonaDraw) -> Iterator[dict[str, Any]]:
     for index, problem in enumerate(_kept(settings, survey, held_out=False)):
-        persona = draw_persona(pool, settings.seed, settings.epoch, problem.row_id) if pool else None
+        persona = draw.persona(settings.epoch, problem.row_id)
         yield make_row(problem, persona, split="train", index=index, epoch=settings.epoch, data_source=settings.dataset)
 
 
@@ -169,14 +169,14 @@ def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _write(path: Path, rows: Iterator[dict[str, Any]], what: str) -> Counter[str]:
+def _write(path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None = None) -> Counter[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = arrow_schema()
+    schema = arrow_schema(draw)
     personas: Counter[str] = Counter()
     with pq.ParquetWriter(path, schema) as writer:
-        for chunk in _chunks(tqdm(rows, desc=f"writing {what}", unit=" rows", disable=None)):
+        for chunk in _chunks(tqdm(rows, desc=f"writing {path.name}", unit=" rows", disable=None)):
             personas.update(row["extra_info"]["persona"] for row in chunk)
             writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
     return personas
@@ -193,13 +193,14 @@ def _manifest(
 ) -> dict[str, Any]:
     tokenizer = meter.tokenizer
     return {
-        "arm": "RLVR" if settings.no_persona else "PerMix-RLVR",
+        "arm": "RLVR" if settings.no_persona_probability == 1 else "PerMix-RLVR",
         "source": settings.source,
         "source_sha256": survey.digest.hexdigest(),
         "dataset": settings.dataset,
         "pool": {"name": pool.name, "size": len(pool), "sha256": pool.sha256()},
         "seed": settings.seed,
         "epoch": settings.epoch,
+        "no_persona_probability": settings.no_persona_probability,
         "tokenizer": settings.tokenizer,
         "chat_template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
         "chat_template_kwargs": dict(settings.template_kwargs),

@@ -36,6 +36,12 @@ def build_messages(problem: str, persona: Persona | None, task: str = "math") ->
     return messages
 
 
+def with_persona(messages: Sequence[Message], persona: Persona | None) -> list[Message]:
+    """The same conversation with another persona's system message, or with none."""
+    others = [message for message in messages if message["role"] != "system"]
+    return [{"role": "system", "content": persona.system_prompt}, *others] if persona else others
+
+
 def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping[str, Any] | None = None) -> str:
     """The prompt text a model sees, up to where its answer begins.
 

@@ -6,13 +6,16 @@
     reward_model  {"style": "rule", "ground_truth": the bare final answer}
     extra_info    split, index, row_id, persona, epoch, question, answer
 
-``persona`` is the key of the drawn persona, or ``"no_persona"``.
+``persona`` is the key of the drawn persona, or ``"no_persona"``. The file's metadata
+hold the draw itself (``permix_verl.mixing.PersonaDraw``), so that a dataset can draw
+anew for later epochs.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from permix_verl.errors import UserError
+from permix_verl.mixing import PersonaDraw
 from permix_verl.personas import NO_PERSONA, Persona
 from permix_verl.problems import Problem
 from permix_verl.prompts import build_messages
@@ -20,6 +23,8 @@ from permix_verl.prompts import build_messages
 if TYPE_CHECKING:
     import pyarrow as pa
 
+DRAW_METADATA = b"permix_verl.draw"
+"""Key of the draw in a parquet file's metadata."""
 EXTRA_INFO_FIELDS = ("split", "index", "row_id", "persona", "epoch", "question", "answer")
 
 
@@ -44,8 +49,8 @@ def make_row(
     }
 
 
-def arrow_schema() -> "pa.Schema":
-    """The parquet schema of :func:`make_row`'s rows."""
+def arrow_schema(draw: PersonaDraw | None = None) -> "pa.Schema":
+    """The parquet schema of :func:`make_row`'s rows, with the draw that made them, if any, as metadata."""
     import pyarrow as pa
 
     text = pa.string()
@@ -59,8 +64,17 @@ def arrow_schema() -> "pa.Schema":
                 "extra_info",
                 pa.struct([(name, pa.int64() if name in ("index", "epoch") else text) for name in EXTRA_INFO_FIELDS]),
             ),
-        ]
+        ],
+        metadata={DRAW_METADATA: draw.to_json().encode()} if draw else None,
     )
+
+
+def read_draw(file: str) -> PersonaDraw | None:
+    """The draw that a parquet file was written with, or ``None`` where it holds none."""
+    import pyarrow.parquet as pq
+
+    text = (pq.read_schema(file).metadata or {}).get(DRAW_METADATA)
+    return PersonaDraw.from_json(text.decode()) if text else None
 
 
 def persona_text(row: Mapping[str, Any], where: str = "row") -> str | None:

@@ -1,6 +1,9 @@
 """The dataset class under the pinned verl: its contract, and what it refuses."""
 
 import copy
+import json
+import pickle
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep import gsm8k_persona
-from permix_verl import UserError
+from permix_verl import UserError, load_pool
+from permix_verl.mixing import PersonaDraw
 
 TEMPLATE_WITHOUT_SYSTEM = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
 
@@ -55,7 +59,7 @@ def test_items_are_what_verls_rollout_reads(data: Path, tokenizer: Any) -> None:
     assert [message["role"] for message in item["raw_prompt"]] == ["system", "user"]
     assert item["extra_info"]["persona"] != "no_persona"
     assert item["reward_model"]["ground_truth"]
-    assert item["index"] == 3
+    assert item["index"] == item["extra_info"]["index"]
 
 
 def test_validation_rows_with_and_without_persona_pass(data: Path, tokenizer: Any) -> None:
@@ -97,3 +101,116 @@ def _no_gold(rows: list[dict[str, Any]]) -> None:
 def test_rows_that_contradict_themselves_are_refused(data: Path, tokenizer: Any, change: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(rewrite(data / "train.parquet", change), tokenizer)
+
+
+def seen(dataset: Any, workers: int = 0, batch: int = 8, skip: int = 0) -> list[list[tuple[str, str]]]:
+    """(row, persona) of each batch as verl's own dataloader serves them, the first ``skip`` batches resumed over."""
+    from torchdata.stateful_dataloader import StatefulDataLoader
+    from verl.trainer.ppo.utils import create_rl_sampler
+    from verl.utils.dataset.rl_dataset import collate_fn
+
+    def loader() -> Any:
+        sampler = create_rl_sampler(dataset.config, dataset)
+        return StatefulDataLoader(
+            dataset, batch_size=batch, num_workers=workers, drop_last=True, collate_fn=collate_fn, sampler=sampler
+        )
+
+    first = loader()
+    iterator = iter(first)
+    for _ in range(skip):
+        next(iterator)
+    resumed = loader()
+    resumed.load_state_dict(first.state_dict())
+    return [[(info["row_id"], info["persona"]) for info in items["extra_info"]] for items in resumed]
+
+
+def test_each_epoch_has_every_row_once_in_its_own_order_under_its_own_draw(data: Path, tokenizer: Any) -> None:
+    dataset = build(data / "train.parquet", tokenizer, epochs=3, shuffle=False)
+    assert len(dataset) == 3 * 58
+    draw = PersonaDraw(load_pool("train"), seed=0)
+    items = [dataset[i] for i in range(len(dataset))]
+    orders = []
+    for epoch in range(3):
+        infos = [item["extra_info"] for item in items[epoch * 58 : (epoch + 1) * 58]]
+        assert {info["epoch"] for info in infos} == {epoch}
+        assert Counter(info["row_id"] for info in infos) == Counter(dataset.row_ids)
+        for info in infos:
+            persona = draw.persona(epoch, info["row_id"])
+            assert persona is not None
+            assert persona.key == info["persona"]
+        orders.append([info["row_id"] for info in infos])
+    assert len({tuple(order) for order in orders}) == 3
+    texts = {persona.key: persona.system_prompt for persona in draw.pool}
+    for item in items:
+        assert item["raw_prompt"][0] == {"role": "system", "content": texts[item["extra_info"]["persona"]]}
+        assert item["raw_prompt"][1]["content"].startswith(item["extra_info"]["question"])
+        assert len(item["raw_prompt"]) == 2
+
+
+def test_workers_and_resuming_change_nothing(data: Path, tokenizer: Any) -> None:
+    dataset = build(data / "train.parquet", tokenizer, epochs=2, shuffle=False)
+    whole = seen(dataset)
+    assert len(whole) == 14
+    for workers in (0, 2):
+        for skip in (1, 7, 13):  # the seventh batch lies across the two epochs
+            assert seen(dataset, workers, skip=skip) == whole[skip:], (workers, skip)
+
+
+def test_verls_own_epochs_would_repeat_the_draw(data: Path, tokenizer: Any) -> None:
+    """Negative control: without virtual length both passes are the same."""
+    one = seen(build(data / "train.parquet", tokenizer, shuffle=False))
+    two = seen(build(data / "train.parquet", tokenizer, epochs=2, shuffle=False))
+    assert Counter(sum(two[7:], [])) != Counter(sum(one, []))
+
+
+def test_a_pickled_dataset_draws_the_same(data: Path, tokenizer: Any) -> None:
+    dataset = build(data / "train.parquet", tokenizer, epochs=2)
+    copied = pickle.loads(pickle.dumps(dataset))
+    copied.resume_dataset_state()
+    assert copied[100]["raw_prompt"] == dataset[100]["raw_prompt"]
+
+
+def test_a_share_of_rows_gets_no_persona_anew_in_each_epoch(
+    problem_file: Path, tokenizer_folder: Path, tmp_path: Path, tokenizer: Any
+) -> None:
+    arguments = ["--data", str(problem_file), "--tokenizer", str(tokenizer_folder), "--val-problems", "2"]
+    gsm8k_persona.main([*arguments, "--out", str(tmp_path), "--no-persona-probability", "0.5"])
+    dataset = build(tmp_path / "train.parquet", tokenizer, epochs=2)
+    without = [
+        {
+            dataset[i]["extra_info"]["row_id"]
+            for i in range(epoch * 58, (epoch + 1) * 58)
+            if dataset[i]["raw_prompt"][0]["role"] == "user"
+        }
+        for epoch in range(2)
+    ]
+    assert all(15 < len(rows) < 43 for rows in without)
+    assert without[0] != without[1]
+    with pytest.raises(UserError, match=r"the probability of no persona is 1.5; it must lie between 0 and 1"):
+        gsm8k_persona.main([*arguments, "--out", str(tmp_path / "x"), "--no-persona-probability", "1.5"])
+
+
+def test_a_later_epochs_longer_persona_is_refused_too(
+    problem_file: Path, tokenizer_folder: Path, tmp_path: Path, tokenizer: Any
+) -> None:
+    pool = tmp_path / "pool.jsonl"
+    texts = {"short": "You are terse.", "long": "You are " + "very " * 60 + "talkative."}
+    pool.write_text("".join(json.dumps({"key": key, "system_prompt": text}) + "\n" for key, text in texts.items()))
+    arguments = ["--data", str(problem_file), "--tokenizer", str(tokenizer_folder), "--val-problems", "2"]
+    gsm8k_persona.main([*arguments, "--out", str(tmp_path), "--personas", str(pool)])
+
+    def only_the_short(rows: list[dict[str, Any]]) -> None:
+        rows[:] = [row for row in rows if row["extra_info"]["persona"] == "short"]
+
+    file = rewrite(tmp_path / "train.parquet", only_the_short)
+    build(file, tokenizer, max_prompt_length=150)
+    with pytest.raises(UserError, match=r"of \d+ prompts in .* are longer than data.max_prompt_length=150"):
+        build(file, tokenizer, epochs=2, max_prompt_length=150)
+
+
+def test_row_ids_that_repeat_are_refused(data: Path, tokenizer: Any) -> None:
+    def repeat(rows: list[dict[str, Any]]) -> None:
+        rows[7]["extra_info"]["row_id"] = rows[8]["extra_info"]["row_id"]
+
+    with pytest.raises(UserError, match="stands in several rows"):
+        build(rewrite(data / "train.parquet", repeat), tokenizer)
