@@ -13,15 +13,19 @@ if [[ $PROFILE == cpu && -z ${MODEL:-} ]]; then
   DATA=${DATA:-$REPO/runs/tiny-world/train.jsonl}
   BATCH=${BATCH:-16} LR=${LR:-1e-3} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48} LORA_RANK=${LORA_RANK:-16}
   VAL_PROBLEMS=${VAL_PROBLEMS:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-192} SAVE_FREQ=${SAVE_FREQ:-2}
+  SEED_ROLLOUTS=${SEED_ROLLOUTS:-1}
 fi
 
 # --- knobs ------------------------------------------------------------------------------
 MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
-SEED=${SEED:-0}                                   # of the persona draw and of the data order
-EPOCHS=${EPOCHS:-1}                               # Table 7; further epochs repeat the first one's personas
-BATCH=${BATCH:-64}                                # problems a step; Table 7 (see docs/paper.md)
+NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # share of rows that get no persona, drawn anew in each epoch
+SEED=${SEED:-0}                                   # of personas, data order, first adapter, dropout and rollouts
+SEED_ROLLOUTS=${SEED_ROLLOUTS:-0}                 # 1: a seed for each rollout; slows vLLM's sampling on GPUs
+EPOCHS=${EPOCHS:-1}                               # Table 7; every epoch has its own draw and order
+BATCH=${BATCH:-64}                                # Table 7
+BATCH_UNIT=${BATCH_UNIT:-problems}                # problems (verl's 64: 116 steps) or completions (TRL's 64: 934)
 ROLLOUTS=${ROLLOUTS:-8}                           # samples a problem; Table 7
 PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-512}           # tokens; Table 7
@@ -29,10 +33,12 @@ LR=${LR:-1e-5}                                    # our copy of Table 7 lost it
 KL=${KL:-0.001}                                   # weight of the KL loss; our copy lost it
 LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
 LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
+LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1
 VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every persona and none
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
 MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
+STALL_SECONDS=${STALL_SECONDS:-45}                # without any progress, after which a run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
 
@@ -41,10 +47,34 @@ RUN_DIR=$(realpath -m "$RUN_DIR")
 [[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
 [[ -n ${EMBEDDED:-} ]] && MODEL_NAME="the tiny model" || MODEL_NAME=$(basename "$MODEL")
 
+case $BATCH_UNIT in
+  problems) PROBLEMS=$BATCH ;;
+  completions)
+    if (( BATCH % ROLLOUTS )); then
+      echo "error: BATCH=$BATCH completions are not a whole number of groups of ROLLOUTS=$ROLLOUTS; change one" >&2
+      exit 2
+    fi
+    PROBLEMS=$((BATCH / ROLLOUTS))
+    ;;
+  *) echo "error: unknown BATCH_UNIT '$BATCH_UNIT'; known: problems completions" >&2; exit 2 ;;
+esac
+
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
-if (( BATCH * ROLLOUTS % (GPUS * ${NNODES:-1}) )); then
-  echo "error: BATCH=$BATCH x ROLLOUTS=$ROLLOUTS samples do not divide over $GPUS GPUs x ${NNODES:-1} nodes; change one" >&2
+if (( PROBLEMS * ROLLOUTS % (GPUS * ${NNODES:-1}) )); then
+  echo "error: $PROBLEMS problems x ROLLOUTS=$ROLLOUTS samples do not divide over $GPUS GPUs x ${NNODES:-1} nodes; change one" >&2
   exit 2
+fi
+if (( ${NNODES:-1} > 1 )) && [[ -z ${RAY_ADDRESS:-} && ${DRY_RUN:-0} == 0 ]]; then
+  echo "error: NNODES=$NNODES needs a Ray cluster: start one (ray start, on each node) and set RAY_ADDRESS" >&2
+  exit 2
+fi
+
+SEEDING=()
+if [[ $SEED_ROLLOUTS == 1 ]]; then
+  SEEDING=(
+    actor_rollout_ref.rollout.agent.agent_loop_config_path="'$REPO/permix_verl/training/agent_loop.yaml'"
+    actor_rollout_ref.rollout.agent.default_agent_loop=seeded_single_turn
+  )
 fi
 
 # Values with the inner quotes are paths: Hydra would stumble over their special characters.
@@ -54,10 +84,14 @@ OVERRIDES=(
   data.val_files="'$RUN_DIR/data/val.parquet'"
   data.custom_cls.path=pkg://permix_verl.dataset
   data.custom_cls.name=PersonaMixDataset
-  data.train_batch_size="$BATCH"
+  data.train_batch_size="$PROBLEMS"
   data.max_prompt_length="$PROMPT_LENGTH"
   data.max_response_length="$RESPONSE_LENGTH"
   data.seed="$SEED"
+  # All epochs are one virtual length in an order of the dataset's own: right after any resume.
+  +data.epochs="$EPOCHS"
+  data.shuffle=False
+  trainer.total_epochs=1
   # Pinned, or Llama 3's template puts today's date into the prompt; Qwen3 would think.
   +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
   +data.apply_chat_template_kwargs.enable_thinking=False
@@ -65,7 +99,7 @@ OVERRIDES=(
   # GRPO with a KL loss to the base model (the paper's Eq. 2 is KL-regularised).
   algorithm.adv_estimator=grpo
   actor_rollout_ref.rollout.n="$ROLLOUTS"
-  actor_rollout_ref.actor.ppo_mini_batch_size="$BATCH"
+  actor_rollout_ref.actor.ppo_mini_batch_size="$PROBLEMS"
   actor_rollout_ref.actor.use_kl_loss=True
   actor_rollout_ref.actor.kl_loss_coef="$KL"
   actor_rollout_ref.actor.kl_loss_type=low_var_kl
@@ -86,6 +120,9 @@ OVERRIDES=(
   actor_rollout_ref.model.lora_rank="$LORA_RANK"
   actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
   actor_rollout_ref.model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
+  # verl's FSDP engine builds adapters without dropout, and unseeded; it starts from this one instead.
+  actor_rollout_ref.model.lora_adapter_path="'$RUN_DIR/initial_adapter'"
+  +permix.lora_dropout="$LORA_DROPOUT"
   actor_rollout_ref.model.use_remove_padding=False
   +actor_rollout_ref.model.override_config.attn_implementation=sdpa
   actor_rollout_ref.actor.strategy=fsdp2
@@ -108,7 +145,6 @@ OVERRIDES=(
   trainer.project_name=permix_verl
   trainer.experiment_name="'$(basename "$RUN_DIR")'"
   trainer.logger='[console,file]'
-  trainer.total_epochs="$EPOCHS"
   trainer.test_freq="$TEST_FREQ"
   trainer.save_freq="$SAVE_FREQ"
   trainer.max_actor_ckpt_to_keep=2
@@ -117,8 +153,14 @@ OVERRIDES=(
   trainer.validation_data_dir="'$RUN_DIR/validation'"
   trainer.checkpoint_callback_class=permix_verl.training.callback.RecordRollouts
   trainer.resume_mode=auto
+  # Watchdog, counters per persona, seeds: where verl's trainer waits for its rollouts.
+  trainer.v1.sampler.custom_sampler.path=pkg://permix_verl.training.replay_buffer
+  trainer.v1.sampler.custom_sampler.name=PersonaReplayBuffer
+  +trainer.v1.sampler.sampler_kwargs.run_dir="'$RUN_DIR'"
+  +trainer.v1.sampler.sampler_kwargs.stall_seconds="$STALL_SECONDS"
   hydra.run.dir="'$RUN_DIR/hydra'"
 
+  "${SEEDING[@]}"
   "${PROFILE_ARGS[@]}"
   "$@"
 )
@@ -137,7 +179,7 @@ if [[ -n ${EMBEDDED:-} ]]; then
   "$PYTHON" "$REPO/data_prep/tiny_world.py" --out "$REPO/runs/tiny-world"
 fi
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
-  --seed "$SEED" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
+  --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
   --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
 
 exec "$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \

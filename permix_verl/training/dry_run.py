@@ -9,6 +9,8 @@ import tempfile
 from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.training.preflight import refuse_dead_keys
+from permix_verl.training.run_folder import as_dict
 
 
 def resolve(overrides: list[str]) -> Any:
@@ -23,6 +25,7 @@ def resolve(overrides: list[str]) -> Any:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
+    refuse_dead_keys(as_dict(overrides))
     try:
         config = compose_config(overrides)
         OmegaConf.resolve(config)

@@ -22,7 +22,9 @@ from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.training import processes
+from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.metrics import read_metrics, training_steps
+from permix_verl.training.preflight import refuse_dead_keys
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_folder import (
     RunFolder,
@@ -31,13 +33,19 @@ from permix_verl.training.run_folder import (
     exclusive,
     finished_step,
     hold,
+    latest_checkpoint,
     step_back,
     total_steps,
+    training_rows,
     write_whole,
 )
 from permix_verl.training.verdict import conclude
+from permix_verl.training.watchdog import CAUSE_FILE
 
 RANKS = ("trainer.nnodes", "trainer.n_gpus_per_node")
+
+FORWARDED = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
+"""Environment variables that the workers of a Ray cluster need too."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 _EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
@@ -50,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         sub.mkdir(parents=True, exist_ok=True)
     if int(as_dict(args.overrides).get("trainer.save_freq", 1)) < 1:
         raise UserError("trainer.save_freq is below 1, so nothing would be kept; set SAVE_FREQ to at least 1")
+    refuse_dead_keys(as_dict(args.overrides))
     with exclusive(folder), alone_on_this_machine():
         begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)
@@ -60,11 +69,40 @@ def main(argv: list[str] | None = None) -> int:
         if done >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:
+            prepare(folder, args, done)
             status, log = train(folder, args.overrides, done, total, args.min_agreement)
             if status != 0:
-                explain_failure(status, log)
+                explain_failure(status, log, folder.path / CAUSE_FILE)
                 return status if status > 0 else 128 - status
         return conclude(folder, args, total)
+
+
+def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
+    """Put in place what verl is about to read: the initial adapter, and the data loader's position after a resume."""
+    settings = as_dict(args.overrides)
+    if settings.get("actor_rollout_ref.model.lora_adapter_path") == str(folder.initial_adapter):
+        from permix_verl.training.initial_adapter import make_initial_adapter
+
+        targets = settings["actor_rollout_ref.model.target_modules"]
+        make_initial_adapter(
+            args.base,
+            folder.initial_adapter,
+            rank=int(settings["actor_rollout_ref.model.lora_rank"]),
+            alpha=int(settings["actor_rollout_ref.model.lora_alpha"]),
+            dropout=float(settings.get("permix.lora_dropout", 0)),
+            target_modules=targets.strip("[]").replace(" ", "").split(",") if targets.startswith("[") else targets,
+            seed=int(settings["data.seed"]),
+        )
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is not None:
+        fit_to_workers(
+            checkpoint,
+            rows=training_rows(args.overrides),
+            batch=int(settings["data.train_batch_size"]),
+            step=done,
+            workers=int(settings["data.dataloader_num_workers"]),
+        )
+    (folder.path / CAUSE_FILE).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -130,7 +168,8 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
         "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
     }
     # Workers of a Ray cluster that was there before do not inherit our environment.
-    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in variables.items()]
+    ours = {name: value for name, value in os.environ.items() if FORWARDED.match(name)} | variables
+    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in ours.items()]
     environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, *forwarded]
     progress = Progress(folder.metrics, log, total, min_agreement)
@@ -183,12 +222,12 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
-def explain_failure(status: int, log: Path) -> None:
-    """The end of verl's log, and as the last words the line that most likely names the cause."""
+def explain_failure(status: int, log: Path, cause_file: Path) -> None:
+    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it."""
     lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
     print("\n".join(lines[-30:]), file=sys.stderr)
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
-    cause = probable_cause(lines)
+    cause = cause_file.read_text() if cause_file.is_file() else probable_cause(lines)
     if cause:
         print(f"error: {cause[:1000]}", file=sys.stderr)
 

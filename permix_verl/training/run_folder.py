@@ -15,7 +15,14 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.training import processes
 
-FREE_TO_CHANGE = ("trainer.logger", "trainer.save_freq", "trainer.test_freq", "trainer.max_actor_ckpt_to_keep")
+FREE_TO_CHANGE = (
+    "trainer.logger",
+    "trainer.save_freq",
+    "trainer.test_freq",
+    "trainer.max_actor_ckpt_to_keep",
+    "trainer.v1.sampler.sampler_kwargs.stall_seconds",
+    "trainer.v1.sampler.sampler_kwargs.poll_interval",
+)
 """Overrides that may differ when a run is continued: they change what is kept and shown, not the run.
 
 Not the number of steps: the learning rate's schedule is stretched over it.
@@ -52,6 +59,16 @@ class RunFolder:
     @property
     def adapter(self) -> Path:
         return self.path / "adapter"
+
+    @property
+    def initial_adapter(self) -> Path:
+        """What LoRA training starts from."""
+        return self.path / "initial_adapter"
+
+    @property
+    def verdict(self) -> Path:
+        """The checks of a finished run, as JSON."""
+        return self.path / "verdict.json"
 
     @property
     def tracker(self) -> Path:
@@ -161,21 +178,28 @@ def _data_hashes(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.glob("*.parquet"))}
 
 
+def training_rows(overrides: list[str]) -> int:
+    """Length of the training data as the dataset holds it: rows times epochs."""
+    import pyarrow.parquet as pq
+
+    settings = as_dict(overrides)
+    rows: int = pq.read_metadata(settings["data.train_files"]).num_rows
+    return rows * int(settings.get("data.epochs", 1))
+
+
 def total_steps(overrides: list[str]) -> int:
     """Optimizer steps of the whole run, as verl counts them.
 
     Raises:
         UserError: fewer rows than one batch.
     """
-    import pyarrow.parquet as pq
-
     settings = as_dict(overrides)
-    rows = pq.read_metadata(settings["data.train_files"]).num_rows
+    rows = training_rows(overrides)
     batch = int(settings["data.train_batch_size"])
     if rows < batch:
         raise UserError(f"{rows} training rows do not fill one batch of {batch}; set BATCH to at most {rows}")
     steps = settings.get("trainer.total_training_steps")
-    return int(steps) if steps not in (None, "null") else rows // batch * int(settings["trainer.total_epochs"])
+    return int(steps) if steps not in (None, "null") else rows // batch
 
 
 def finished_step(folder: RunFolder) -> int:

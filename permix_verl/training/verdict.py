@@ -1,14 +1,17 @@
 """What a finished run leaves: the adapter, checked; the picture; what went wrong, if anything did."""
 
 import argparse
+import json
 import logging
 import math
 import sys
+from dataclasses import asdict
+from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
 from permix_verl.training.metrics import AGREEMENT, Metrics, disagreements, read_metrics, training_steps
-from permix_verl.training.run_folder import RunFolder, latest_checkpoint
+from permix_verl.training.run_folder import RunFolder, latest_checkpoint, write_whole
 
 CHECK_FAILED = 3
 """Exit status of a run that finished with a check that did not pass."""
@@ -32,6 +35,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
     problems = agreement_problems(metrics, args.min_agreement)
     adapter = export_adapter(checkpoint, args.base, folder.adapter)
     print(f"\nadapter   {adapter}")
+    check = None
     try:
         check = check_adapter(
             adapter, args.base, checkpoint / RECORD, getattr(torch, args.check_dtype), args.check_device
@@ -46,6 +50,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
         if check.base_mean <= args.check_tolerance:
             print("          the policy has hardly moved from the base model, so this comparison says little")
         problems += adapter_problems(check, args.check_statistic, args.check_tolerance)
+    write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems), indent=2) + "\n")
     print(f"curves    {figure}")
     print(f"all of it {folder.path}")
     for problem in problems:
@@ -71,6 +76,16 @@ def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
         f"(correlation down to {worst:.3f}, limit {threshold}): the rollout engine does not sample from the policy "
         "being trained; see that the LoRA adapter reaches it (load_format=safetensors) and that the data types match"
     ]
+
+
+def _summary(metrics: Metrics, check: AdapterCheck | None, problems: list[str]) -> dict[str, Any]:
+    steps = training_steps(metrics)
+    return {
+        "steps": len(steps),
+        "least_agreement": min((values.get(AGREEMENT, math.nan) for values in steps.values()), default=None),
+        "adapter": asdict(check) if check else None,
+        "problems": problems,
+    }
 
 
 def _agreement_summary(metrics: Metrics, total: int) -> str:

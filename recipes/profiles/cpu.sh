@@ -5,14 +5,17 @@ export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
 [[ -n ${EMBEDDED:-} ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
+if [[ -n ${RAY_ADDRESS:-} ]]; then            # a cluster that is there brings its own: ray start --num-cpus 64 --num-gpus 1
+  CPU_RAY=(ray_kwargs.ray_init.num_cpus=null +ray_kwargs.ray_init.num_gpus=null +ray_kwargs.ray_init.address="'$RAY_ADDRESS'")
+else
+  # Logical CPUs: with fewer, the queue waits for ever, in silence, for actors that do not fit.
+  CPU_RAY=(ray_kwargs.ray_init.num_cpus=64 +ray_kwargs.ray_init.num_gpus="$GPUS" +ray_kwargs.ray_init.address=local)
+fi
 PROFILE_ARGS=(
   trainer.device=cpu
-  trainer.nnodes=1
+  trainer.nnodes="${NNODES:-1}"
   trainer.n_gpus_per_node="$GPUS"
-  # Logical too: with fewer, the queue waits for ever, in silence, for actors that do not fit.
-  ray_kwargs.ray_init.num_cpus=64
-  +ray_kwargs.ray_init.num_gpus="$GPUS"
-  +ray_kwargs.ray_init.address=local            # not a cluster that happens to run on this machine
+  "${CPU_RAY[@]}"
 
   +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
@@ -31,6 +34,8 @@ PROFILE_ARGS=(
   +actor_rollout_ref.rollout.enable_sleep_mode=False
   actor_rollout_ref.rollout.layered_summon=False
   actor_rollout_ref.rollout.max_num_batched_tokens=8192
+  # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU: seeded rollouts crash.
+  actor_rollout_ref.rollout.enable_chunked_prefill=False
   actor_rollout_ref.rollout.agent.num_workers=1
   actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=64
 

@@ -26,6 +26,7 @@ PROFILE_ARGS=(
   +actor_rollout_ref.rollout.enable_sleep_mode=True
   actor_rollout_ref.rollout.layered_summon=False
   actor_rollout_ref.rollout.max_num_batched_tokens=8192
+  actor_rollout_ref.rollout.enable_chunked_prefill=True
   actor_rollout_ref.rollout.agent.num_workers=8
   actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=2048
 

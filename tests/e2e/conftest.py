@@ -1,17 +1,25 @@
 """Recipes run as a user runs them, in folders of their own."""
 
+import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
+from permix_verl import load_pool
 from permix_verl.training.metrics import Metrics, read_metrics
+from permix_verl.training.processes import running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +46,10 @@ Recipe = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    """Run a recipe with this Python, echoing its output; ``stop_after`` sends it a signal at a line that matches."""
+    """Run a recipe with this Python, echoing its output.
+
+    ``stop_after`` sends it a signal at a line that matches; ``meanwhile`` runs beside it, in a thread.
+    """
 
     def run(
         name: str,
@@ -46,6 +57,7 @@ def recipe() -> Recipe:
         *overrides: str,
         stop_after: str | None = None,
         stop_with: signal.Signals = signal.SIGINT,  # what a terminal's Ctrl-C does
+        meanwhile: Callable[[], None] | None = None,
         **knobs: str,
     ) -> Run:
         environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(folder)} | knobs
@@ -61,6 +73,8 @@ def recipe() -> Recipe:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
+        if meanwhile:
+            threading.Thread(target=meanwhile, daemon=True).start()
         lines = []
         for line in process.stdout:
             sys.stdout.write(line)
@@ -71,3 +85,46 @@ def recipe() -> Recipe:
         return Run(process.wait(), "".join(lines), folder)
 
     return run
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The live processes that the last launch of a run started."""
+    token = folder / ".token"
+    return running(token.read_text()) if token.is_file() else []
+
+
+def kill_everything(folder: Path) -> None:
+    """SIGKILL to every process of a run at once, as a machine that goes down does."""
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def kill_by_name(folder: Path, needle: str) -> list[int]:
+    """SIGKILL to the processes of a run whose command line or title holds the needle; their ids."""
+    killed = []
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error):
+            if needle in " ".join(process.cmdline()) or needle in process.name():
+                process.kill()
+                killed.append(process.pid)
+    return killed
+
+
+def wait_for(what: Callable[[], bool], limit_s: float = 300) -> None:
+    deadline = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.1)
+
+
+def dumped(folder: Path) -> dict[int, Counter[tuple[str, str]]]:
+    """(problem, persona) of each step and how often, read from verl's own rollout dumps."""
+    personas = {persona.system_prompt: persona.key for persona in load_pool("train")}
+    found = {}
+    for file in (folder / "rollouts").glob("*.jsonl"):
+        rows = [json.loads(line)["input"] for line in file.read_text().splitlines()]
+        found[int(file.stem)] = Counter(
+            (text, next(key for prompt, key in personas.items() if prompt in text)) for text in rows
+        )
+    return dict(sorted(found.items()))

@@ -9,7 +9,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"verl", "torch", "ray", "vllm", "peft", "transfer_queue"}
-EDGES = {"dataset.py", "cpu/platform.py", "training/callback.py", "training/adapter.py"}
+EDGES = {
+    "dataset.py",
+    "cpu/platform.py",
+    *(f"training/{name}.py" for name in ("adapter", "callback", "initial_adapter", "replay_buffer", "rollout")),
+}
 """Modules of the library that may import a heavy library when they are imported."""
 
 
@@ -26,6 +30,9 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.preparation",
         "permix_verl.tiny.problems",
         "permix_verl.training.metrics",
+        "permix_verl.training.watchdog",
+        "permix_verl.training.counters",
+        "permix_verl.training.live",
         "data_prep.gsm8k_persona",
     ],
 )

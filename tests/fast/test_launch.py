@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def overrides(folder: RunFolder, *more: str) -> list[str]:
     train = folder.data / "train.parquet"
-    return [f"data.train_files={train}", "data.train_batch_size=8", "trainer.total_epochs=2", *more]
+    return [f"data.train_files={train}", "data.train_batch_size=8", "data.epochs=2", *more]
 
 
 def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
@@ -43,8 +43,8 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
     assert total_steps(overrides(folder, "trainer.total_training_steps=5")) == 5
     assert total_steps(overrides(folder, "trainer.total_training_steps=null")) == 12
     assert total_steps(overrides(folder, "data.train_batch_size=16")) == 6
-    with pytest.raises(UserError, match="50 training rows do not fill one batch of 64; set BATCH to at most 50"):
-        total_steps(overrides(folder, "data.train_batch_size=64"))
+    with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
+        total_steps(overrides(folder, "data.train_batch_size=128"))
 
 
 def checkpoint(folder: RunFolder, step: int) -> None:
@@ -69,8 +69,8 @@ def test_a_run_goes_on_with_its_own_settings_only(folder: RunFolder) -> None:
     begin(folder, overrides(folder, "+a.b=1", "micro=2"), hardware_keys=["micro"])
     with pytest.raises(UserError, match=r"holds a run with a\.b=1, and this command has a\.b=2; set another RUN_DIR"):
         begin(folder, overrides(folder, "+a.b=2", "micro=2"))
-    with pytest.raises(UserError, match=r"holds a run with trainer\.total_epochs=2"):
-        begin(folder, overrides(folder, "+a.b=1", "micro=2", "trainer.total_epochs=3"))
+    with pytest.raises(UserError, match=r"holds a run with data\.epochs=2"):
+        begin(folder, overrides(folder, "+a.b=1", "micro=2", "data.epochs=3"))
 
 
 def test_a_run_without_a_checkpoint_may_be_begun_anew(folder: RunFolder) -> None:
@@ -196,7 +196,7 @@ def test_a_failure_names_its_cause_out_of_verls_log(
 ) -> None:
     file = tmp_path / "log"
     file.write_text(log + "x\n" * 50)
-    explain_failure(1, file)
+    explain_failure(1, file, tmp_path / "no_cause.txt")
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == (f"error: {cause}" if cause else f"error: verl ended with status 1; full log: {file}")
 
@@ -226,3 +226,41 @@ def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:
     finally:
         processes.end_all(other)
         theirs.wait(timeout=10)
+
+
+@pytest.mark.parametrize("saved_with", [0, 1, 2])
+@pytest.mark.parametrize("launched_with", [0, 2])
+def test_the_data_loaders_position_survives_another_number_of_workers(
+    tmp_path: Path, saved_with: int, launched_with: int
+) -> None:
+    import torch
+    from torch.utils.data import SequentialSampler
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    from permix_verl.training.dataloader_state import STATE_FILE, fit_to_workers
+
+    def loader(workers: int) -> StatefulDataLoader:
+        rows = list(range(50))
+        sampler = SequentialSampler(rows)
+        return StatefulDataLoader(rows, batch_size=8, num_workers=workers, drop_last=True, sampler=sampler)
+
+    first = loader(saved_with)
+    iterator = iter(first)
+    for _ in range(2):
+        next(iterator)
+    torch.save(first.state_dict(), tmp_path / STATE_FILE)
+    rewritten = fit_to_workers(tmp_path, rows=50, batch=8, step=2, workers=launched_with)
+    assert rewritten == (saved_with != launched_with)
+    resumed = loader(launched_with)
+    resumed.load_state_dict(torch.load(tmp_path / STATE_FILE, weights_only=False))
+    assert [batch.tolist()[0] for batch in resumed] == [16, 24, 32, 40]
+
+
+def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, cause = tmp_path / "log", tmp_path / "cause.txt"
+    log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: something else\n")
+    explain_failure(1, log, cause)
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: ValueError: something else"
+    cause.write_text("rollout server 0 is gone")
+    explain_failure(1, log, cause)
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"

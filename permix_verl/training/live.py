@@ -1,0 +1,207 @@
+"""What really runs: settings read back from verl's live optimizer, scheduler, adapter, engines and data loader.
+
+A key that verl ignores passes every check of the configuration. So the values are
+read from the objects that use them, at the first step, written to ``live.json``, and
+compared with what the configuration asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+LIVE_FILE = "live.json"
+
+Section = dict[str, Any]
+
+
+def read_engine(engine: Any) -> dict[str, Section]:
+    """From verl's FSDP engine: ``optimizer``, ``schedule``, ``lora``, ``precision``."""
+    import torch
+
+    optimizer, scheduler = engine.optimizer, engine.lr_scheduler
+    group = optimizer.param_groups[0]
+    trained = {name: p for name, p in engine.module.named_parameters() if p.requires_grad}
+    frozen = [p for p in engine.module.parameters() if not p.requires_grad]
+    total = engine.optimizer_config.total_training_steps
+    factors = [float(scheduler.lr_lambdas[0](step)) for step in range(total + 1)]
+    state = getattr(engine.module, "_get_fsdp_state", lambda: None)()
+    policy = getattr(state, "_mp_policy", None)
+    return {
+        "optimizer": {
+            "class": type(optimizer).__name__,
+            "fused": group.get("fused"),
+            "lr": scheduler.base_lrs[0],
+            "betas": list(group["betas"]),
+            "weight_decay": group["weight_decay"],
+            "clip_grad": engine.optimizer_config.clip_grad,
+            "trained_parameters": sum(p.numel() for p in trained.values()),
+        },
+        "schedule": {"total_steps": total, "warmup_steps": factors.index(max(factors)), "factors": factors},
+        "lora": _read_lora(engine.module, trained),
+        "precision": {
+            "adapter": _only({str(p.dtype) for p in trained.values()}),
+            "base": _only({str(p.dtype) for p in frozen}),
+            "compute": str(getattr(policy, "param_dtype", None) or engine._autocast_dtype),
+            "reduce": str(getattr(policy, "reduce_dtype", None)),
+            "cuda": torch.version.cuda,
+        },
+    }
+
+
+def _read_lora(module: Any, trained: Mapping[str, Any]) -> Section:
+    import torch
+    from peft.tuners.lora import LoraLayer
+
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, LoraLayer)}
+    if not layers:
+        return {}
+    dropouts = [m for layer in layers.values() for m in layer.lora_dropout.modules()]
+    return {
+        "layers": len(layers),
+        "target_modules": sorted({name.rsplit(".", 1)[1] for name in layers}),
+        "rank": _only({rank for layer in layers.values() for rank in layer.r.values()}),
+        "scaling": _only({scale for layer in layers.values() for scale in layer.scaling.values()}),
+        "alpha": _only({alpha for layer in layers.values() for alpha in layer.lora_alpha.values()}),
+        # peft puts nn.Identity where the probability is 0
+        "dropout": _only({m.p for m in dropouts if isinstance(m, torch.nn.Dropout)} or {0.0}),
+        "only_lora_is_trained": all("lora_" in name for name in trained),
+    }
+
+
+def read_worker(actor: Any) -> dict[str, Section]:
+    """Run inside verl's training worker (``worker.__ray_call__``): its engine and its loss."""
+    worker = next(iter(actor.worker_dict.values())) if hasattr(actor, "worker_dict") else actor
+    config = worker.loss_fn.keywords["config"]  # a partial of verl's ppo_loss over the live config
+    return {
+        **read_engine(worker.actor.engine),
+        "loss": {
+            "use_kl_loss": config.use_kl_loss,
+            "kl_loss_coef": config.kl_loss_coef,
+            "kl_loss_type": config.kl_loss_type,
+            "aggregation": config.loss_agg_mode,
+            "clip_ratio": config.clip_ratio,
+            "mini_batch": config.ppo_mini_batch_size,
+            "update_epochs": config.ppo_epochs,
+        },
+    }
+
+
+def read_server(server: Any) -> tuple[int, int, dict[str, Any]] | None:
+    """Run inside verl's vLLM server: unfinished requests, their tokens so far, and the sampling of one of them.
+
+    Raises:
+        RuntimeError: the engine's process has died.
+    """
+    engine = getattr(server, "engine", None)
+    if engine is None:  # a node of a replica that spans several, without requests of its own
+        return None
+    if engine.errored:
+        raise RuntimeError(f"its engine process has died, {type(engine.dead_error).__name__}")
+    states = list(engine.output_processor.request_states.values())
+    tokens = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
+    sampling = {}
+    if states:
+        one = states[0]
+        sampling = {"temperature": one.temperature, "top_p": one.top_p, "max_tokens": one.max_tokens_param}
+    return len(states), tokens, sampling
+
+
+def read_engine_args(server: Any) -> Section:
+    """Run inside verl's vLLM server: how its engine was built."""
+    config = server.engine.vllm_config
+    return {
+        "model_dtype": str(config.model_config.dtype),
+        "max_model_len": config.model_config.max_model_len,
+        "load_format": str(getattr(config.load_config.load_format, "value", config.load_config.load_format)),
+        "max_lora_rank": config.lora_config.max_lora_rank if config.lora_config else None,
+        "tensor_parallel": config.parallel_config.tensor_parallel_size,
+        "prefix_caching": config.cache_config.enable_prefix_caching,
+    }
+
+
+def read_data(trainer: Any) -> Section:
+    """From verl's trainer: its training data loader."""
+    dataset = trainer.train_dataset
+    draw = getattr(dataset, "draw", None)
+    return {
+        "problems_per_step": trainer.train_dataloader.batch_size,
+        "rows": len(dataset.dataframe),
+        "epochs": getattr(dataset, "epochs", None),
+        "steps": trainer.total_training_steps,
+        "max_prompt_tokens": dataset.max_prompt_length,
+        "personas": len(draw.pool) if draw else None,
+        "persona_seed": draw.seed if draw else None,
+        "no_persona_probability": draw.no_persona_probability if draw else None,
+    }
+
+
+def _only(values: set[Any]) -> Any:
+    """The one value, or all of them where there are several: a mixture equals nothing that was asked for."""
+    return next(iter(values)) if len(values) == 1 else sorted(map(str, values))
+
+
+_DTYPES = {"fp32": "torch.float32", "float32": "torch.float32", "bf16": "torch.bfloat16", "bfloat16": "torch.bfloat16"}
+_ACTOR, _ROLLOUT, _MODEL = (f"actor_rollout_ref.{part}" for part in ("actor", "rollout", "model"))
+_EXPECTED: tuple[tuple[str, str], ...] = (
+    ("data.train_batch_size", "data.problems_per_step"),
+    ("data.epochs", "data.epochs"),
+    ("data.max_prompt_length", "data.max_prompt_tokens"),
+    ("data.max_response_length", "sampling.max_tokens"),
+    ("data.seed", "data.persona_seed"),
+    (f"{_ROLLOUT}.n", "sampling.samples_per_problem"),
+    (f"{_ROLLOUT}.temperature", "sampling.temperature"),
+    (f"{_ROLLOUT}.load_format", "rollout.load_format"),
+    (f"{_ROLLOUT}.dtype", "rollout.model_dtype"),
+    (f"{_ROLLOUT}.tensor_model_parallel_size", "rollout.tensor_parallel"),
+    (f"{_ACTOR}.optim.lr", "optimizer.lr"),
+    (f"{_ACTOR}.optim.weight_decay", "optimizer.weight_decay"),
+    (f"{_ACTOR}.optim.clip_grad", "optimizer.clip_grad"),
+    (f"{_ACTOR}.optim.override_optimizer_config.fused", "optimizer.fused"),
+    (f"{_ACTOR}.fsdp_config.model_dtype", "precision.base"),
+    (f"{_ACTOR}.fsdp_config.mixed_precision.param_dtype", "precision.compute"),
+    (f"{_ACTOR}.use_kl_loss", "loss.use_kl_loss"),
+    (f"{_ACTOR}.kl_loss_coef", "loss.kl_loss_coef"),
+    (f"{_ACTOR}.kl_loss_type", "loss.kl_loss_type"),
+    (f"{_MODEL}.lora_rank", "lora.rank"),
+    (f"{_MODEL}.lora_alpha", "lora.alpha"),
+    ("permix.lora_dropout", "lora.dropout"),
+)
+"""Configuration keys, and where their values show in the live record."""
+
+
+def differences(config: Mapping[str, Any], live: Mapping[str, Section]) -> list[str]:
+    """Where what runs is not what the configuration asks for.
+
+    Args:
+        config: verl's resolved configuration, as nested dicts.
+        live: the record.
+
+    Returns:
+        A sentence for each difference. What the record does not hold is not compared.
+    """
+    found = []
+    for key, where in _EXPECTED:
+        section, name = where.split(".")
+        asked = _lookup(config, key)
+        if asked is None or name not in live.get(section, {}):
+            continue
+        running = live[section][name]
+        if _comparable(asked) != _comparable(running):
+            found.append(f"{key}={asked} is asked for, and {name.replace('_', ' ')} {running} is what runs ({where})")
+    return found
+
+
+def _lookup(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    return _DTYPES.get(str(value), str(value))

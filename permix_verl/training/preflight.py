@@ -1,0 +1,50 @@
+"""Keys that verl takes and then does nothing with, or something else: refused by name before a run."""
+
+from collections.abc import Mapping
+
+from permix_verl.errors import UserError
+
+_ANY = object()
+DEAD_KEYS: Mapping[str, tuple[object, str]] = {
+    "actor_rollout_ref.actor.grad_clip": (
+        _ANY,
+        "verl reads it nowhere, clipping stays as it was; set actor_rollout_ref.actor.optim.clip_grad",
+    ),
+    "actor_rollout_ref.model.lora.dropout": (_ANY, "verl's FSDP engine does not read it; set LORA_DROPOUT"),
+    "actor_rollout_ref.actor.fsdp_config.dtype": (
+        _ANY,
+        "verl's FSDP engine does not read it; set actor_rollout_ref.actor.fsdp_config.mixed_precision",
+    ),
+    "actor_rollout_ref.actor.use_torch_compile": (
+        _ANY,
+        "verl's FSDP engine does not read it; set actor_rollout_ref.actor.fsdp_config.use_torch_compile",
+    ),
+    "actor_rollout_ref.rollout.full_determinism": (
+        "True",
+        "it gives all samples of a group one seed, and the advantage is zero; set SEED_ROLLOUTS=1",
+    ),
+    "data.shuffle": ("True", "the dataset draws an order for each epoch; leave it False"),
+    "actor_rollout_ref.rollout.load_format": (
+        "dummy",
+        "with LoRA verl syncs the adapter only, so the base would stay random; leave it safetensors",
+    ),
+}
+"""Key to (the value that is refused, the reason with the remedy)."""
+
+
+def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
+    """Refuse overrides that would not do what their names say.
+
+    Raises:
+        UserError: the first of them, with what to set instead.
+    """
+    for key, (refused, reason) in DEAD_KEYS.items():
+        value = overrides.get(key)
+        if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
+            raise UserError(f"{key}={value} would not do what it says: {reason}")
+    epochs = overrides.get("trainer.total_epochs", "1")
+    if epochs != "1":
+        raise UserError(
+            f"trainer.total_epochs={epochs} would repeat the first epoch's personas, and verl loses rows where it "
+            f"resumes between epochs; set EPOCHS={epochs} (data.epochs) and leave trainer.total_epochs at 1"
+        )

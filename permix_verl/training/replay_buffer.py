@@ -1,0 +1,257 @@
+"""verl's replay buffer, with a watchdog, counters per persona and seeds that do not depend on what came before.
+
+    trainer.v1.sampler.custom_sampler.path=pkg://permix_verl.training.replay_buffer
+    trainer.v1.sampler.custom_sampler.name=PersonaReplayBuffer
+    +trainer.v1.sampler.sampler_kwargs.run_dir=runs/NAME
+
+This is where verl's trainer waits for its rollouts, so it is where a wait can be
+ended; and what it returns beside the batch goes to the training logger.
+"""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from permix_verl.training import live
+from permix_verl.training.counters import FLAGS, Rollout, counters
+from permix_verl.training.seeds import worker_seed
+from permix_verl.training.watchdog import STALL_S, Ask, Watchdog
+
+RECORDS = "records"
+"""Folder in the run's: a line per rollout and step, with row, persona, sample, seed and verdict."""
+
+
+class RolloutError(RuntimeError):
+    """Rollouts of a step failed; verl would go on with a smaller batch."""
+
+
+class LiveSettingsError(RuntimeError):
+    """What runs is not what the configuration asks for."""
+
+
+class _RayQuestion:
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+
+    def answer(self, timeout_s: float) -> tuple[bool, Any]:
+        ready, _ = ray.wait([self.ref], timeout=timeout_s)
+        try:
+            return (True, ray.get(ready[0])) if ready else (False, None)
+        except ray.exceptions.RayTaskError as error:  # the traceback of the other side; its cause reads better
+            raise error.cause from error
+
+
+def _ready(actor: Any) -> _RayQuestion:
+    return _RayQuestion(actor.__ray_ready__.remote())
+
+
+def _server_state(server: Any) -> _RayQuestion:
+    return _RayQuestion(server.__ray_call__.remote(_progress))
+
+
+def _progress(server: Any) -> str:
+    state = live.read_server(server)
+    return f"{state[0]} unfinished requests, {state[1]} tokens so far" if state and state[0] else ""
+
+
+def _seed_torch(_: Any, seed: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)
+
+
+class PersonaReplayBuffer(ReplayBuffer):
+    """Constructed by verl's sync trainer, whose bound method it is given as ``refill_fn``.
+
+    ``sampler_kwargs``: ``run_dir``, ``stall_seconds`` (:data:`permix_verl.training.watchdog.STALL_S`)
+    and ``poll_interval`` in seconds (verl's own is 2).
+    """
+
+    def __init__(self, *, sampler_kwargs: Any, refill_fn: Any, **kwargs: Any) -> None:
+        super().__init__(
+            sampler_kwargs=sampler_kwargs,
+            refill_fn=refill_fn,
+            poll_interval=float(sampler_kwargs.get("poll_interval", 0.25)),
+            **kwargs,
+        )
+        self.trainer = refill_fn.__self__
+        self.run_dir = Path(sampler_kwargs.run_dir) if sampler_kwargs.get("run_dir") else None
+        self.stall_s = float(sampler_kwargs.get("stall_seconds", STALL_S))
+        self.seed = int(self.trainer.config.data.get("seed") or 0)
+        self.watchdog: Watchdog | None = None
+        self.sampling: dict[str, Any] = {}
+        self.live_checked = False
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
+        """A step's rollouts in an order of their own, and its counters.
+
+        Raises:
+            RolloutError: with the part that failed.
+            LiveSettingsError: at the first step.
+        """
+        if self.watchdog is None:
+            self.watchdog = Watchdog(parts_of(self.trainer), self.run_dir, self.stall_s)
+            self.watchdog.start()
+        self.waiting_for = f"{'rollouts' if partition_id == 'train' else 'validation'} of step {global_steps}"
+        try:
+            batch, metrics = super().sample(global_steps, partition_id, batch_size)
+        finally:
+            self.watchdog.waiting(None)
+        if partition_id != "train":
+            return batch, metrics
+        rollouts = read_rollouts(batch)
+        self.seed_workers(global_steps)
+        batch, rollouts = in_order(batch, rollouts)
+        if not self.live_checked:
+            self.check_live(rollouts)
+        self.record(global_steps, rollouts)
+        draw = getattr(self.trainer.train_dataset, "draw", None)
+        personas = draw.pool.personas if draw else ()
+        return batch, metrics | counters(rollouts, personas, no_persona=bool(draw and draw.no_persona_probability))
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        """verl's, called at each look at the queue; ends the wait where a rollout has failed."""
+        assert self.watchdog is not None
+        super()._sync_metadata_from_transfer_queue()
+        groups = (self.pending_keys, self.running_keys, self.finished_keys, self.failure_keys)
+        counts = tuple(sum(map(len, group.values())) for group in groups)
+        done = sum(map(len, self.partitions.values()))
+        self.watchdog.waiting(f"{self.waiting_for}, {counts[1]} prompts running", (*counts, done))
+        if counts[3]:
+            self.fail(counts[3])
+        if not self.sampling and counts[1]:
+            self.look_at_sampling()
+
+    def fail(self, failed: int) -> None:
+        assert self.watchdog is not None
+        problems = self.watchdog.diagnose()
+        why = "; ".join(problems) or "every part answers, so it is the rollout itself: see 'Error in _run_prompt' above"
+        cause = f"{failed} prompts failed in {self.waiting_for}: {why}"
+        self.watchdog.report(cause)
+        raise RolloutError(cause)
+
+    def look_at_sampling(self) -> None:
+        for server in rollout_servers(self.trainer).values():
+            state = ray.get(server.__ray_call__.remote(live.read_server))
+            if state and state[2]:
+                self.sampling = state[2]
+                return
+
+    def check_live(self, rollouts: list[Rollout]) -> None:
+        """Write ``live.json`` and compare it with the configuration."""
+        from omegaconf import OmegaConf
+
+        workers = self.trainer.actor_rollout_wg.workers
+        record = ray.get(workers[0].__ray_call__.remote(live.read_worker))
+        server = next(iter(rollout_servers(self.trainer).values()))
+        record["rollout"] = ray.get(server.__ray_call__.remote(live.read_engine_args))
+        groups = {rollout.uid for rollout in rollouts}
+        record["sampling"] = self.sampling | {"samples_per_problem": len(rollouts) / len(groups)}
+        record["data"] = live.read_data(self.trainer)
+        record["seeds"] = {
+            "run": self.seed,
+            "rollouts": "a seed for each (step, row, sample)" if rollouts[0].seed is not None else "not seeded",
+            "lora_dropout": "a seed for each (step, rank)",
+        }
+        if self.run_dir is not None:
+            _write(self.run_dir / live.LIVE_FILE, json.dumps(record, indent=2) + "\n")
+        config = OmegaConf.to_container(self.trainer.config, resolve=True)
+        assert isinstance(config, dict)
+        found = live.differences({str(key): value for key, value in config.items()}, record)
+        if found:
+            assert self.watchdog is not None
+            cause = "what runs is not what was asked for: " + "; ".join(found)
+            self.watchdog.report(cause)
+            raise LiveSettingsError(cause)
+        self.live_checked = True
+
+    def seed_workers(self, step: int) -> None:
+        """Before the step's update, so that LoRA dropout is the same after any resume."""
+        workers = self.trainer.actor_rollout_wg.workers
+        ray.get([w.__ray_call__.remote(_seed_torch, worker_seed(self.seed, step, r)) for r, w in enumerate(workers)])
+
+    def record(self, step: int, rollouts: list[Rollout]) -> None:
+        """What verl's own dumps lack: row, persona, epoch, sample, seed and verdict of each rollout."""
+        if self.run_dir is None:
+            return
+        (self.run_dir / RECORDS).mkdir(exist_ok=True)
+        lines = [json.dumps({"step": step, **vars(rollout)}) + "\n" for rollout in rollouts]
+        _write(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))
+
+
+def parts_of(trainer: Any) -> dict[str, Ask]:
+    """The actors that a wait for rollouts depends on."""
+    parts: dict[str, Ask] = {name: partial(_server_state, server) for name, server in rollout_servers(trainer).items()}
+    groups = {
+        "reward worker": trainer.get_reward_handles() or [],
+        "agent loop worker": trainer.agent_loop_manager.agent_loop_workers,
+        "transfer queue storage": _storage_units(),
+    }
+    for what, actors in groups.items():
+        parts |= {f"{what} {number}": partial(_ready, actor) for number, actor in enumerate(actors)}
+    controller = getattr(tq.interface, "_TQ_CONTROLLER", None)
+    if controller is not None:
+        parts["the transfer queue's controller"] = partial(_ready, controller)
+    return parts
+
+
+def rollout_servers(trainer: Any) -> dict[str, Any]:
+    """verl's vLLM servers by name."""
+    return {
+        f"rollout server {number}" + (f" (node {node})" if node else ""): server
+        for number, replica in enumerate(trainer.llm_server_manager.get_replicas())
+        for node, server in enumerate(replica.servers)
+    }
+
+
+def _storage_units() -> list[Any]:
+    storage = (getattr(tq.interface, "_TQ_STORAGE", None) or {}).get("SimpleStorage", {})
+    return list(storage.values())
+
+
+def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
+    """The batch's rollouts, in its order."""
+    fields = ["extra_info", "extra_fields", "rm_scores"]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+    rewards = [float(scores.sum()) for scores in data["rm_scores"].unbind()]
+    infos, extras = data.pop("extra_info").tolist(), data.pop("extra_fields").tolist()
+    found = []
+    for key, tag, info, extra, reward in zip(batch.keys, batch.tags, infos, extras, rewards, strict=True):
+        uid, sample, _ = key.rsplit("_", 2)
+        verdict = extra.get("reward_extra_info") or {}
+        found.append(
+            Rollout(
+                key=key,
+                uid=uid,
+                sample=int(sample),
+                row_id=str(info.get("row_id", "")),
+                epoch=int(info.get("epoch") or 0),
+                persona=str(info.get("persona", "")),
+                reward=reward,
+                tokens=int(tag["response_len"]),
+                flags={flag: float(verdict[flag]) for flag in FLAGS if flag in verdict},
+                status=str(verdict.get("status", "")),
+                seed=extra.get("seed"),
+            )
+        )
+    return found
+
+
+def in_order(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:
+    """Sorted by row and sample instead of by arrival, so that sums over the batch do not depend on timing."""
+    order = sorted(range(len(rollouts)), key=lambda i: (rollouts[i].row_id, rollouts[i].epoch, rollouts[i].sample, i))
+    batch.reorder(order)
+    return batch, [rollouts[i] for i in order]
+
+
+def _write(path: Path, text: str) -> None:
+    partial_file = path.with_name(path.name + ".partial")
+    partial_file.write_text(text)
+    os.replace(partial_file, path)

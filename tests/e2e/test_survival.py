@@ -1,0 +1,162 @@
+"""Killed at any moment, the same command goes on, and the run is the one that was never killed.
+
+Three runs of two epochs with seeded rollouts: one undisturbed, and two that are killed three times each, with 0 and
+with 2 data loader workers. Rows, personas and rewards of every step must be the same in all of them.
+"""
+
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permix_verl import load_pool
+from permix_verl.training import metrics as m
+
+from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
+
+FAULTS = Path(__file__).parent / "faults"
+OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
+KNOBS = {"EPOCHS": "2", "SAVE_FREQ": "2"}
+STEPS = 15
+"""120 rows twice, in batches of 16."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("undisturbed") / "run", *OVERRIDES, **KNOBS).check()
+    assert list(dumped(run.folder)) == list(range(1, STEPS + 1))
+    return run
+
+
+def rewards(run: Run) -> dict[int, float]:
+    return {step: values[m.REWARD] for step, values in m.training_steps(run.metrics).items()}
+
+
+def saving(folder: Path, step: int, half: str) -> tuple[Any, dict[str, str]]:
+    """Kill everything in the middle of saving a step; with the environment that makes the middle long."""
+    mark = folder / "checkpoints" / f"global_step_{step}" / half / "permix-test-saving"
+
+    def kill() -> None:
+        wait_for(mark.is_file)
+        kill_everything(folder)
+
+    environment = {
+        "PYTHONPATH": str(FAULTS),
+        "VERL_USE_EXTERNAL_MODULES": "slow_save",
+        "SLOW_SAVE": "actor" if half else "data",
+        "SLOW_SAVE_STEP": str(step),
+    }
+    return kill, environment
+
+
+def end_a_part(folder: Path, needle: str, after_step: int, ended: list[float]) -> Any:
+    """SIGKILL to one kind of process when a step is done; notes when."""
+
+    def kill() -> None:
+        wait_for(lambda: (folder / "records" / f"{after_step}.jsonl").is_file())
+        assert kill_by_name(folder, needle), f"no process with {needle!r}"
+        ended.append(time.monotonic())
+
+    return kill
+
+
+def check_same_run(run: Run, undisturbed: Run) -> None:
+    assert dumped(run.folder) == dumped(undisturbed.folder)
+    mine, theirs = rewards(run), rewards(undisturbed)
+    # A launch that was killed between a checkpoint and its log line leaves a step without metrics.
+    assert set(mine) <= set(theirs)
+    assert len(mine) >= STEPS - 2
+    assert {step: mine[step] for step in mine} == {step: theirs[step] for step in mine}
+
+
+def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run) -> None:
+    rows = [key for step in dumped(undisturbed.folder).values() for key in step.elements()]
+    problems = [problem_of(text) for text, _ in rows]
+    assert len(rows) == STEPS * 16 * 8
+    assert all(problems.count(problem) in (8, 16) for problem in set(problems))
+    personas: dict[str, set[str]] = {}
+    for text, persona in rows:
+        personas.setdefault(problem_of(text), set()).add(persona)
+    assert len(personas) == 120
+    assert sum(len(drawn) == 2 for drawn in personas.values()) > 90, "1 in 25 draws coincides with the epoch before"
+
+
+def problem_of(text: str) -> str:
+    for persona in load_pool("train"):
+        text = text.replace(persona.system_prompt, "")
+    return text
+
+
+def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None:
+    import json
+
+    for file in (undisturbed.folder / "rollouts").glob("*.jsonl"):
+        groups: dict[str, set[str]] = {}
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            groups.setdefault(row["input"], set()).add(row["output"])
+        assert sum(len(outputs) > 1 for outputs in groups.values()) >= 0.9 * len(groups)
+
+
+def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    # In the middle of a step, launcher and all.
+    first = recipe(
+        "run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"^ +3/15 ", stop_with=signal.SIGKILL, **KNOBS
+    )
+    assert first.status == -signal.SIGKILL
+    # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 4.
+    kill, environment = saving(folder, 6, "actor")
+    second = recipe("run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=kill, **KNOBS, **environment)
+    assert second.status != 0
+    assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "4"
+    # vLLM's engine, in the middle of a rollout.
+    ended: list[float] = []
+    third = recipe(
+        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 8, ended), **KNOBS
+    )
+    assert time.monotonic() - ended[0] < 60
+    assert third.status not in (0, 3)
+    assert "rollout server 0 is gone" in third.output.strip().splitlines()[-1]
+
+    last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
+    assert "going on after step 8 of 15" in last.output
+    check_same_run(last, undisturbed)
+
+
+def test_killed_three_times_with_two_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    overrides = (*OVERRIDES, "data.dataloader_num_workers=2")
+    # In the middle of a save: all is written but the note that says so.
+    kill, environment = saving(folder, 4, "")
+    first = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=kill, **KNOBS, **environment)
+    assert first.status != 0
+    assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "2"
+    # The process that verifies answers, which is replaced, and then the worker it belongs to, which is not.
+    ended: list[float] = []
+
+    def kill_verifier_then_worker() -> None:
+        end_a_part(folder, "math_reward.py", 5, [])()
+        end_a_part(folder, "RewardLoopWorker", 8, ended)()
+
+    second = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=kill_verifier_then_worker, **KNOBS)
+    assert time.monotonic() - ended[0] < 60
+    assert second.status not in (0, 3)
+    assert "reward worker 0 is gone" in second.output.strip().splitlines()[-1]
+    assert re.search(r"^ +8/15 ", second.output, re.MULTILINE), "a new verifier took over"
+    # Everything at once, and then without data loader workers.
+    third = recipe(
+        "run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_after(folder, step=11), **KNOBS
+    )
+    assert third.status != 0
+    last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
+    check_same_run(last, undisturbed)
+    assert all(values["reward/error_rate"] == 0 for values in m.training_steps(last.metrics).values())
+
+
+def kill_after(folder: Path, step: int) -> None:
+    wait_for(lambda: (folder / "records" / f"{step}.jsonl").is_file())
+    kill_everything(folder)

@@ -1,0 +1,64 @@
+"""Counters of a step: per persona, and of what the reward could not judge."""
+
+import pytest
+
+from permix_verl import load_pool
+from permix_verl.training.counters import Rollout, counters, zero_variance_share
+
+POOL = load_pool("train").personas
+
+
+def group(uid: str, persona: str, rewards: list[float], **flags: float) -> list[Rollout]:
+    return [
+        Rollout(
+            key=f"{uid}_{sample}_0",
+            uid=uid,
+            sample=sample,
+            row_id=uid,
+            epoch=0,
+            persona=persona,
+            reward=reward,
+            tokens=10,
+            flags={"no_answer": 0.0, "timeout": 0.0, "error": 0.0} | flags,
+        )
+        for sample, reward in enumerate(rewards)
+    ]
+
+
+ROLLOUTS = [
+    *group("a", "chef", [1, 0, 0, 0]),
+    *group("b", "chef", [1, 1, 1, 1]),
+    *group("c", "zen master", [0, 0, 0, 0], no_answer=1.0),
+    *group("d", "no_persona", [0, 1, 0, 1]),
+]
+
+
+def test_counts_of_all_personas_sum_to_the_rollouts() -> None:
+    found = counters(ROLLOUTS, POOL, no_persona=True)
+    counts = {name: value for name, value in found.items() if name.endswith("/rollouts")}
+    assert len(counts) == 26
+    assert sum(counts.values()) == len(ROLLOUTS)
+    assert counts["persona/chef/rollouts"] == 8
+    assert counts["persona/zen_master/rollouts"] == 4
+    assert counts["persona/farmer/rollouts"] == 0
+
+
+def test_reward_and_groups_without_variance_per_persona() -> None:
+    found = counters(ROLLOUTS, POOL, no_persona=True)
+    assert found["persona/chef/reward"] == 5 / 8
+    assert found["persona/chef/zero_variance_groups"] == 0.5
+    assert found["persona/no_persona/zero_variance_groups"] == 0
+    assert found["reward/zero_variance_groups"] == 0.5
+    assert found["reward/no_answer_rate"] == 0.25
+    assert found["reward/timeout_rate"] == found["reward/error_rate"] == 0
+    assert "persona/farmer/reward" not in found, "no rollouts, no mean"
+
+
+def test_a_reward_without_flags_gives_no_rates() -> None:
+    plain = [Rollout("a_0_0", "a", 0, "a", 0, "chef", 1.0, 3)]
+    assert not [name for name in counters(plain, POOL) if name.endswith("_rate")]
+
+
+@pytest.mark.parametrize(("rewards", "share"), [([0, 0], 1.0), ([0, 1], 0.0), ([0.5, 0.5], 1.0)])
+def test_a_group_has_no_variance_when_all_its_rewards_are_equal(rewards: list[float], share: float) -> None:
+    assert zero_variance_share(group("a", "chef", rewards)) == share

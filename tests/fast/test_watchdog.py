@@ -1,0 +1,99 @@
+"""The watchdog names what has died, hangs or stands still, and leaves what works alone."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from permix_verl.training.watchdog import CAUSE_FILE, Watchdog
+
+
+class Answer:
+    """A part that answers with what a function gives."""
+
+    def __init__(self, give: Callable[[], Any]) -> None:
+        self.give = give
+
+    def answer(self, timeout_s: float) -> tuple[bool, Any]:
+        return True, self.give()
+
+
+class Silence:
+    def answer(self, timeout_s: float) -> tuple[bool, Any]:
+        return False, None
+
+
+def fail() -> Any:
+    raise ConnectionError("The actor died unexpectedly.\n  more of it")
+
+
+def watchdog(run_dir: Path | None = None, stall_s: float = 0.2, **parts: Any) -> Watchdog:
+    return Watchdog({name.replace("_", " "): part for name, part in parts.items()}, run_dir, stall_s, interval_s=0.02)
+
+
+def after(seconds: float, dog: Watchdog) -> str | None:
+    assert dog.check() is None
+    time.sleep(seconds)
+    return dog.check()
+
+
+def test_a_dead_part_is_named_at_once() -> None:
+    dog = watchdog(reward_worker_0=lambda: Answer(lambda: True), rollout_server_0=lambda: Answer(fail))
+    assert dog.check() == "rollout server 0 is gone (ConnectionError: The actor died unexpectedly.)"
+    assert dog.diagnose() == ["rollout server 0 is gone (ConnectionError: The actor died unexpectedly.)"]
+
+
+def test_a_part_that_cannot_even_be_asked_is_named() -> None:
+    dog = watchdog(rollout_server_0=fail, reward_worker_0=lambda: Answer(lambda: True))
+    assert "rollout server 0 is gone" in str(dog.check())
+    assert len(dog.diagnose()) == 1
+
+
+def test_a_silent_part_is_named_when_its_time_is_up() -> None:
+    dog = watchdog(agent_loop_worker_3=Silence)
+    assert "agent loop worker 3 has not answered for" in str(after(0.3, dog))
+    assert watchdog(a=Silence).diagnose(patience_s=0.1) == ["a has not answered for 0 s"]
+
+
+def test_waiting_without_progress_ends_and_says_for_what() -> None:
+    dog = watchdog(rollout_server_0=lambda: Answer(lambda: "96 unfinished requests, 12 tokens so far"))
+    dog.waiting("rollouts of step 7, 12 prompts running", queue=(0, 12))
+    cause = str(after(0.3, dog))
+    assert cause.startswith("no progress for 0 s while waiting for rollouts of step 7, 12 prompts running")
+    assert "rollout server 0: 96 unfinished requests, 12 tokens so far" in cause
+
+
+def test_tokens_finished_prompts_and_other_work_are_progress() -> None:
+    tokens = iter(range(100))
+    generating = watchdog(rollout_server_0=lambda: Answer(lambda: next(tokens)))
+    generating.waiting("rollouts", queue=1)
+    assert after(0.3, generating) is None, "a long answer is no stall"
+
+    finishing = watchdog()
+    finishing.waiting("rollouts", queue=1)
+    time.sleep(0.3)
+    finishing.waiting("rollouts", queue=2)
+    assert finishing.check() is None
+
+    training = watchdog()
+    training.waiting("rollouts", queue=1)
+    training.waiting(None)
+    assert after(0.3, training) is None, "only a wait can stall"
+
+
+def test_the_thread_leaves_the_cause_and_ends_the_process(tmp_path: Path) -> None:
+    ended = threading.Event()
+    dog = Watchdog({"reward worker 0": lambda: Answer(fail)}, tmp_path, interval_s=0.02, end=ended.set)
+    dog.start()
+    assert ended.wait(5)
+    assert (tmp_path / CAUSE_FILE).read_text().startswith("reward worker 0 is gone")
+
+
+def test_a_fault_of_the_watchdogs_own_does_not_end_the_run(tmp_path: Path) -> None:
+    ended = threading.Event()
+    dog = Watchdog({}, tmp_path, interval_s=0.02, end=ended.set)
+    dog.check = fail  # type: ignore[method-assign]
+    dog.start()
+    assert not ended.wait(0.2)
+    assert not (tmp_path / CAUSE_FILE).exists()
