@@ -35,6 +35,7 @@ def apply_all() -> None:
     on_import("verl.utils.distributed", single_gloo_backend)
     on_import("verl.workers.engine.fsdp.transformer_impl", register_fsdp_engines)
     on_import("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", own_received_weights)
+    on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
 
 
 def on_import(module_name: str, patch: Callable[[Any], None]) -> None:
@@ -142,3 +143,44 @@ def own_received_weights(transfer: Any) -> None:
         original(self, on_bucket_received=with_copies)
 
     receiver.receive_weights = receive_weights
+
+
+def share_one_adapter(punica_cpu: Any) -> None:
+    """vLLM's CPU kernels copy the LoRA weights once for each token, which takes most of a rollout's time.
+
+    While training there is one adapter, the same for all tokens: one matrix product. Batches that mix adapters go
+    vLLM's way.
+    """
+    from vllm.lora.ops.torch_ops import lora_ops
+
+    expect(lora_ops, "bgmv_shrink", "bgmv_expand", "bgmv_expand_slice")
+    for name, add_by_default in (("bgmv_shrink", None), ("bgmv_expand", True), ("bgmv_expand_slice", True)):
+        replaced = _for_one_adapter(getattr(lora_ops, name), add_by_default)
+        setattr(lora_ops, name, replaced)
+        setattr(punica_cpu, name, replaced)
+
+
+def _for_one_adapter(original: Callable[..., None], add_by_default: bool | None) -> Callable[..., None]:
+    """A kernel ``(inputs, weights, output, indices, *rest)`` that multiplies once where all indices are equal.
+
+    ``rest`` is the scaling of a shrink; the slice's offset and size, if any, and whether to add, of an expand.
+    """
+
+    def kernel(inputs: Any, weights: Any, output: Any, indices: Any, *rest: Any, **named: Any) -> None:
+        if named or indices.numel() != inputs.shape[0] or not bool((indices == indices[0]).all()):
+            original(inputs, weights, output, indices, *rest, **named)
+            return
+        one = weights[indices[0]].to(output.dtype)
+        product = inputs.to(output.dtype) @ one.reshape(one.shape[-2:]).T
+        if add_by_default is None:
+            output[:, : product.shape[1]] = (rest[0] if rest else 1.0) * product
+            return
+        start, size = rest[:2] if len(rest) > 1 else (0, min(product.shape[1], output.shape[1]))
+        add = rest[-1] if len(rest) in (1, 3) else add_by_default
+        target = output[:, start : start + size]
+        if add:
+            target += product[:, :size]
+        else:
+            target[:] = product[:, :size]
+
+    return kernel

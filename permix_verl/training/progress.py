@@ -70,6 +70,10 @@ class Progress:
             f"{values.get(m.KL, nan):>9.5f} {agreement:>9.5f} {seconds:>7.1f} {_minutes(left):>7}",
             flush=True,
         )
+        for flag in ("timeout", "error"):
+            rate = values.get(f"reward/{flag}_rate", 0.0)
+            if rate > 0:
+                print(f"          ! {rate:.1%} of the rewards ended in {flag}, and counted as 0", flush=True)
         if not agreement >= self.min_agreement:
             print(
                 f"          ! rollout and actor disagree: correlation {agreement:.3f} < {self.min_agreement}",

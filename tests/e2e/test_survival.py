@@ -104,9 +104,7 @@ def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None
 def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     # In the middle of a step, launcher and all.
-    first = recipe(
-        "run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"^ +3/15 ", stop_with=signal.SIGKILL, **KNOBS
-    )
+    first = recipe("run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"^ +3/15 ", stop_with=signal.SIGKILL, **KNOBS)
     assert first.status == -signal.SIGKILL
     # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 4.
     kill, environment = saving(folder, 6, "actor")
@@ -148,9 +146,7 @@ def test_killed_three_times_with_two_workers(recipe: Recipe, undisturbed: Run, t
     assert "reward worker 0 is gone" in second.output.strip().splitlines()[-1]
     assert re.search(r"^ +8/15 ", second.output, re.MULTILINE), "a new verifier took over"
     # Everything at once, and then without data loader workers.
-    third = recipe(
-        "run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_after(folder, step=11), **KNOBS
-    )
+    third = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_after(folder, step=11), **KNOBS)
     assert third.status != 0
     last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
     check_same_run(last, undisturbed)

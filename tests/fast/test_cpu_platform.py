@@ -119,3 +119,33 @@ def test_the_device_module_answers_what_verl_asks() -> None:
     assert torch.equal(torch.rand(3), first)
     device.synchronize()
     assert str(PlatformCPU().current_device()) == "cpu"
+
+
+def test_one_adapters_product_is_vllms_own_and_a_mixture_goes_vllms_way() -> None:
+    import torch
+    from vllm.lora.ops.torch_ops import lora_ops
+
+    from permix_verl.cpu.patches import _for_one_adapter
+
+    torch.manual_seed(0)
+    rank, wide, tokens = 4, 10, 7
+    x, low = torch.randn(tokens, wide), torch.randn(tokens, rank)
+    a, b = torch.randn(3, 1, rank, wide), torch.randn(3, 1, wide, rank)
+    cases: list[tuple[str, bool | None, tuple[object, ...], tuple[int, ...]]] = [
+        ("bgmv_shrink", None, (x, a), ()),
+        ("bgmv_shrink", None, (x, a), (0.5,)),
+        ("bgmv_expand", True, (low, b), ()),
+        ("bgmv_expand", True, (low, b), (False,)),
+        ("bgmv_expand_slice", True, (low, b), (2, wide, True)),
+        ("bgmv_expand_slice", True, (low, b), (2, wide)),
+        ("bgmv_expand_slice", True, (low, b), (2, wide, False)),
+    ]
+    for name, add_by_default, given, rest in cases:
+        original = getattr(lora_ops, name)
+        for indices in (torch.full((tokens,), 1), torch.full((tokens,), -1), torch.tensor([0, 1, 2, 0, 1, 2, 0])):
+            start = torch.randn(tokens, rank if name == "bgmv_shrink" else 15 if "slice" in name else wide)
+            expected, found = start.clone(), start.clone()
+            original(*given, expected, indices, *rest)
+            _for_one_adapter(original, add_by_default)(*given, found, indices, *rest)
+            torch.testing.assert_close(found, expected, msg=f"{name} {rest} {indices}")
+            assert not torch.equal(found, start)

@@ -61,7 +61,7 @@ def test_a_run_without_metrics_is_a_problem() -> None:
 def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(tmp_path, tmp_path / "log", total=3, min_agreement=0.99)
     progress.begin(0)
-    write(tmp_path / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, step(0.25, 0.5)))
+    write(tmp_path / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, step(0.25, 0.5) | {"reward/error_rate": 0.03}))
     progress.update()
     progress.update()
     shown = capsys.readouterr().out
@@ -69,6 +69,7 @@ def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys:
     assert "0.125" in shown
     assert "worst 0.250 (chef), best 0.750 (zen_master), no persona 0.500" in shown
     assert "rollout and actor disagree: correlation 0.500 < 0.99" in shown
+    assert "! 3.0% of the rewards ended in error, and counted as 0" in shown
 
 
 def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Five minutes on your machine, and one file that says whether PerMix-RLVR runs there.
+#
+#   bash recipes/smoke_gpu.sh                          # all visible GPUs, the recipe's own model
+#   MODEL=Qwen/Qwen3-4B bash recipes/smoke_gpu.sh      # another model, hub name or folder
+#
+# Three GRPO steps of run_permix_grpo.sh at the recipe's lengths and micro-batches, with fewer problems a step; then
+# the adapter check. Ends in runs/smoke-*/evidence.json: versions, peak memory of each GPU, seconds of each phase,
+# rollout-actor agreement, the adapter's distance from the actor, and the settings read back from the live engines.
+# Loading the model from the hub comes on top of the five minutes. Knobs and overrides as for run_permix_grpo.sh.
+set -euo pipefail
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+export RUN_DIR=${RUN_DIR:-$REPO/runs/smoke-$(date +%Y%m%dT%H%M%S)}
+export BATCH=${BATCH:-16} VAL_PROBLEMS=${VAL_PROBLEMS:-1} SAVE_FREQ=${SAVE_FREQ:-3}
+mkdir -p "$RUN_DIR"
+
+if nvidia-smi >/dev/null 2>&1; then
+  nvidia-smi --query-gpu=index,memory.used --format=csv,noheader,nounits --loop-ms=500 >"$RUN_DIR/nvidia_smi.csv" &
+  trap 'kill %1 2>/dev/null' EXIT
+fi
+
+status=0
+bash "$REPO/recipes/run_permix_grpo.sh" trainer.total_training_steps=3 trainer.val_before_train=False \
+  trainer.test_freq=-1 "$@" || status=$?
+[[ ${DRY_RUN:-0} == 0 ]] || exit "$status"
+
+source "$REPO/recipes/common.sh"
+ensure_python
+"$PYTHON" -m permix_verl.training.evidence "$RUN_DIR" --memory "$RUN_DIR/nvidia_smi.csv" --out "$RUN_DIR/evidence.json" ||
+  status=$?
+[[ -f $RUN_DIR/evidence.json ]] && echo "send back $RUN_DIR/evidence.json"
+exit "$status"
