@@ -39,7 +39,7 @@ def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
     verdict = json.loads(folder.verdict.read_text()) if folder.verdict.is_file() else None
     live = run / LIVE_FILE
     return {
-        "passed": bool(verdict) and not verdict["problems"],
+        "passed": verdict is not None and not verdict["problems"],
         "verdict": verdict,
         "machine": {
             "python": platform.python_version(),

@@ -122,15 +122,19 @@ def read_data(trainer: Any) -> Section:
     """From verl's trainer: its training data loader."""
     dataset = trainer.train_dataset
     draw = getattr(dataset, "draw", None)
-    return {
+    record = {
         "problems_per_step": trainer.train_dataloader.batch_size,
         "rows": len(dataset.dataframe),
-        "epochs": getattr(dataset, "epochs", None),
         "steps": trainer.total_training_steps,
         "max_prompt_tokens": dataset.max_prompt_length,
-        "personas": len(draw.pool) if draw else None,
-        "persona_seed": draw.seed if draw else None,
-        "no_persona_probability": draw.no_persona_probability if draw else None,
+    }
+    if draw is None:  # data of the user's own
+        return record
+    return record | {
+        "epochs": dataset.epochs,
+        "personas": len(draw.pool),
+        "persona_seed": draw.seed,
+        "no_persona_probability": draw.no_persona_probability,
     }
 
 

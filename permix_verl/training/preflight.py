@@ -35,15 +35,21 @@ DEAD_KEYS: Mapping[str, tuple[object, str]] = {
 def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     """Refuse overrides that would not do what their names say.
 
+    A dataset class of the user's own may shuffle and count epochs as it likes, and without LoRA any load format works.
+
     Raises:
         UserError: the first of them, with what to set instead.
     """
+    our_dataset = overrides.get("data.custom_cls.name", "PersonaMixDataset") == "PersonaMixDataset"
+    lora = overrides.get("actor_rollout_ref.model.lora_rank", "1") != "0"
     for key, (refused, reason) in DEAD_KEYS.items():
+        if (key == "data.shuffle" and not our_dataset) or (key.endswith("load_format") and not lora):
+            continue
         value = overrides.get(key)
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
             raise UserError(f"{key}={value} would not do what it says: {reason}")
     epochs = overrides.get("trainer.total_epochs", "1")
-    if epochs != "1":
+    if our_dataset and epochs != "1":
         raise UserError(
             f"trainer.total_epochs={epochs} would repeat the first epoch's personas, and verl loses rows where it "
             f"resumes between epochs; set EPOCHS={epochs} (data.epochs) and leave trainer.total_epochs at 1"

@@ -131,7 +131,7 @@ def test_one_adapters_product_is_vllms_own_and_a_mixture_goes_vllms_way() -> Non
     rank, wide, tokens = 4, 10, 7
     x, low = torch.randn(tokens, wide), torch.randn(tokens, rank)
     a, b = torch.randn(3, 1, rank, wide), torch.randn(3, 1, wide, rank)
-    cases: list[tuple[str, bool | None, tuple[object, ...], tuple[int, ...]]] = [
+    cases: list[tuple[str, bool | None, tuple[Any, ...], tuple[Any, ...]]] = [
         ("bgmv_shrink", None, (x, a), ()),
         ("bgmv_shrink", None, (x, a), (0.5,)),
         ("bgmv_expand", True, (low, b), ()),

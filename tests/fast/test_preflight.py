@@ -34,6 +34,12 @@ def test_values_that_do_work_pass() -> None:
     )
 
 
+def test_a_dataset_of_ones_own_may_shuffle_and_full_weights_may_load_anything() -> None:
+    refuse_dead_keys({"data.custom_cls.name": "Mine", "data.shuffle": "True", "trainer.total_epochs": "3"})
+    load_format = {"actor_rollout_ref.rollout.load_format": "dummy"}
+    refuse_dead_keys({"actor_rollout_ref.model.lora_rank": "0", **load_format})
+
+
 def test_the_dead_keys_exist_in_verl_or_it_would_refuse_them_itself() -> None:
     from permix_verl.training.dry_run import compose_config
 

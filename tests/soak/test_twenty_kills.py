@@ -1,0 +1,104 @@
+"""Killed twenty times at moments drawn at random, a run shows the rows, personas and rewards of an undisturbed one.
+
+By hand, about 50 minutes on 2 cores:
+
+.venv/bin/python -m pytest tests/soak/test_twenty_kills.py -s | tee docs/soak/twenty_kills.log
+"""
+
+import contextlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from permix_verl.training import metrics as m
+
+from ..e2e.conftest import Recipe, dumped, kill_by_name, kill_everything, processes_of, recipe  # noqa: F401
+
+OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
+KNOBS = {"EPOCHS": "5", "SAVE_FREQ": "1"}
+STEPS = 37
+KILLS = 20
+KINDS = ("everything", "everything", "in a save", "EngineCore", "VLLM::Worker", "TaskRunner", "WorkerDict", "raylet")
+
+
+def killer(folder: Path, kind: str, delay_s: float, killed: list[str], over: threading.Event) -> Callable[[], None]:
+    """After a while, SIGKILL to one kind of process, or to all, or to all as soon as a checkpoint is begun."""
+
+    def kill() -> None:
+        before = {path.name for path in (folder / "checkpoints").glob("global_step_*")}
+        started = time.monotonic()
+        while time.monotonic() - started < delay_s and not over.is_set():
+            time.sleep(0.05)
+        while kind == "in a save" and not over.is_set():
+            now = {path.name for path in (folder / "checkpoints").glob("global_step_*")}
+            if now - before:
+                break
+            time.sleep(0.002)
+        if over.is_set():
+            return
+        if kind in ("everything", "in a save"):
+            count = len(processes_of(folder))
+            kill_everything(folder)
+        else:
+            count = len(kill_by_name(folder, kind))
+        if count:
+            killed.append(kind)
+        # What is left without its peers is to be ended by the watchdog, verl or the launcher, not by this test.
+
+    return kill
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_twenty_kills_change_nothing(recipe: Recipe, tmp_path: Path, seed: int) -> None:  # noqa: F811
+    undisturbed = recipe("run_permix_grpo.sh", tmp_path / "undisturbed", *OVERRIDES, **KNOBS).check()
+    assert list(dumped(undisturbed.folder)) == list(range(1, STEPS + 1))
+
+    folder, draw, killed = tmp_path / "run", random.Random(seed), list[str]()
+    for launch in range(60):
+        if len(killed) >= KILLS:
+            break
+        kind, delay_s = draw.choice(KINDS), draw.uniform(5, 110)
+        workers = draw.choice((0, 2))
+        print(f"--- launch {launch}: {kind} after {delay_s:.0f} s, {workers} data loader workers, {len(killed)} kills")
+        over = threading.Event()
+        began = time.monotonic()
+        run = recipe(
+            "run_permix_grpo.sh",
+            folder,
+            *OVERRIDES,
+            f"data.dataloader_num_workers={workers}",
+            meanwhile=killer(folder, kind, delay_s, killed, over),
+            **KNOBS,
+        )
+        over.set()
+        print(f"--- ended with {run.status} after {time.monotonic() - began:.0f} s: {last_words(run.output)}")
+        if run.status == 0:
+            break
+    print(f"--- killed {len(killed)} times: {dict(Counter(killed))}")
+    assert len(killed) >= KILLS, "the run was finished before it was killed often enough"
+    last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
+
+    assert dumped(last.folder) == dumped(undisturbed.folder)
+    mine, theirs = (
+        {step: values[m.REWARD] for step, values in m.training_steps(run.metrics).items()}
+        for run in (last, undisturbed)
+    )
+    different = {step: (mine[step], theirs[step]) for step in mine if mine[step] != theirs[step]}
+    print(f"--- steps logged {len(mine)} of {STEPS}; rewards that differ from the undisturbed run's: {different}")
+    assert not different
+    left = []
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error):
+            left.append(process.name())
+    assert not left
+
+
+def last_words(output: str) -> str:
+    lines = output.strip().splitlines()
+    return lines[-1][:200] if lines else ""
