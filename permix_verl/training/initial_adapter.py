@@ -25,16 +25,18 @@ def make_initial_adapter(
 ) -> Path:
     """Write the adapter, in one move, unless the same one is there.
 
-    Only the base's configuration is read. As in PEFT, A is uniform (Kaiming) and B is zero, so the
-    adapter changes nothing at first.
+    Only the base's configuration is read. For linear layers, as in PEFT, A is uniform (Kaiming) and B
+    is zero, so the adapter changes nothing at first.
 
     Raises:
-        UserError: a dropout outside [0, 1), a base whose configuration cannot be read, no such modules in it.
+        UserError: a rank below 1, a dropout outside [0, 1), an unreadable base, modules that it does not have.
     """
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
     from safetensors.torch import save_file
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    if rank < 1:
+        raise UserError(f"the LoRA rank is {rank}; set LORA_RANK to 1 or more: these recipes train an adapter")
     if not 0 <= dropout < 1:
         raise UserError(f"the LoRA dropout is {dropout}; set LORA_DROPOUT to at least 0 and less than 1")
     settings: dict[str, Any] = {
@@ -67,7 +69,7 @@ def make_initial_adapter(
     weights = {}
     for name, tensor in get_peft_model_state_dict(tuned).items():
         value = torch.zeros(tensor.shape)
-        if "lora_A" in name or "lora_embedding_B" in name:
+        if "lora_A" in name:
             generator = torch.Generator().manual_seed(parameter_seed(seed, name))
             torch.nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
         weights[name] = value

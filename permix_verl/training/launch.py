@@ -35,6 +35,7 @@ from permix_verl.training.run_folder import (
     hold,
     latest_checkpoint,
     step_back,
+    supersede,
     total_steps,
     training_rows,
     write_whole,
@@ -66,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         if done >= total and done not in training_steps(read_metrics(folder.metrics)):
             # Killed after the last checkpoint and before its step was logged: nobody looked at that step.
             done = step_back(folder, before=done)
+            if done == 0:
+                supersede(folder)
         if done >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:
@@ -74,6 +77,9 @@ def main(argv: list[str] | None = None) -> int:
             if status != 0:
                 explain_failure(status, log, folder.path / CAUSE_FILE)
                 return status if status > 0 else 128 - status
+            done = finished_step(folder)
+            if done < total:
+                raise UserError(f"verl ended after step {done} of {total} without an error; see its log, {log}")
         return conclude(folder, args, total)
 
 
@@ -107,21 +113,20 @@ def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
 
 @contextlib.contextmanager
 def alone_on_this_machine() -> Iterator[None]:
-    """verl names the sockets that weights travel through by Ray's job id, which is the same in every private Ray.
+    """One run on a machine, and one on a Ray cluster that is there already (``RAY_ADDRESS``).
 
-    Two runs side by side could feed each other's rollout engines. On a Ray cluster
-    that is there already (``RAY_ADDRESS``), job ids differ.
+    verl names the sockets that weights travel through by Ray's job id, which is the same in every
+    private Ray: two runs side by side could feed each other's rollout engines. And a cluster has one
+    transfer queue, by name: a second run would take the first one's rollouts.
 
     Raises:
-        UserError: another run is training on this machine.
+        UserError: another run is training there.
     """
     if os.environ.get("RAY_ADDRESS"):
+        refuse_a_busy_cluster(os.environ["RAY_ADDRESS"])
         yield
         return
-    refusal = (
-        "another run is training on this machine, and verl would mix up their weights; wait for it, or give "
-        "both an existing Ray cluster by RAY_ADDRESS"
-    )
+    refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
     with hold(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
         orphans = processes.running()
         if orphans:
@@ -130,6 +135,34 @@ def alone_on_this_machine() -> Iterator[None]:
                 f"as {orphans[0].pid}); give that run's command again, which ends them, or end them by their ids"
             )
         yield
+
+
+def refuse_a_busy_cluster(address: str) -> None:
+    """Refuse a Ray cluster on which verl is training already, or that cannot be reached.
+
+    Raises:
+        UserError: either.
+    """
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({reason}); start it with ray start --head, with the "
+            "same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
+        ) from error
+    try:
+        ray.get_actor("TransferQueueController", namespace="transfer_queue")
+    except ValueError:
+        return
+    finally:
+        ray.shutdown()
+    raise UserError(
+        f"another run is training on the Ray cluster {address}, and verl would mix up their rollouts; wait for it, or "
+        "end what it left there"
+    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -169,7 +202,7 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
     }
     # Workers of a Ray cluster that was there before do not inherit our environment.
     ours = {name: value for name, value in os.environ.items() if FORWARDED.match(name)} | variables
-    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in ours.items()]
+    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={quoted(value)}" for name, value in ours.items()]
     environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, *forwarded]
     progress = Progress(folder.metrics, log, total, min_agreement)
@@ -220,6 +253,11 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def quoted(value: str) -> str:
+    """A string for Hydra's override grammar."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", value) + "'"
 
 
 def explain_failure(status: int, log: Path, cause_file: Path) -> None:

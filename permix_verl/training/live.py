@@ -5,10 +5,16 @@ read from the objects that use them, at the first step, written to ``live.json``
 compared with what the configuration asked for.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 LIVE_FILE = "live.json"
+
+
+class EngineDiedError(RuntimeError):
+    """The rollout engine's process is gone; its server is still there."""
+
 
 Section = dict[str, Any]
 
@@ -28,7 +34,7 @@ def read_engine(engine: Any) -> dict[str, Section]:
     return {
         "optimizer": {
             "class": type(optimizer).__name__,
-            "fused": group.get("fused"),
+            "fused": bool(group.get("fused")),
             "lr": scheduler.base_lrs[0],
             "betas": list(group["betas"]),
             "weight_decay": group["weight_decay"],
@@ -89,13 +95,13 @@ def read_server(server: Any) -> tuple[int, int, dict[str, Any]] | None:
     """Run inside verl's vLLM server: unfinished requests, their tokens so far, and the sampling of one of them.
 
     Raises:
-        RuntimeError: the engine's process has died.
+        EngineDiedError: the engine's process has died.
     """
     engine = getattr(server, "engine", None)
     if engine is None:  # a node of a replica that spans several, without requests of its own
         return None
     if engine.errored:
-        raise RuntimeError(f"its engine process has died, {type(engine.dead_error).__name__}")
+        raise EngineDiedError(f"its engine process has died, {type(engine.dead_error).__name__}")
     states = list(engine.output_processor.request_states.values())
     tokens = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
     sampling = {}
@@ -121,16 +127,15 @@ def read_engine_args(server: Any) -> Section:
 def read_data(trainer: Any) -> Section:
     """From verl's trainer: its training data loader."""
     dataset = trainer.train_dataset
+    record = {"problems_per_step": trainer.config.data.train_batch_size, "steps": trainer.total_training_steps}
+    if hasattr(dataset, "max_prompt_length"):
+        record["max_prompt_tokens"] = dataset.max_prompt_length
     draw = getattr(dataset, "draw", None)
-    record = {
-        "problems_per_step": trainer.train_dataloader.batch_size,
-        "rows": len(dataset.dataframe),
-        "steps": trainer.total_training_steps,
-        "max_prompt_tokens": dataset.max_prompt_length,
-    }
     if draw is None:  # data of the user's own
         return record
     return record | {
+        "problems_per_step": trainer.train_dataloader.batch_size,
+        "rows": len(dataset.dataframe),
         "epochs": dataset.epochs,
         "personas": len(draw.pool),
         "persona_seed": draw.seed,
@@ -143,7 +148,15 @@ def _only(values: set[Any]) -> Any:
     return next(iter(values)) if len(values) == 1 else sorted(map(str, values))
 
 
-_DTYPES = {"fp32": "torch.float32", "float32": "torch.float32", "bf16": "torch.bfloat16", "bfloat16": "torch.bfloat16"}
+_DTYPES = {
+    name: f"torch.{dtype}"
+    for dtype, names in {
+        "float32": ("fp32", "float32", "float"),
+        "bfloat16": ("bf16", "bfloat16"),
+        "float16": ("fp16", "float16", "half"),
+    }.items()
+    for name in names
+}
 _ACTOR, _ROLLOUT, _MODEL = (f"actor_rollout_ref.{part}" for part in ("actor", "rollout", "model"))
 _EXPECTED: tuple[tuple[str, str], ...] = (
     ("data.train_batch_size", "data.problems_per_step"),
@@ -167,6 +180,7 @@ _EXPECTED: tuple[tuple[str, str], ...] = (
     (f"{_ACTOR}.kl_loss_type", "loss.kl_loss_type"),
     (f"{_MODEL}.lora_rank", "lora.rank"),
     (f"{_MODEL}.lora_alpha", "lora.alpha"),
+    (f"{_MODEL}.target_modules", "lora.target_modules"),
     ("permix.lora_dropout", "lora.dropout"),
 )
 """Configuration keys, and where their values show in the live record."""
@@ -180,18 +194,46 @@ def differences(config: Mapping[str, Any], live: Mapping[str, Section]) -> list[
         live: the record.
 
     Returns:
-        A sentence for each difference. What the record does not hold is not compared.
+        A sentence for each difference. What the record does not hold, or only by a general name
+        ("auto", "all-linear"), is not compared.
     """
-    found = []
+    found = _schedule_differences(config, live.get("schedule", {}))
     for key, where in _EXPECTED:
         section, name = where.split(".")
-        asked = _lookup(config, key)
-        if asked is None or name not in live.get(section, {}):
+        asked, running = _lookup(config, key), live.get(section, {}).get(name)
+        if asked is None or asked in ("auto", "all-linear") or running is None or running == []:
             continue
-        running = live[section][name]
         if _comparable(asked) != _comparable(running):
             found.append(f"{key}={asked} is asked for, and {name.replace('_', ' ')} {running} is what runs ({where})")
     return found
+
+
+def _schedule_differences(config: Mapping[str, Any], schedule: Section) -> list[str]:
+    """The learning rate's factor at every step against what verl's keys mean."""
+    optim = _lookup(config, f"{_ACTOR}.optim") or {}
+    kind = optim.get("lr_scheduler_type")
+    if not schedule or kind not in ("cosine", "constant") or optim.get("min_lr_ratio") or optim.get("lr_warmup_init"):
+        return []
+    total = schedule["total_steps"]
+    warmup = optim.get("lr_warmup_steps", -1)
+    if warmup is None or warmup <= 0:
+        warmup = int(optim.get("lr_warmup_steps_ratio", 0.0) * total)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        progress = (step - warmup) / max(1, total - warmup)
+        return 0.5 * (1 + math.cos(math.pi * progress)) if kind == "cosine" else 1.0
+
+    asked = [factor(step) for step in range(total + 1)]
+    wrong = [step for step, (a, b) in enumerate(zip(asked, schedule["factors"], strict=True)) if abs(a - b) > 1e-6]
+    if not wrong:
+        return []
+    step = wrong[0]
+    return [
+        f"{_ACTOR}.optim.lr_scheduler_type={kind} with {warmup} warm-up steps is asked for, and the learning rate's "
+        f"factor at step {step} is {schedule['factors'][step]:.4g} instead of {asked[step]:.4g} (schedule.factors)"
+    ]
 
 
 def _lookup(config: Mapping[str, Any], key: str) -> Any:
@@ -208,4 +250,6 @@ def _comparable(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return float(value)
+    if isinstance(value, list):
+        return sorted(map(str, value))
     return _DTYPES.get(str(value), str(value))

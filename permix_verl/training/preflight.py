@@ -28,6 +28,17 @@ DEAD_KEYS: Mapping[str, tuple[object, str]] = {
         "dummy",
         "with LoRA verl syncs the adapter only, so the base would stay random; leave it safetensors",
     ),
+    "data.filter_overlong_prompts": (
+        "True",
+        "it drops rows after they were counted; preparation drops them, under every persona alike: set PROMPT_LENGTH",
+    ),
+    "data.gen_batch_size": (_ANY, "a step is one batch here, and resuming counts on it; leave it unset"),
+    "algorithm.filter_groups.enable": ("True", "verl's own replay buffer does it, and the recipe's has none of it"),
+    "trainer.v1.sampler.sync_refill_failed_groups": (
+        "True",
+        "verl's own replay buffer does it; the recipe's ends a run whose rollouts fail",
+    ),
+    "trainer.use_v1": ("False", "watchdog, counters and live settings need verl's V1 trainer; leave it True"),
 }
 """Key to (the value that is refused, the reason with the remedy)."""
 
@@ -48,6 +59,9 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
         value = overrides.get(key)
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
             raise UserError(f"{key}={value} would not do what it says: {reason}")
+    mode = overrides.get("trainer.v1.trainer_mode", "sync")
+    if mode != "sync":
+        raise UserError(f"trainer.v1.trainer_mode={mode} needs another replay buffer than the recipe's; leave it sync")
     epochs = overrides.get("trainer.total_epochs", "1")
     if our_dataset and epochs != "1":
         raise UserError(

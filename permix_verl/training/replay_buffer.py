@@ -8,8 +8,11 @@ This is where verl's trainer waits for its rollouts, so it is where a wait can b
 ended; and what it returns beside the batch goes to the training logger.
 """
 
+import contextlib
 import json
 import os
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,8 +47,12 @@ class _RayQuestion:
         ready, _ = ray.wait([self.ref], timeout=timeout_s)
         try:
             return (True, ray.get(ready[0])) if ready else (False, None)
-        except ray.exceptions.RayTaskError as error:  # the traceback of the other side; its cause reads better
-            raise error.cause from error
+        except ray.exceptions.ActorUnavailableError:  # a network that may come back
+            return True, None
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, live.EngineDiedError):
+                raise error.cause from error
+            return True, None  # it could not be read, and it answers
 
 
 def _ready(actor: Any) -> _RayQuestion:
@@ -59,6 +66,14 @@ def _server_state(server: Any) -> _RayQuestion:
 def _progress(server: Any) -> str:
     state = live.read_server(server)
     return f"{state[0]} unfinished requests, {state[1]} tokens so far" if state and state[0] else ""
+
+
+@contextlib.contextmanager
+def _unreadable_is_said(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        print(f"permix_verl: the live settings of {what} could not be read: {error!r}", file=sys.stderr)
 
 
 def _seed_torch(_: Any, seed: int) -> None:
@@ -97,8 +112,12 @@ class PersonaReplayBuffer(ReplayBuffer):
             LiveSettingsError: at the first step.
         """
         if self.watchdog is None:
-            self.watchdog = Watchdog(parts_of(self.trainer), self.run_dir, self.stall_s)
+            parts = parts_of(self.trainer)
+            # verl ends its transfer queue itself when the training is over.
+            queue = [name for name in parts if "transfer queue" in name]
+            self.watchdog = Watchdog(parts, self.run_dir, self.stall_s, only_while_waiting=queue)
             self.watchdog.start()
+        self.partition_id = partition_id
         self.waiting_for = f"{'rollouts' if partition_id == 'train' else 'validation'} of step {global_steps}"
         try:
             batch, metrics = super().sample(global_steps, partition_id, batch_size)
@@ -106,8 +125,10 @@ class PersonaReplayBuffer(ReplayBuffer):
             self.watchdog.waiting(None)
         if partition_id != "train":
             return batch, metrics
-        rollouts = read_rollouts(batch)
         self.seed_workers(global_steps)
+        if self.trainer.get_reward_handles() is None:  # a reward model that judges after this
+            return batch, metrics
+        rollouts = read_rollouts(batch)
         batch, rollouts = in_order(batch, rollouts)
         if not self.live_checked:
             self.check_live(rollouts)
@@ -123,10 +144,10 @@ class PersonaReplayBuffer(ReplayBuffer):
         groups = (self.pending_keys, self.running_keys, self.finished_keys, self.failure_keys)
         counts = tuple(sum(map(len, group.values())) for group in groups)
         done = sum(map(len, self.partitions.values()))
-        self.watchdog.waiting(f"{self.waiting_for}, {counts[1]} prompts running", (*counts, done))
+        self.watchdog.waiting(f"{self.waiting_for}, {counts[1]} prompts running", (*counts, done), finished=done)
         if counts[3]:
             self.fail(counts[3])
-        if not self.sampling and counts[1]:
+        if self.partition_id == "train" and not self.sampling and counts[1]:
             self.look_at_sampling()
 
     def fail(self, failed: int) -> None:
@@ -138,23 +159,32 @@ class PersonaReplayBuffer(ReplayBuffer):
         raise RolloutError(cause)
 
     def look_at_sampling(self) -> None:
+        """Read how a request in flight is sampled; where it cannot be read now, the next look tries again."""
         for server in rollout_servers(self.trainer).values():
-            state = ray.get(server.__ray_call__.remote(live.read_server))
-            if state and state[2]:
-                self.sampling = state[2]
-                return
+            question = _RayQuestion(server.__ray_call__.remote(live.read_server))
+            with contextlib.suppress(live.EngineDiedError, ray.exceptions.RayActorError):  # the watchdog's to say
+                _, state = question.answer(1.0)
+                if state and state[2]:
+                    self.sampling = state[2]
+                    return
 
     def check_live(self, rollouts: list[Rollout]) -> None:
         """Write ``live.json`` and compare it with the configuration."""
         from omegaconf import OmegaConf
 
-        workers = self.trainer.actor_rollout_wg.workers
-        record = ray.get(workers[0].__ray_call__.remote(live.read_worker))
+        worker = self.trainer.actor_rollout_wg.workers[0]
         server = next(iter(rollout_servers(self.trainer).values()))
-        record["rollout"] = ray.get(server.__ray_call__.remote(live.read_engine_args))
+        record: dict[str, dict[str, Any]] = {}
+        # Of other engines than FSDP and vLLM, and full weights, less can be read.
+        with _unreadable_is_said("the training engine"):
+            record |= ray.get(worker.__ray_call__.remote(live.read_worker))
+        with _unreadable_is_said("the rollout engine"):
+            record["rollout"] = ray.get(server.__ray_call__.remote(live.read_engine_args))
         groups = {rollout.uid for rollout in rollouts}
-        record["sampling"] = self.sampling | {"samples_per_problem": len(rollouts) / len(groups)}
-        record["data"] = live.read_data(self.trainer)
+        samples = {(rollout.uid, rollout.sample) for rollout in rollouts}
+        record["sampling"] = self.sampling | {"samples_per_problem": len(samples) / len(groups)}
+        with _unreadable_is_said("the data loader"):
+            record["data"] = live.read_data(self.trainer)
         record["seeds"] = {
             "run": self.seed,
             "rollouts": "a seed for each (step, row, sample)" if rollouts[0].seed is not None else "not seeded",

@@ -24,6 +24,7 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
             int(self.data_config.seed or 0),
             step=int(kwargs["global_steps"]),
             split=str(info.get("split", "train")),
+            epoch=int(info.get("epoch") or 0),
             row_id=str(info.get("row_id", kwargs.get("index"))),
             persona=str(info.get("persona", "")),
             sample=int(kwargs["session_id"]),

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +133,7 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
     data = folder.new_data if folder.new_data.is_dir() else folder.data
     settings = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
     if finished_step(folder) == 0:
-        for file in folder.metrics.glob("*.jsonl"):  # of steps that will be trained again
-            file.rename(file.with_suffix(".superseded"))
+        supersede(folder)
     elif folder.settings.is_file():
         changed = _differences(json.loads(folder.settings.read_text()), settings, {*FREE_TO_CHANGE, *hardware_keys})
         if changed:
@@ -148,6 +148,15 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
         shutil.rmtree(folder.data, ignore_errors=True)
         os.replace(folder.new_data, folder.data)
     write_whole(folder.settings, json.dumps(settings, indent=2) + "\n")
+
+
+def supersede(folder: RunFolder) -> None:
+    """Set aside what is left of steps that will all be trained again, maybe with other settings."""
+    stamp = folder.path / "superseded" / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    old = [folder.path / name for name in ("records", "rollouts", "validation", "live.json", "verdict.json")]
+    for path in [*folder.metrics.glob("*.jsonl"), *(path for path in old if path.exists())]:
+        stamp.mkdir(parents=True, exist_ok=True)
+        os.replace(path, stamp / path.name)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -184,6 +193,9 @@ def training_rows(overrides: list[str]) -> int:
 
     settings = as_dict(overrides)
     rows: int = pq.read_metadata(settings["data.train_files"]).num_rows
+    most = settings.get("data.train_max_samples", "null")
+    if most.isdigit() and int(most) > 0:
+        rows = min(rows, int(most))
     return rows * int(settings.get("data.epochs", 1))
 
 
@@ -191,15 +203,22 @@ def total_steps(overrides: list[str]) -> int:
     """Optimizer steps of the whole run, as verl counts them.
 
     Raises:
-        UserError: fewer rows than one batch.
+        UserError: fewer rows than one batch, or than the steps that are asked for.
     """
     settings = as_dict(overrides)
-    rows = training_rows(overrides)
+    rows, epochs = training_rows(overrides), int(settings.get("data.epochs", 1))
     batch = int(settings["data.train_batch_size"])
     if rows < batch:
         raise UserError(f"{rows} training rows do not fill one batch of {batch}; set BATCH to at most {rows}")
     steps = settings.get("trainer.total_training_steps")
-    return int(steps) if steps not in (None, "null") else rows // batch
+    if steps in (None, "null"):
+        return rows // batch
+    if int(steps) * batch > rows:
+        raise UserError(
+            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, and the data "
+            f"has {rows}, all epochs taken together; set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}"
+        )
+    return int(steps)
 
 
 def finished_step(folder: RunFolder) -> int:

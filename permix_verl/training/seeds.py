@@ -9,18 +9,20 @@ from permix_verl.mixing import hash_to_int
 _SEED_RANGE = 2**63 - 1
 
 
-def rollout_seed(seed: int, step: int, split: str, row_id: str, persona: str, sample: int) -> int:
+def rollout_seed(seed: int, step: int, split: str, epoch: int, row_id: str, persona: str, sample: int) -> int:
     """Seed of one rollout. The samples of a group differ in it, or GRPO's advantage would be zero.
 
     Args:
         seed: the run's.
         step: verl's global step, from 1.
         split: ``"train"`` or ``"val"``.
+        epoch: a step may lie across two of them and hold a row twice.
         row_id: of the problem.
         persona: key of its persona; validation puts one problem under many.
         sample: number of the sample in its group.
     """
-    return hash_to_int("permix.rollout", seed, step, f"{split}\x1f{row_id}\x1f{persona}\x1f{sample}") % _SEED_RANGE
+    what = f"{split}\x1f{epoch}\x1f{row_id}\x1f{persona}\x1f{sample}"
+    return hash_to_int("permix.rollout", seed, step, what) % _SEED_RANGE
 
 
 def worker_seed(seed: int, step: int, rank: int) -> int:

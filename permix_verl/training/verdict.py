@@ -50,7 +50,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
         if check.base_mean <= args.check_tolerance:
             print("          the policy has hardly moved from the base model, so this comparison says little")
         problems += adapter_problems(check, args.check_statistic, args.check_tolerance)
-    write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems), indent=2) + "\n")
+    write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
     print(f"curves    {figure}")
     print(f"all of it {folder.path}")
     for problem in problems:
@@ -78,12 +78,14 @@ def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
     ]
 
 
-def _summary(metrics: Metrics, check: AdapterCheck | None, problems: list[str]) -> dict[str, Any]:
+def _summary(metrics: Metrics, check: AdapterCheck | None, problems: list[str], tolerance: float) -> dict[str, Any]:
     steps = training_steps(metrics)
     return {
         "steps": len(steps),
         "least_agreement": min((values.get(AGREEMENT, math.nan) for values in steps.values()), default=None),
         "adapter": asdict(check) if check else None,
+        # Too near to the base, and an adapter without effect would pass too.
+        "policy_has_moved": bool(check and check.base_mean > tolerance),
         "problems": problems,
     }
 

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 STALL_S = 45.0
-"""Seconds without any progress, and seconds without an answer, after which a part counts as dead."""
+"""Seconds without any progress after which a wait has failed."""
+WARM_UP_S = 180.0
+"""The same, until the first rollout of a launch is finished: engines compile and verifiers start for the first one."""
 INTERVAL_S = 3.0
 CAUSE_FILE = "cause.txt"
 """In the run's folder: why the watchdog ended it."""
@@ -33,19 +34,17 @@ class Question(Protocol):
 Ask = Callable[[], Question]
 
 
-@dataclass
-class _Open:
-    question: Question
-    since: float
-
-
 class Watchdog:
     """Watches the parts of a run.
+
+    A part that says it is dead ends the run. One that does not answer may be busy: it counts only when nothing else
+    moves either.
 
     Args:
         parts: name to a way to ask it; a name reads as the subject of a sentence.
         run_dir: folder of the run; the cause is written there.
         stall_s: see :data:`STALL_S`.
+        only_while_waiting: parts that may go while nobody waits for them.
         end: ends the process; it must not return.
     """
 
@@ -55,17 +54,22 @@ class Watchdog:
         run_dir: Path | None,
         stall_s: float = STALL_S,
         interval_s: float = INTERVAL_S,
+        warm_up_s: float = WARM_UP_S,
+        only_while_waiting: Collection[str] = (),
         end: Callable[[], None] = lambda: os._exit(1),
     ) -> None:
         self.parts = parts
         self.run_dir = run_dir
         self.stall_s = stall_s
         self.interval_s = interval_s
+        self.warm_up_s = warm_up_s
+        self.only_while_waiting = only_while_waiting
         self.end = end
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, Question] = {}
         self._readings: dict[str, Hashable] = {}
         self._waiting_for: str | None = None
         self._queue: Hashable = None
+        self._warm = False
         self._last_progress = time.monotonic()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -76,31 +80,49 @@ class Watchdog:
             self._thread = threading.Thread(target=self._watch, name="permix-watchdog", daemon=True)
             self._thread.start()
 
-    def waiting(self, what: str | None, queue: Hashable = None) -> None:
-        """Say what the trainer is waiting for, with the state of the queue; ``None`` when it waits no more."""
+    def waiting(self, what: str | None, queue: Hashable = None, finished: int = 0) -> None:
+        """Say what the trainer is waiting for.
+
+        Args:
+            what: in words; ``None`` when it waits no more.
+            queue: any value that changes when the queue moves.
+            finished: rollouts that are in the queue.
+        """
         with self._lock:
             if what != self._waiting_for or queue != self._queue:
                 self._last_progress = time.monotonic()
             self._waiting_for, self._queue = what, queue
+            self._warm = self._warm or finished > 0
 
     def check(self) -> str | None:
         """One round: what is wrong, or ``None``."""
+        silent = []
         for name, ask in self.parts.items():
-            problem = self._check_part(name, ask)
-            if problem:
-                return problem
+            try:
+                if not self._answers(name, ask):
+                    silent.append(name)
+            except Exception as error:
+                if self._waiting_for is not None or name not in self.only_while_waiting:
+                    return _gone(name, error)
         with self._lock:
             still = time.monotonic() - self._last_progress
-            if self._waiting_for is not None and still > self.stall_s:
-                readings = "; ".join(f"{name}: {reading}" for name, reading in self._readings.items() if reading)
-                return f"no progress for {still:.0f} s while waiting for {self._waiting_for}" + (
-                    f" ({readings})" if readings else ""
-                )
-        return None
+            limit = self.stall_s if self._warm else max(self.stall_s, self.warm_up_s)
+            if self._waiting_for is None or still <= limit:
+                return None
+            details = [f"{name}: {reading}" for name, reading in self._readings.items() if reading]
+            details += [f"{name} does not answer" for name in silent]
+            return f"no progress for {still:.0f} s while waiting for {self._waiting_for}" + (
+                f" ({'; '.join(details)})" if details else ""
+            )
 
     def diagnose(self, patience_s: float = 10.0) -> list[str]:
         """Ask every part now; what is wrong with each."""
-        asked = {name: self._try(ask) for name, ask in self.parts.items()}
+        asked: dict[str, Question | Exception] = {}
+        for name, ask in self.parts.items():
+            try:
+                asked[name] = ask()
+            except Exception as error:
+                asked[name] = error
         deadline = time.monotonic() + patience_s
         problems = []
         for name, question in asked.items():
@@ -116,17 +138,21 @@ class Watchdog:
         return problems
 
     def report(self, cause: str) -> None:
-        """Leave the cause where the launcher finds it."""
+        """Leave the cause where the launcher finds it, unless there is one: what comes later follows from the first."""
         print(f"permix_verl: {cause}", file=sys.stderr, flush=True)
-        if self.run_dir is not None:
+        if self.run_dir is not None and not (self.run_dir / CAUSE_FILE).exists():
             partial = self.run_dir / (CAUSE_FILE + ".partial")
             partial.write_text(cause)
             os.replace(partial, self.run_dir / CAUSE_FILE)
 
     def _watch(self) -> None:
-        complained = False
+        complained, suspicion = False, None
         while True:
+            slept = time.monotonic()
             time.sleep(self.interval_s)
+            if time.monotonic() - slept > self.interval_s + self.stall_s / 2:  # the machine was frozen, not the run
+                with self._lock:
+                    self._last_progress = time.monotonic()
             try:
                 problem = self.check()
             except Exception:  # of the watchdog itself: better a run without than none
@@ -134,38 +160,31 @@ class Watchdog:
                     traceback.print_exc()
                 complained = True
                 continue
-            if problem:
+            # Seen twice: when a run ends, its parts go a moment before this process does.
+            if problem and suspicion:
                 try:
                     self.report(problem)
                 finally:
                     self.end()
                 return
+            suspicion = problem
 
-    def _check_part(self, name: str, ask: Ask) -> str | None:
+    def _answers(self, name: str, ask: Ask) -> bool:
+        """Whether a part has answered; raises what it died of."""
+        if name not in self._open:
+            self._open[name] = ask()
         try:
-            if name not in self._open:
-                self._open[name] = _Open(ask(), time.monotonic())
-            asked = self._open[name]
-            answered, reading = asked.question.answer(0.05)
-        except Exception as error:
-            return _gone(name, error)
-        silent = time.monotonic() - asked.since
+            answered, reading = self._open[name].answer(0.05)
+        except Exception:
+            del self._open[name]
+            raise
         if answered:
             del self._open[name]
             with self._lock:
                 if reading != self._readings.get(name):
                     self._last_progress = time.monotonic()
                 self._readings[name] = reading
-        elif silent > self.stall_s:
-            return f"{name} has not answered for {silent:.0f} s"
-        return None
-
-    @staticmethod
-    def _try(ask: Ask) -> Question | Exception:
-        try:
-            return ask()
-        except Exception as error:
-            return error
+        return answered
 
 
 def _gone(name: str, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""An existing Ray cluster of two nodes, here two raylets on one machine: one data-parallel rank on each."""
+"""The smoke test on an existing Ray cluster of two nodes, here two raylets on one machine, one rank on each."""
 
 import json
 import os
@@ -14,19 +14,20 @@ import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import Recipe, dumped
+from .conftest import Recipe, Run, dumped
 
 
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
     """The address of a cluster of two raylets, ended by its processes' own ids."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
     mark = secrets.token_hex(8)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_AUTH_MODE", "token")
+    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
     environment = os.environ | {"PERMIX_TEST_CLUSTER": mark}
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "32", "--num-gpus", "1"]
     # Unix sockets have short paths, and pytest's folders are long.
@@ -37,6 +38,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
             assert done.returncode == 0, done.stdout + done.stderr
         yield address
     finally:
+        patch.undo()
         for process in psutil.process_iter():
             try:
                 if process.environ().get("PERMIX_TEST_CLUSTER") == mark and process.pid != os.getpid():
@@ -45,18 +47,56 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
                 continue
 
 
-def test_two_nodes_train_together(recipe: Recipe, cluster: str, tmp_path: Path) -> None:
-    overrides = ["trainer.val_before_train=False", "trainer.test_freq=-1", "trainer.total_training_steps=2"]
-    run = recipe("run_permix_grpo.sh", tmp_path / "run", *overrides, NNODES="2", RAY_ADDRESS=cluster).check()
+@pytest.fixture(scope="module")
+def run(recipe: Recipe, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("cluster") / "run"
+    return recipe("smoke_gpu.sh", folder, BATCH="8", NNODES="2", RAY_ADDRESS=cluster).check()
+
+
+def test_two_nodes_train_together(run: Run) -> None:
     steps = m.training_steps(run.metrics)
-    assert list(steps) == [1, 2]
+    assert list(steps) == [1, 2, 3]
     assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
-    shards = sorted(path.name for path in (run.folder / "checkpoints").glob("global_step_2/actor/model_*.pt"))
+    shards = sorted(path.name for path in (run.folder / "checkpoints").glob("global_step_3/actor/model_*.pt"))
     assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
-    assert sum(dumped(run.folder)[1].values()) == 128
-    live = json.loads((run.folder / "live.json").read_text())
-    assert live["lora"]["dropout"] == 0.05
-    assert live["precision"]["compute"] == "torch.float32", "the profile's variables reached the cluster's workers"
+    assert sum(dumped(run.folder)[1].values()) == 8 * 8
+
+
+def test_the_smoke_test_leaves_its_evidence(run: Run) -> None:
+    evidence = json.loads((run.folder / "evidence.json").read_text())
+    assert evidence["passed"] is True
+    assert list(evidence["steps"]) == ["1", "2", "3"]
+    for step in evidence["steps"].values():
+        assert step["agreement"] > 0.99
+        assert step["step_s"] > step["gen_s"] > 0
+        assert step["max_memory_allocated_gb"] > 0
+    assert evidence["packages"]["verl"] == "0.9.1"
+    assert evidence["verdict"]["adapter"]["largest"] < 1e-4
+    assert evidence["live"]["optimizer"]["clip_grad"] == 0.1
+    assert evidence["live"]["precision"]["compute"] == "torch.float32", "the profile reached the cluster's workers"
+    assert f"send back {run.folder}/evidence.json" in run.output
+
+
+OTHER_RUN = """
+import ray, sys, time
+ray.init(address=sys.argv[1], log_to_driver=False)
+queue = ray.remote(type("Queue", (), {})).options(name="TransferQueueController", namespace="transfer_queue").remote()
+ray.get(queue.__ray_ready__.remote())
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_second_run_on_a_cluster_is_refused(recipe: Recipe, cluster: str, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", OTHER_RUN, cluster], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline().strip() == "ready"
+            run = recipe("run_permix_grpo.sh", tmp_path / "run", RAY_ADDRESS=cluster)
+        finally:
+            other.kill()
+    assert run.status == 2
+    assert f"error: another run is training on the Ray cluster {cluster}" in run.output
 
 
 def test_several_nodes_without_a_cluster_are_refused(recipe: Recipe, tmp_path: Path) -> None:

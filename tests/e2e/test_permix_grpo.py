@@ -45,6 +45,37 @@ def test_rollouts_were_made_under_the_baked_personas(run: Run) -> None:
     assert len(seen) > 20
 
 
+def test_counters_of_all_25_personas_sum_to_the_rollouts(run: Run) -> None:
+    slugs = {persona.slug for persona in load_pool("train")}
+    logged = m.training_steps(run.metrics)
+    for step, values in logged.items():
+        counts = {
+            name.split("/")[1]: value
+            for name, value in values.items()
+            if name.startswith("persona/") and name.endswith("/rollouts")
+        }
+        assert set(counts) == slugs, step
+        assert sum(counts.values()) == 16 * 8, step
+        total = sum(values[f"persona/{slug}/reward"] * count for slug, count in counts.items() if count)
+        assert total / (16 * 8) == pytest.approx(values[m.REWARD])
+        assert 0 <= values["reward/zero_variance_groups"] <= 1
+        assert values["reward/timeout_rate"] == values["reward/error_rate"] == 0
+    drawn = {slug for values in logged.values() for slug in slugs if values[f"persona/{slug}/rollouts"] > 0}
+    assert len(drawn) > 20
+
+
+def test_a_record_of_every_rollout_agrees_with_verls_own_dump(run: Run) -> None:
+    personas = {persona.key: persona.system_prompt for persona in load_pool("train")}
+    for file in sorted((run.folder / "records").glob("*.jsonl")):
+        records = {row["key"]: row for row in map(json.loads, file.open())}
+        dump = {row["uid"]: row for row in map(json.loads, (run.folder / "rollouts" / file.name).open())}
+        assert set(records) == set(dump)
+        for key, row in records.items():
+            assert personas[row["persona"]] in dump[key]["input"]
+            assert row["reward"] == dump[key]["score"]
+        assert len({row["seed"] for row in records.values()}) == len(records)
+
+
 def test_validation_has_a_curve_for_every_persona_and_none(run: Run) -> None:
     first, last = run.metrics[0], run.metrics[max(run.metrics)]
     arms = {persona.slug for persona in load_pool("train")} | {"no_persona"}

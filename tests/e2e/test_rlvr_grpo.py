@@ -1,15 +1,100 @@
-"""The baseline arm runs, without a persona in any training prompt."""
+"""The baseline arm with the paper's own numbers: Table 7, read back from everything that is alive in the run."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
-from .conftest import Recipe
+import pytest
+
+from permix_verl.training import metrics as m
+
+from .conftest import Recipe, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 21
+"""1,368 rows in batches of 64: enough for a warm-up of one step."""
 
 
-def test_rlvr_trains_on_prompts_without_personas(recipe: Recipe, tmp_path: Path) -> None:
-    overrides = ["trainer.total_training_steps=2", "trainer.val_before_train=False", "trainer.test_freq=-1"]
-    run = recipe("run_rlvr_grpo.sh", tmp_path / "run", *overrides).check()
-    rows = [json.loads(line) for file in (run.folder / "rollouts").glob("*.jsonl") for line in file.open()]
-    assert len(rows) == 2 * 16 * 8
+@pytest.fixture(scope="module")
+def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from permix_verl.tiny.model import ensure_world
+    from permix_verl.tiny.problems import generate
+
+    folder = tmp_path_factory.mktemp("rlvr")
+    data = folder / "problems.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in generate(1400, seed=3)))
+    # A model, so that no knob but the machine's has the embedded example's value.
+    model = ensure_world(ROOT / "runs" / "tiny-world")["model"]
+    overrides = ["trainer.val_before_train=False", "trainer.test_freq=-1"]
+    knobs = {"MODEL": str(model), "DATA": str(data), "PROFILE": "cpu", "SEED": "3"}
+    return recipe("run_rlvr_grpo.sh", folder / "run", *overrides, stop_after=rf"^ +2/{STEPS} ", **knobs)
+
+
+@pytest.fixture(scope="module")
+def live(run: Run) -> dict[str, dict[str, Any]]:
+    record: dict[str, dict[str, Any]] = json.loads((run.folder / "live.json").read_text())
+    return record
+
+
+TABLE_7 = {
+    "data.problems_per_step": 64,
+    "data.epochs": 1,
+    "data.steps": STEPS,
+    "data.max_prompt_tokens": 256,
+    "data.persona_seed": 3,
+    "sampling.samples_per_problem": 8,
+    "sampling.max_tokens": 512,
+    "sampling.temperature": 1.0,
+    "optimizer.class": "AdamW",
+    "optimizer.fused": True,
+    "optimizer.lr": 1e-5,
+    "optimizer.weight_decay": 0.1,
+    "optimizer.clip_grad": 0.1,
+    "schedule.total_steps": STEPS,
+    "schedule.warmup_steps": 1,
+    "lora.dropout": 0.05,
+    "lora.rank": 32,
+    "lora.alpha": 64,
+    "lora.target_modules": ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"],
+    "lora.only_lora_is_trained": True,
+    "loss.use_kl_loss": True,
+    "loss.kl_loss_coef": 0.001,
+    "loss.mini_batch": 64,
+    "loss.update_epochs": 1,
+    "rollout.load_format": "safetensors",
+}
+"""And the defaults for what our copy of the table lost. bf16 compute is a GPU profile's: float32 here."""
+
+
+def wrong(live: dict[str, dict[str, Any]]) -> list[str]:
+    found = {key: live[key.split(".")[0]].get(key.split(".")[1]) for key in TABLE_7}
+    return [f"{key}={found[key]}" for key, value in TABLE_7.items() if found[key] != value]
+
+
+def test_table_7_is_what_runs(live: dict[str, dict[str, Any]]) -> None:
+    assert wrong(live) == []
+    cosine = [0.5 * (1 + math.cos(math.pi * step / (STEPS - 1))) for step in range(STEPS)]
+    assert live["schedule"]["factors"] == pytest.approx([0.0, *cosine])
+
+
+def test_a_dead_key_would_be_seen(live: dict[str, dict[str, Any]]) -> None:
+    """Negative control; with verl's engine built from wrong keys: tests/e2e/test_live_engine.py."""
+    assert wrong(live | {"optimizer": live["optimizer"] | {"clip_grad": 1.0}}) == ["optimizer.clip_grad=1.0"]
+    assert wrong(live | {"lora": live["lora"] | {"dropout": 0.0}}) == ["lora.dropout=0.0"]
+
+
+def test_rlvr_trains_on_prompts_without_personas(run: Run) -> None:
+    assert run.status == 130, "stopped by Ctrl-C after its second step"
+    assert "the same command goes on from the last checkpoint" in run.output
+    rows = [json.loads(line) for line in (run.folder / "rollouts" / "1.jsonl").open()]
+    assert len(rows) == 64 * 8
     assert not any("system" in row["input"] for row in rows)
-    assert "next: bash recipes/run_permix_grpo.sh" in run.output
+    step = m.training_steps(run.metrics)[1]
+    assert step["persona/no_persona/rollouts"] == 64 * 8
+    assert step["persona/chef/rollouts"] == 0
+
+
+def test_unseeded_rollouts_are_said_to_be(live: dict[str, dict[str, Any]]) -> None:
+    assert live["seeds"]["rollouts"] == "not seeded"
+    assert live["seeds"]["run"] == 3

@@ -21,7 +21,8 @@ from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, wait_f
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
-KNOBS = {"EPOCHS": "2", "SAVE_FREQ": "2"}
+SAMPLES = 4
+KNOBS = {"EPOCHS": "2", "SAVE_FREQ": "2", "ROLLOUTS": str(SAMPLES)}
 STEPS = 15
 """120 rows twice, in batches of 16."""
 
@@ -76,14 +77,14 @@ def check_same_run(run: Run, undisturbed: Run) -> None:
 
 def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run) -> None:
     rows = [key for step in dumped(undisturbed.folder).values() for key in step.elements()]
-    assert len(rows) == STEPS * 16 * 8
+    assert len(rows) == STEPS * 16 * SAMPLES
     given = pq.read_table(undisturbed.folder / "data" / "train.parquet")["extra_info"].to_pylist()
     expected = Counter(info["question"] for info in given)  # made-up problems: two may be the same
     personas: dict[str, list[str]] = {question: [] for question in expected}
     for text, persona in rows:
         personas[next(question for question in expected if question in text)].append(persona)
     assert {question: len(drawn) for question, drawn in personas.items()} == {
-        question: 2 * 8 * count for question, count in expected.items()
+        question: 2 * SAMPLES * count for question, count in expected.items()
     }
     assert sum(len(set(drawn)) > 1 for drawn in personas.values()) > 100, "1 in 25 draws repeats the epoch before"
 
@@ -94,7 +95,7 @@ def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None
         for line in file.read_text().splitlines():
             row = json.loads(line)
             groups.setdefault(row["input"], set()).add(row["output"])
-        assert sum(len(outputs) > 1 for outputs in groups.values()) >= 0.9 * len(groups)
+        assert sum(len(outputs) > 1 for outputs in groups.values()) >= 0.8 * len(groups)
 
 
 def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
@@ -105,6 +106,7 @@ def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tm
     # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 4.
     kill, environment = saving(folder, 6, "actor")
     second = recipe("run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=kill, **KNOBS, **environment)
+    assert "processes that an earlier launch of this run had left behind" in second.output
     assert second.status != 0
     assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "4"
     # vLLM's engine, in the middle of a rollout.

@@ -73,6 +73,7 @@ def test_the_same_adapter_is_not_written_twice_and_another_replaces_it(base: Pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"rank": 0}, "the LoRA rank is 0; set LORA_RANK to 1 or more"),
         ({"dropout": 1.0}, "the LoRA dropout is 1.0; set LORA_DROPOUT"),
         ({"target_modules": ["nothing"]}, "PEFT refuses the adapter: .*nothing.*; set model.target_modules"),
         ({"base": "nobody/nothing"}, "cannot read the configuration of model 'nobody/nothing'"),

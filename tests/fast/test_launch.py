@@ -43,6 +43,9 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
     assert total_steps(overrides(folder, "trainer.total_training_steps=5")) == 5
     assert total_steps(overrides(folder, "trainer.total_training_steps=null")) == 12
     assert total_steps(overrides(folder, "data.train_batch_size=16")) == 6
+    assert total_steps(overrides(folder, "data.train_max_samples=20")) == 5
+    with pytest.raises(UserError, match=r"total_training_steps=13 needs 104 rows .* has 100.*set EPOCHS to at least 3"):
+        total_steps(overrides(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
         total_steps(overrides(folder, "data.train_batch_size=128"))
 
@@ -78,7 +81,8 @@ def test_a_run_without_a_checkpoint_may_be_begun_anew(folder: RunFolder) -> None
     (folder.metrics / "1.jsonl").write_text('{"step": 1, "data": {}}\n')
     begin(folder, overrides(folder, "actor_rollout_ref.rolout.n=4"))
     begin(folder, overrides(folder, "actor_rollout_ref.rollout.n=4"))
-    assert [file.name for file in folder.metrics.iterdir()] == ["1.superseded"]
+    assert list(folder.metrics.iterdir()) == []
+    assert [file.name for file in folder.path.glob("superseded/*/*")] == ["1.jsonl"]
 
 
 def test_a_run_does_not_go_on_with_other_data_and_keeps_its_own(folder: RunFolder) -> None:
@@ -155,9 +159,6 @@ def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tm
     finally:
         orphan.kill()
         orphan.wait()
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with alone_on_this_machine(), alone_on_this_machine():
-        pass
 
 
 def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
@@ -264,3 +265,12 @@ def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.Cap
     cause.write_text("rollout server 0 is gone")
     explain_failure(1, log, cause)
     assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"
+
+
+@pytest.mark.parametrize("value", ["plain", "it's", "a, b=[c]", "", r"back\slash", r"back\'both", "two words"])
+def test_environment_values_survive_hydras_grammar(value: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from permix_verl.training.launch import quoted
+
+    assert OverridesParser.create().parse_override(f"+a.b={quoted(value)}").value() == value

@@ -14,12 +14,21 @@ from permix_verl.training.preflight import DEAD_KEYS, refuse_dead_keys
         ("actor_rollout_ref.rollout.full_determinism", "true", "set SEED_ROLLOUTS=1"),
         ("actor_rollout_ref.rollout.load_format", "dummy", "leave it safetensors"),
         ("trainer.total_epochs", "3", "set EPOCHS=3"),
+        ("data.gen_batch_size", "32", "leave it unset"),
+        ("data.filter_overlong_prompts", "True", "set PROMPT_LENGTH"),
+        ("algorithm.filter_groups.enable", "True", "the recipe's has none of it"),
+        ("trainer.use_v1", "False", "leave it True"),
         ("data.shuffle", "True", "leave it False"),
     ],
 )
 def test_a_key_that_would_not_do_what_it_says_is_refused(key: str, value: str, remedy: str) -> None:
     with pytest.raises(UserError, match=f"{key}={value} would .*{remedy}"):
         refuse_dead_keys({"a.b": "1", key: value})
+
+
+def test_asynchronous_training_is_refused() -> None:
+    with pytest.raises(UserError, match=r"trainer\.v1\.trainer_mode=separate_async needs another replay buffer"):
+        refuse_dead_keys({"trainer.v1.trainer_mode": "separate_async"})
 
 
 def test_values_that_do_work_pass() -> None:
@@ -43,4 +52,4 @@ def test_a_dataset_of_ones_own_may_shuffle_and_full_weights_may_load_anything() 
 def test_the_dead_keys_exist_in_verl_or_it_would_refuse_them_itself() -> None:
     from permix_verl.training.dry_run import compose_config
 
-    compose_config([f"++{key}=null" for key in DEAD_KEYS])
+    compose_config([f"{key}=null" for key in DEAD_KEYS])  # without a plus, a key that is not there is refused

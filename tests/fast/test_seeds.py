@@ -6,7 +6,14 @@ from permix_verl.training.seeds import rollout_seed, worker_seed
 
 
 def test_every_rollout_of_a_run_has_a_seed_of_its_own() -> None:
-    base: dict[str, Any] = {"step": 1, "split": "train", "row_id": "gsm8k/train/1", "persona": "chef", "sample": 0}
+    base: dict[str, Any] = {
+        "step": 1,
+        "split": "train",
+        "epoch": 0,
+        "row_id": "gsm8k/train/1",
+        "persona": "chef",
+        "sample": 0,
+    }
     changes: list[dict[str, Any]] = [
         {"step": 2},
         {"split": "val"},

@@ -28,8 +28,9 @@ def fail() -> Any:
     raise ConnectionError("The actor died unexpectedly.\n  more of it")
 
 
-def watchdog(run_dir: Path | None = None, stall_s: float = 0.2, **parts: Any) -> Watchdog:
-    return Watchdog({name.replace("_", " "): part for name, part in parts.items()}, run_dir, stall_s, interval_s=0.02)
+def watchdog(run_dir: Path | None = None, stall_s: float = 0.2, warm_up_s: float = 0.0, **parts: Any) -> Watchdog:
+    named = {name.replace("_", " "): part for name, part in parts.items()}
+    return Watchdog(named, run_dir, stall_s, interval_s=0.02, warm_up_s=warm_up_s)
 
 
 def after(seconds: float, dog: Watchdog) -> str | None:
@@ -50,10 +51,43 @@ def test_a_part_that_cannot_even_be_asked_is_named() -> None:
     assert len(dog.diagnose()) == 1
 
 
-def test_a_silent_part_is_named_when_its_time_is_up() -> None:
+def test_a_silent_part_is_named_when_nothing_moves() -> None:
     dog = watchdog(agent_loop_worker_3=Silence)
-    assert "agent loop worker 3 has not answered for" in str(after(0.3, dog))
+    assert after(0.3, dog) is None, "nobody waits for it"
+    dog.waiting("rollouts of step 1", queue=0)
+    cause = str(after(0.3, dog))
+    assert cause.startswith("no progress for 0 s while waiting for rollouts of step 1")
+    assert "agent loop worker 3 does not answer" in cause
     assert watchdog(a=Silence).diagnose(patience_s=0.1) == ["a has not answered for 0 s"]
+
+
+def test_a_part_too_busy_to_answer_is_left_alone_while_rollouts_finish() -> None:
+    dog = watchdog(rollout_server_0=Silence)
+    for finished in range(4):
+        dog.waiting("rollouts", queue=finished, finished=finished)
+        assert after(0.1, dog) is None
+
+
+def test_the_first_rollout_of_a_launch_has_longer() -> None:
+    dog = watchdog(warm_up_s=10.0)
+    dog.waiting("rollouts", queue=1)
+    assert after(0.3, dog) is None
+    dog.waiting("rollouts", queue=2, finished=1)
+    assert after(0.3, dog) is not None
+
+
+def test_a_queue_that_is_taken_down_when_training_is_over_is_no_fault() -> None:
+    dog = Watchdog({"the transfer queue": lambda: Answer(fail)}, None, only_while_waiting=["the transfer queue"])
+    assert dog.check() is None
+    dog.waiting("rollouts")
+    assert "the transfer queue is gone" in str(dog.check())
+
+
+def test_the_first_cause_stands(tmp_path: Path) -> None:
+    dog = watchdog(tmp_path)
+    dog.report("2 prompts failed")
+    dog.report("rollout server 0 is gone")
+    assert (tmp_path / CAUSE_FILE).read_text() == "2 prompts failed"
 
 
 def test_waiting_without_progress_ends_and_says_for_what() -> None:
@@ -65,7 +99,7 @@ def test_waiting_without_progress_ends_and_says_for_what() -> None:
 
 
 def test_tokens_finished_prompts_and_other_work_are_progress() -> None:
-    tokens = iter(range(100))
+    tokens = iter(range(1, 100))
     generating = watchdog(rollout_server_0=lambda: Answer(lambda: next(tokens)))
     generating.waiting("rollouts", queue=1)
     assert after(0.3, generating) is None, "a long answer is no stall"
