@@ -38,6 +38,14 @@ source_profile() {
   source "$REPO/recipes/profiles/$PROFILE.sh"
 }
 
+# The largest micro-batch up to $1 that divides a rank's samples; verl wants them to divide.
+micro_batch() {
+  local samples=$((PROBLEMS * ROLLOUTS / (GPUS * ${NNODES:-1}))) size=$1
+  (( size > samples )) && size=$samples
+  while (( size > 1 && samples % size )); do size=$((size - 1)); done
+  echo $((size > 0 ? size : 1))
+}
+
 # Set PYTHON: a virtual environment with the right packages, made on first use.
 ensure_python() {
   if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then

@@ -16,9 +16,9 @@ fi
 GPUS=8 TENSOR_PARALLEL=${TENSOR_PARALLEL:-4}
 source "$REPO/recipes/profiles/gpu.sh"
 PROFILE_ARGS+=(
-  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=2
-  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4
-  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=4
+  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu="$(micro_batch 2)"
+  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu="$(micro_batch 4)"
+  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu="$(micro_batch 4)"
   actor_rollout_ref.rollout.gpu_memory_utilization=0.55
   actor_rollout_ref.rollout.layered_summon=True     # under 48 GB: one layer's weights at a time
   actor_rollout_ref.rollout.max_num_batched_tokens=4096

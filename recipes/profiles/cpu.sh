@@ -21,10 +21,10 @@ PROFILE_ARGS=(
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
   actor_rollout_ref.actor.fsdp_config.param_offload=False
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=False
-  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
-  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
+  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu="$(micro_batch 32)"
+  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu="$(micro_batch 64)"
   # With LoRA the reference is the actor without its adapter; verl only validates this key.
-  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
+  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu="$(micro_batch 64)"
 
   actor_rollout_ref.rollout.dtype=float32
   actor_rollout_ref.rollout.tensor_model_parallel_size=1

@@ -13,10 +13,10 @@ PROFILE_ARGS=(
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=True
   actor_rollout_ref.actor.fsdp_config.param_offload=True
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
-  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4
-  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8
+  actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu="$(micro_batch 4)"
+  actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu="$(micro_batch 8)"
   # With LoRA the reference is the actor without its adapter; verl only validates this key.
-  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=8
+  actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu="$(micro_batch 8)"
 
   actor_rollout_ref.rollout.dtype=bfloat16
   actor_rollout_ref.rollout.tensor_model_parallel_size="${TENSOR_PARALLEL:-1}"

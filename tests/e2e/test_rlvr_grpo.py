@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("rlvr")
     data = folder / "problems.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in generate(1400, seed=3)))
-    # A model, so that no knob but the machine's has the embedded example's value.
-    model = ensure_world(ROOT / "runs" / "tiny-world")["model"]
+    # A model, so that no knob but the machine's has the embedded example's value; with room for Table 7's 768 tokens.
+    model = folder / "model"
+    shutil.copytree(ensure_world(ROOT / "runs" / "tiny-world")["model"], model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1024}))
     overrides = ["trainer.val_before_train=False", "trainer.test_freq=-1"]
     knobs = {"MODEL": str(model), "DATA": str(data), "PROFILE": "cpu", "SEED": "3"}
     return recipe("run_rlvr_grpo.sh", folder / "run", *overrides, stop_after=rf"^ +2/{STEPS} ", **knobs)

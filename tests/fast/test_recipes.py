@@ -101,6 +101,21 @@ def test_the_two_arms_differ_only_in_where_the_run_lies() -> None:
     assert [line.replace("/runs/permix-", "/runs/rlvr-").replace("'permix-", "'rlvr-") for line in permix] == rlvr
 
 
+@pytest.mark.parametrize(
+    ("knobs", "update", "log_probs"),
+    [
+        ({}, 4, 8),
+        ({"BATCH": "3", "ROLLOUTS": "3", "GPUS": "1"}, 3, 3),
+        ({"BATCH": "10", "ROLLOUTS": "1", "GPUS": "1"}, 2, 5),
+        ({"BATCH": "8", "GPUS": "8", "NNODES": "2"}, 4, 4),
+    ],
+)
+def test_micro_batches_divide_a_ranks_samples(knobs: dict[str, str], update: int, log_probs: int) -> None:
+    lines = overrides_of("run_permix_grpo.sh", PROFILE="gpu", **({"GPUS": "8"} | knobs))
+    assert f"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu={update}" in lines
+    assert f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={log_probs}" in lines
+
+
 def test_a_batch_of_completions_is_trls_reading() -> None:
     lines = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000", BATCH_UNIT="completions")
     assert "data.train_batch_size=8" in lines
