@@ -9,8 +9,8 @@ import tempfile
 from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.training.overrides import as_dict
 from permix_verl.training.preflight import refuse_dead_keys
-from permix_verl.training.run_folder import as_dict
 
 
 def resolve(overrides: list[str]) -> Any:

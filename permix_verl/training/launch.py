@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,22 +21,20 @@ from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.training import processes
+from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.metrics import read_metrics, training_steps
+from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows
 from permix_verl.training.preflight import refuse_dead_keys
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_folder import (
     RunFolder,
-    as_dict,
     begin,
     exclusive,
     finished_step,
-    hold,
     latest_checkpoint,
     step_back,
     supersede,
-    total_steps,
-    training_rows,
     write_whole,
 )
 from permix_verl.training.verdict import conclude
@@ -109,60 +106,6 @@ def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
             workers=int(settings["data.dataloader_num_workers"]),
         )
     (folder.path / CAUSE_FILE).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def alone_on_this_machine() -> Iterator[None]:
-    """One run on a machine, and one on a Ray cluster that is there already (``RAY_ADDRESS``).
-
-    verl names the sockets that weights travel through by Ray's job id, which is the same in every
-    private Ray: two runs side by side could feed each other's rollout engines. And a cluster has one
-    transfer queue, by name: a second run would take the first one's rollouts.
-
-    Raises:
-        UserError: another run is training there.
-    """
-    if os.environ.get("RAY_ADDRESS"):
-        refuse_a_busy_cluster(os.environ["RAY_ADDRESS"])
-        yield
-        return
-    refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
-    with hold(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
-        orphans = processes.running()
-        if orphans:
-            raise UserError(
-                f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "
-                f"as {orphans[0].pid}); give that run's command again, which ends them, or end them by their ids"
-            )
-        yield
-
-
-def refuse_a_busy_cluster(address: str) -> None:
-    """Refuse a Ray cluster on which verl is training already, or that cannot be reached.
-
-    Raises:
-        UserError: either.
-    """
-    import ray
-
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({reason}); start it with ray start --head, with the "
-            "same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
-        ) from error
-    try:
-        ray.get_actor("TransferQueueController", namespace="transfer_queue")
-    except ValueError:
-        return
-    finally:
-        ray.shutdown()
-    raise UserError(
-        f"another run is training on the Ray cluster {address}, and verl would mix up their rollouts; wait for it, or "
-        "end what it left there"
-    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -253,11 +196,6 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def quoted(value: str) -> str:
-    """A string for Hydra's override grammar."""
-    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", value) + "'"
 
 
 def explain_failure(status: int, log: Path, cause_file: Path) -> None:

@@ -10,10 +10,8 @@ ended; and what it returns beside the batch goes to the training logger.
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,11 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from permix_verl.training import live
 from permix_verl.training.counters import FLAGS, Rollout, counters
+from permix_verl.training.live_check import differences
+from permix_verl.training.parts import RayQuestion, parts_of, rollout_servers
+from permix_verl.training.run_folder import write_whole
 from permix_verl.training.seeds import worker_seed
-from permix_verl.training.watchdog import STALL_S, Ask, Watchdog
+from permix_verl.training.watchdog import STALL_S, Watchdog
 
 RECORDS = "records"
 """Folder in the run's: a line per rollout and step, with row, persona, sample, seed and verdict."""
@@ -37,35 +38,6 @@ class RolloutError(RuntimeError):
 
 class LiveSettingsError(RuntimeError):
     """What runs is not what the configuration asks for."""
-
-
-class _RayQuestion:
-    def __init__(self, ref: Any) -> None:
-        self.ref = ref
-
-    def answer(self, timeout_s: float) -> tuple[bool, Any]:
-        ready, _ = ray.wait([self.ref], timeout=timeout_s)
-        try:
-            return (True, ray.get(ready[0])) if ready else (False, None)
-        except ray.exceptions.ActorUnavailableError:  # a network that may come back
-            return True, None
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, live.EngineDiedError):
-                raise error.cause from error
-            return True, None  # it could not be read, and it answers
-
-
-def _ready(actor: Any) -> _RayQuestion:
-    return _RayQuestion(actor.__ray_ready__.remote())
-
-
-def _server_state(server: Any) -> _RayQuestion:
-    return _RayQuestion(server.__ray_call__.remote(_progress))
-
-
-def _progress(server: Any) -> str:
-    state = live.read_server(server)
-    return f"{state[0]} unfinished requests, {state[1]} tokens so far" if state and state[0] else ""
 
 
 @contextlib.contextmanager
@@ -161,7 +133,7 @@ class PersonaReplayBuffer(ReplayBuffer):
     def look_at_sampling(self) -> None:
         """Read how a request in flight is sampled; where it cannot be read now, the next look tries again."""
         for server in rollout_servers(self.trainer).values():
-            question = _RayQuestion(server.__ray_call__.remote(live.read_server))
+            question = RayQuestion(server.__ray_call__.remote(live.read_server))
             with contextlib.suppress(live.EngineDiedError, ray.exceptions.RayActorError):  # the watchdog's to say
                 _, state = question.answer(1.0)
                 if state and state[2]:
@@ -191,10 +163,10 @@ class PersonaReplayBuffer(ReplayBuffer):
             "lora_dropout": "a seed for each (step, rank)",
         }
         if self.run_dir is not None:
-            _write(self.run_dir / live.LIVE_FILE, json.dumps(record, indent=2) + "\n")
+            write_whole(self.run_dir / live.LIVE_FILE, json.dumps(record, indent=2) + "\n")
         config = OmegaConf.to_container(self.trainer.config, resolve=True)
         assert isinstance(config, dict)
-        found = live.differences({str(key): value for key, value in config.items()}, record)
+        found = differences({str(key): value for key, value in config.items()}, record)
         if found:
             assert self.watchdog is not None
             cause = "what runs is not what was asked for: " + "; ".join(found)
@@ -213,37 +185,7 @@ class PersonaReplayBuffer(ReplayBuffer):
             return
         (self.run_dir / RECORDS).mkdir(exist_ok=True)
         lines = [json.dumps({"step": step, **vars(rollout)}) + "\n" for rollout in rollouts]
-        _write(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))
-
-
-def parts_of(trainer: Any) -> dict[str, Ask]:
-    """The actors that a wait for rollouts depends on."""
-    parts: dict[str, Ask] = {name: partial(_server_state, server) for name, server in rollout_servers(trainer).items()}
-    groups = {
-        "reward worker": trainer.get_reward_handles() or [],
-        "agent loop worker": trainer.agent_loop_manager.agent_loop_workers,
-        "transfer queue storage": _storage_units(),
-    }
-    for what, actors in groups.items():
-        parts |= {f"{what} {number}": partial(_ready, actor) for number, actor in enumerate(actors)}
-    controller = getattr(tq.interface, "_TQ_CONTROLLER", None)
-    if controller is not None:
-        parts["the transfer queue's controller"] = partial(_ready, controller)
-    return parts
-
-
-def rollout_servers(trainer: Any) -> dict[str, Any]:
-    """verl's vLLM servers by name."""
-    return {
-        f"rollout server {number}" + (f" (node {node})" if node else ""): server
-        for number, replica in enumerate(trainer.llm_server_manager.get_replicas())
-        for node, server in enumerate(replica.servers)
-    }
-
-
-def _storage_units() -> list[Any]:
-    storage = (getattr(tq.interface, "_TQ_STORAGE", None) or {}).get("SimpleStorage", {})
-    return list(storage.values())
+        write_whole(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))
 
 
 def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
@@ -279,9 +221,3 @@ def in_order(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, 
     order = sorted(range(len(rollouts)), key=lambda i: (rollouts[i].row_id, rollouts[i].epoch, rollouts[i].sample, i))
     batch.reorder(order)
     return batch, [rollouts[i] for i in order]
-
-
-def _write(path: Path, text: str) -> None:
-    partial_file = path.with_name(path.name + ".partial")
-    partial_file.write_text(text)
-    os.replace(partial_file, path)

@@ -15,6 +15,7 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.training import processes
+from permix_verl.training.overrides import as_dict
 
 FREE_TO_CHANGE = (
     "trainer.logger",
@@ -166,12 +167,6 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def as_dict(overrides: list[str]) -> dict[str, str]:
-    """Overrides by key, later ones winning as in Hydra; ``+`` is not part of a key, nor quotes of a value."""
-    pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+"): value.strip("'") for key, _, value in pairs}
-
-
 def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
     changed = [
         (key, before["overrides"].get(key), now["overrides"].get(key))
@@ -185,40 +180,6 @@ def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) ->
 
 def _data_hashes(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.glob("*.parquet"))}
-
-
-def training_rows(overrides: list[str]) -> int:
-    """Length of the training data as the dataset holds it: rows times epochs."""
-    import pyarrow.parquet as pq
-
-    settings = as_dict(overrides)
-    rows: int = pq.read_metadata(settings["data.train_files"]).num_rows
-    most = settings.get("data.train_max_samples", "null")
-    if most.isdigit() and int(most) > 0:
-        rows = min(rows, int(most))
-    return rows * int(settings.get("data.epochs", 1))
-
-
-def total_steps(overrides: list[str]) -> int:
-    """Optimizer steps of the whole run, as verl counts them.
-
-    Raises:
-        UserError: fewer rows than one batch, or than the steps that are asked for.
-    """
-    settings = as_dict(overrides)
-    rows, epochs = training_rows(overrides), int(settings.get("data.epochs", 1))
-    batch = int(settings["data.train_batch_size"])
-    if rows < batch:
-        raise UserError(f"{rows} training rows do not fill one batch of {batch}; set BATCH to at most {rows}")
-    steps = settings.get("trainer.total_training_steps")
-    if steps in (None, "null"):
-        return rows // batch
-    if int(steps) * batch > rows:
-        raise UserError(
-            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, and the data "
-            f"has {rows}, all epochs taken together; set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}"
-        )
-    return int(steps)
 
 
 def finished_step(folder: RunFolder) -> int:

@@ -12,7 +12,10 @@ HEAVY = {"verl", "torch", "ray", "vllm", "peft", "transfer_queue"}
 EDGES = {
     "dataset.py",
     "cpu/platform.py",
-    *(f"training/{name}.py" for name in ("adapter", "callback", "initial_adapter", "replay_buffer", "rollout")),
+    *(
+        f"training/{name}.py"
+        for name in ("adapter", "callback", "initial_adapter", "parts", "replay_buffer", "rollout")
+    ),
 }
 """Modules of the library that may import a heavy library when they are imported."""
 
@@ -33,6 +36,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.training.watchdog",
         "permix_verl.training.counters",
         "permix_verl.training.live",
+        "permix_verl.training.live_check",
         "data_prep.gsm8k_persona",
     ],
 )

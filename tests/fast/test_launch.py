@@ -12,15 +12,15 @@ import pytest
 
 from permix_verl import UserError
 from permix_verl.training import processes
-from permix_verl.training.launch import alone_on_this_machine, explain_failure
+from permix_verl.training.alone import alone_on_this_machine
+from permix_verl.training.launch import explain_failure
+from permix_verl.training.overrides import as_dict, quoted, total_steps
 from permix_verl.training.run_folder import (
     RunFolder,
-    as_dict,
     begin,
     exclusive,
     finished_step,
     step_back,
-    total_steps,
 )
 
 
@@ -267,10 +267,8 @@ def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"
 
 
-@pytest.mark.parametrize("value", ["plain", "it's", "a, b=[c]", "", r"back\slash", r"back\'both", "two words"])
+@pytest.mark.parametrize("value", ["plain", "it's", "a, b=[c]", "", r"back\slash", r"back\'both", "end\\", "two words"])
 def test_environment_values_survive_hydras_grammar(value: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from permix_verl.training.launch import quoted
 
     assert OverridesParser.create().parse_override(f"+a.b={quoted(value)}").value() == value

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.training.live import differences
+from permix_verl.training.live_check import differences
 
 CONFIG: dict[str, Any] = {
     "data": {"train_batch_size": 64, "seed": 0},
