@@ -20,6 +20,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
+from permix_verl.errors import UserError
 from permix_verl.training import live
 from permix_verl.training.counters import FLAGS, Rollout, counters
 from permix_verl.training.live_check import differences
@@ -59,6 +60,9 @@ class PersonaReplayBuffer(ReplayBuffer):
 
     ``sampler_kwargs``: ``run_dir``, ``stall_seconds`` (:data:`permix_verl.training.watchdog.STALL_S`)
     and ``poll_interval`` in seconds (verl's own is 2).
+
+    Raises:
+        UserError: the run's folder is not there.
     """
 
     def __init__(self, *, sampler_kwargs: Any, refill_fn: Any, **kwargs: Any) -> None:
@@ -72,7 +76,13 @@ class PersonaReplayBuffer(ReplayBuffer):
         self.run_dir = Path(sampler_kwargs.run_dir) if sampler_kwargs.get("run_dir") else None
         self.stall_s = float(sampler_kwargs.get("stall_seconds", STALL_S))
         self.seed = int(self.trainer.config.data.get("seed") or 0)
+        if self.run_dir is not None and not self.run_dir.is_dir():
+            raise UserError(
+                f"the run's folder {self.run_dir} is not there on the node of verl's trainer; set RUN_DIR to a folder "
+                "that all nodes see"
+            )
         self.watchdog: Watchdog | None = None
+        self.partition_id = self.waiting_for = ""
         self.sampling: dict[str, Any] = {}
         self.live_checked = False
 
