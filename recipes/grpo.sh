@@ -38,7 +38,7 @@ VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every p
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
 MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
-STALL_SECONDS=${STALL_SECONDS:-45}                # without any progress, after which a run is ended
+STALL_SECONDS=${STALL_SECONDS:-40}                # without any progress, after which a run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
 

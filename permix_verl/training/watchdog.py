@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-STALL_S = 45.0
+STALL_S = 40.0
 """Seconds without any progress after which a wait has failed."""
 WARM_UP_S = 180.0
 """The same, until the first rollout of a launch is finished: engines compile and verifiers start for the first one."""
