@@ -20,6 +20,8 @@ STALL_S = 40.0
 WARM_UP_S = 180.0
 """The same, until the first rollout of a launch is finished: engines compile and verifiers start for the first one."""
 INTERVAL_S = 3.0
+CONFIRM_S = 1.0
+"""Seconds between seeing a fault and looking again."""
 CAUSE_FILE = "cause.txt"
 """In the run's folder: why the watchdog ended it."""
 
@@ -149,7 +151,7 @@ class Watchdog:
         complained, suspicion = False, None
         while True:
             slept = time.monotonic()
-            time.sleep(self.interval_s)
+            time.sleep(min(CONFIRM_S, self.interval_s) if suspicion else self.interval_s)
             if time.monotonic() - slept > self.interval_s + self.stall_s / 2:  # the machine was frozen, not the run
                 with self._lock:
                     self._last_progress = time.monotonic()

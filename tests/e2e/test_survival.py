@@ -4,6 +4,7 @@ Three runs of two epochs with seeded rollouts: one undisturbed, and two that are
 with 2 data loader workers. Rows, personas and rewards of every step must be the same in all of them.
 """
 
+import contextlib
 import json
 import re
 import signal
@@ -12,12 +13,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
+from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, processes_of, wait_for
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
@@ -100,26 +102,28 @@ def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None
 
 def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    # In the middle of a step, launcher and all.
-    first = recipe("run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"^ +3/15 ", stop_with=signal.SIGKILL, **KNOBS)
+    # While everything starts, the launcher alone: nobody ends what it started but the next launch.
+    first = recipe(
+        "run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"\.\.\. 3\d s", stop_with=signal.SIGKILL, **KNOBS
+    )
     assert first.status == -signal.SIGKILL
-    # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 4.
-    kill, environment = saving(folder, 6, "actor")
+    # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 2.
+    kill, environment = saving(folder, 4, "actor")
     second = recipe("run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=kill, **KNOBS, **environment)
     assert "processes that an earlier launch of this run had left behind" in second.output
     assert second.status != 0
-    assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "4"
+    assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "2"
     # vLLM's engine, in the middle of a rollout.
     ended: list[float] = []
     third = recipe(
-        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 8, ended), **KNOBS
+        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 7, ended), **KNOBS
     )
     assert time.monotonic() - ended[0] < 60
     assert third.status not in (0, 3)
     assert "rollout server 0 is gone" in third.output.strip().splitlines()[-1]
 
     last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
-    assert "going on after step 8 of 15" in last.output
+    assert "going on after step 6 of 15" in last.output
     check_same_run(last, undisturbed)
 
 
@@ -142,15 +146,25 @@ def test_killed_three_times_with_two_workers(recipe: Recipe, undisturbed: Run, t
     assert time.monotonic() - ended[0] < 60
     assert second.status not in (0, 3)
     assert "reward worker 0 is gone" in second.output.strip().splitlines()[-1]
-    assert re.search(r"^ +8/15 ", second.output, re.MULTILINE), "a new verifier took over"
-    # Everything at once, and then without data loader workers.
-    third = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_after(folder, step=11), **KNOBS)
+    assert re.search(r"^ +7/15 ", second.output, re.MULTILINE), "a new verifier took over"
+    # Everything at once, as soon as vLLM is there; and then on without data loader workers.
+    third = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_as_vllm_starts(folder), **KNOBS)
     assert third.status != 0
     last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
     check_same_run(last, undisturbed)
     assert all(values["reward/error_rate"] == 0 for values in m.training_steps(last.metrics).values())
 
 
-def kill_after(folder: Path, step: int) -> None:
-    wait_for(lambda: (folder / "records" / f"{step}.jsonl").is_file())
+def kill_as_vllm_starts(folder: Path) -> None:
+    before = (folder / ".token").read_text()  # the launch before this one's
+    wait_for(lambda: (folder / ".token").read_text() != before)
+    wait_for(lambda: any("EngineCore" in name for name in names(folder)))
     kill_everything(folder)
+
+
+def names(folder: Path) -> list[str]:
+    found = []
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error):
+            found.append(process.name())
+    return found
