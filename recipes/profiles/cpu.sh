@@ -6,10 +6,12 @@ export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
 if [[ -n ${RAY_ADDRESS:-} ]]; then            # a cluster that is there brings its own: ray start --num-cpus 64 --num-gpus 1
-  CPU_RAY=(ray_kwargs.ray_init.num_cpus=null +ray_kwargs.ray_init.num_gpus=null +ray_kwargs.ray_init.address="'$RAY_ADDRESS'")
+  CPU_RAY=(ray_kwargs.ray_init.num_cpus=null +ray_kwargs.ray_init.num_gpus=null +ray_kwargs.ray_init.address="'$RAY_ADDRESS'"
+    +ray_kwargs.ray_init.include_dashboard=null)
 else
   # Logical CPUs: with fewer, the queue waits for ever, in silence, for actors that do not fit.
-  CPU_RAY=(ray_kwargs.ray_init.num_cpus=64 +ray_kwargs.ray_init.num_gpus="$GPUS" +ray_kwargs.ray_init.address=local)
+  CPU_RAY=(ray_kwargs.ray_init.num_cpus=64 +ray_kwargs.ray_init.num_gpus="$GPUS" +ray_kwargs.ray_init.address=local
+    +ray_kwargs.ray_init.include_dashboard=False)   # a dozen processes that nobody looks at
 fi
 PROFILE_ARGS=(
   trainer.device=cpu

@@ -8,6 +8,7 @@ PROFILE_ARGS=(
   ray_kwargs.ray_init.num_cpus=null
   +ray_kwargs.ray_init.num_gpus=null
   +ray_kwargs.ray_init.address=null
+  +ray_kwargs.ray_init.include_dashboard=null
 
   +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=True

@@ -23,7 +23,7 @@ from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, proces
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
-SAMPLES = 4
+SAMPLES = 2
 KNOBS = {"EPOCHS": "2", "SAVE_FREQ": "2", "ROLLOUTS": str(SAMPLES)}
 STEPS = 15
 """120 rows twice, in batches of 16."""
