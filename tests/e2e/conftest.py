@@ -111,7 +111,7 @@ def kill_by_name(folder: Path, needle: str) -> list[int]:
     return killed
 
 
-def wait_for(what: Callable[[], bool], limit_s: float = 300) -> None:
+def wait_for(what: Callable[[], bool], limit_s: float = 1200) -> None:
     deadline = time.monotonic() + limit_s
     while not what():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
