@@ -18,13 +18,16 @@ class Progress:
         self.total = total
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
+        self.superseded: m.Metrics = {}  # what an earlier launch logged of steps that are trained again
         self.sizes: dict[str, int] = {}  # of the metrics files at the last look
         self.began = time.monotonic()
         self.last_sign = self.began
 
     def begin(self, done: int) -> None:
-        # Steps after the last checkpoint are trained again, and shown again.
-        self.shown = {step for step in m.read_metrics(self.metrics_folder) if step <= done}
+        # Steps after the last checkpoint are trained again, and shown again once they are.
+        earlier = m.read_metrics(self.metrics_folder)
+        self.shown = {step for step in earlier if step <= done}
+        self.superseded = {step: values for step, values in earlier.items() if step > done}
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
         print(f"training: {state}; full log: {self.log}")
         print("starting Ray, verl and vLLM; the first step comes in a minute or two", flush=True)
@@ -50,7 +53,7 @@ class Progress:
 
     def _show_new_steps(self) -> None:
         for step, values in m.read_metrics(self.metrics_folder).items():
-            if step in self.shown:
+            if step in self.shown or values == self.superseded.get(step):
                 continue
             self.shown.add(step)
             self.last_sign = time.monotonic()

@@ -35,5 +35,6 @@ def test_a_queue_without_progress_ends_the_run_within_a_minute(recipe: Recipe, t
     last = run.output.strip().splitlines()[-1]
     assert last.startswith("error: no progress for 4")
     assert "while waiting for rollouts of step 2, 8 prompts running" in last
-    assert 40 < ended - began[0] < 65, "a few seconds of generation, and then a minute at most"
+    # The end of step 1, the generation of step 2, and then a minute at most.
+    assert 40 < ended - began[0] < 120
     assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "1"

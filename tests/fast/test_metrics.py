@@ -76,10 +76,13 @@ def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: py
     write(tmp_path / "1.jsonl", *[(n, step(0.1)) for n in range(1, 6)])
     progress = Progress(tmp_path, tmp_path / "log", total=9, min_agreement=0.99)
     progress.begin(done=2)
+    progress.update()
+    assert "3/9" not in capsys.readouterr().out, "logged by the launch before, and not trained again yet"
     write(tmp_path / "2.jsonl", (3, step(0.5)))
     progress.update()
     shown = capsys.readouterr().out
     assert "3/9" in shown
+    assert "4/9" not in shown
     assert "0.500" in shown
     assert "   2/9" not in shown
 
