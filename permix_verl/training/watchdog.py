@@ -111,7 +111,9 @@ class Watchdog:
             limit = self.stall_s if self._warm else max(self.stall_s, self.warm_up_s)
             if self._waiting_for is None or still <= limit:
                 return None
-            details = [f"{name}: {reading}" for name, reading in self._readings.items() if reading]
+            details = [
+                f"{name}: {reading}" for name, reading in self._readings.items() if isinstance(reading, str) and reading
+            ]
             details += [f"{name} does not answer" for name in silent]
             return f"no progress for {still:.0f} s while waiting for {self._waiting_for}" + (
                 f" ({'; '.join(details)})" if details else ""

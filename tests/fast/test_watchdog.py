@@ -91,11 +91,14 @@ def test_the_first_cause_stands(tmp_path: Path) -> None:
 
 
 def test_waiting_without_progress_ends_and_says_for_what() -> None:
-    dog = watchdog(rollout_server_0=lambda: Answer(lambda: "96 unfinished requests, 12 tokens so far"))
+    dog = watchdog(
+        rollout_server_0=lambda: Answer(lambda: "96 unfinished requests, 12 tokens so far"),
+        reward_worker_0=lambda: Answer(lambda: True),
+    )
     dog.waiting("rollouts of step 7, 12 prompts running", queue=(0, 12))
     cause = str(after(0.3, dog))
     assert cause.startswith("no progress for 0 s while waiting for rollouts of step 7, 12 prompts running")
-    assert "rollout server 0: 96 unfinished requests, 12 tokens so far" in cause
+    assert cause.endswith("(rollout server 0: 96 unfinished requests, 12 tokens so far)")
 
 
 def test_tokens_finished_prompts_and_other_work_are_progress() -> None:
