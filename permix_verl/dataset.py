@@ -44,7 +44,7 @@ class PersonaMixDataset(RLHFDataset):
     Raises:
         UserError: a row without the schema, a persona that does not survive the chat
             template, a prompt longer than ``data.max_prompt_length``, row ids that
-            repeat, several epochs of a file without a draw.
+            repeat.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class PersonaMixDataset(RLHFDataset):
                     )
             lengths = count_tokens(self.tokenizer, rendered)
             too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
-        return (len(too_long), max(too_long)[1], max(too_long)[0]) if too_long else None
+        return _longest(too_long)
 
     def check_other_epochs(self) -> tuple[int, int, int] | None:
         """As :meth:`check_prompts`, under whichever persona makes each row's prompt longest."""
@@ -131,7 +131,7 @@ class PersonaMixDataset(RLHFDataset):
             infos = self.dataframe.select(range(start, min(start + _CHUNK, len(self.dataframe))))["extra_info"]
             lengths = meter.longest([info["question"] for info in infos], self.max_prompt_length)
             too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
-        return (len(too_long), max(too_long)[1], max(too_long)[0]) if too_long else None
+        return _longest(too_long)
 
     def _check_row_ids(self) -> None:
         if len(set(self.row_ids)) < len(self.row_ids):
@@ -148,3 +148,11 @@ class PersonaMixDataset(RLHFDataset):
             "persona off; prepare the data with this tokenizer and --max-prompt-length, "
             f"or raise data.max_prompt_length to {tokens}"
         )
+
+
+def _longest(too_long: list[tuple[int, int]]) -> tuple[int, int, int] | None:
+    """Of (tokens, row) pairs: how many there are, and row and tokens of the longest."""
+    if not too_long:
+        return None
+    tokens, row = max(too_long)
+    return len(too_long), row, tokens
