@@ -3,6 +3,7 @@
 import re
 
 from permix_verl.errors import UserError
+from permix_verl.rows import read_draw
 
 
 def as_dict(overrides: list[str]) -> dict[str, str]:
@@ -19,15 +20,25 @@ def quoted(value: str) -> str:
 
 
 def training_rows(overrides: list[str]) -> int:
-    """Length of the training data as the dataset holds it: rows times epochs."""
+    """Length of the training data as the dataset holds it: rows times epochs.
+
+    Raises:
+        UserError: more than one epoch of a file that says nothing of how its personas were drawn.
+    """
     import pyarrow.parquet as pq
 
     settings = as_dict(overrides)
-    rows: int = pq.read_metadata(settings["data.train_files"]).num_rows
+    file, epochs = settings["data.train_files"], int(settings.get("data.epochs", 1))
+    if epochs > 1 and read_draw(file) is None:
+        raise UserError(
+            f"{file} does not say how its personas were drawn, so they cannot be drawn again for {epochs} epochs; "
+            "write it with data_prep/gsm8k_persona.py, or set EPOCHS=1"
+        )
+    rows: int = pq.read_metadata(file).num_rows
     most = settings.get("data.train_max_samples", "null")
     if most.isdigit() and int(most) > 0:
         rows = min(rows, int(most))
-    return rows * int(settings.get("data.epochs", 1))
+    return rows * epochs
 
 
 def total_steps(overrides: list[str]) -> int:

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from permix_verl import UserError
+from permix_verl import UserError, load_pool
+from permix_verl.mixing import PersonaDraw
+from permix_verl.rows import DRAW_METADATA
 from permix_verl.training import processes
 from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.launch import explain_failure
@@ -29,7 +31,9 @@ def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path)
     run.data.mkdir()
     run.checkpoints.mkdir()
-    pq.write_table(pa.table({"x": list(range(50))}), run.data / "train.parquet")
+    draw = PersonaDraw(load_pool("train"), seed=0)
+    rows = pa.table({"x": list(range(50))}).replace_schema_metadata({DRAW_METADATA: draw.to_json().encode()})
+    pq.write_table(rows, run.data / "train.parquet")
     return run
 
 
@@ -48,6 +52,13 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
         total_steps(overrides(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
         total_steps(overrides(folder, "data.train_batch_size=128"))
+
+
+def test_rows_without_a_draw_are_not_read_twice(folder: RunFolder) -> None:
+    pq.write_table(pa.table({"x": list(range(50))}), folder.data / "train.parquet")
+    assert total_steps(overrides(folder, "data.epochs=1")) == 6
+    with pytest.raises(UserError, match=r"train.parquet does not say how its personas were drawn.*set EPOCHS=1"):
+        total_steps(overrides(folder))
 
 
 def checkpoint(folder: RunFolder, step: int) -> None:
