@@ -42,11 +42,16 @@ def killer(folder: Path, kind: str, delay_s: float, killed: list[str], over: thr
             time.sleep(0.002)
         if over.is_set():
             return
-        if kind in ("everything", "in a save"):
-            count = len(processes_of(folder))
-            kill_everything(folder)
-        else:
-            count = len(kill_by_name(folder, kind))
+        count = 0
+        waited_since = time.monotonic()
+        while count == 0 and not over.is_set():
+            # It may be that no such process is there yet; if none ever comes, everything goes.
+            if kind in ("everything", "in a save") or time.monotonic() - waited_since > 60:
+                count = len(processes_of(folder))
+                kill_everything(folder)
+            else:
+                count = len(kill_by_name(folder, kind))
+            time.sleep(0.2)
         if count:
             killed.append(kind)
         # What is left without its peers is to be ended by the watchdog, verl or the launcher, not by this test.
