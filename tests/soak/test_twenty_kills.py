@@ -1,6 +1,6 @@
 """Killed twenty times at moments drawn at random, a run shows the rows, personas and rewards of an undisturbed one.
 
-By hand, about 40 minutes on 2 cores:
+By hand, about an hour on 2 cores:
 
 .venv/bin/python -m pytest tests/soak/test_twenty_kills.py -s | tee docs/soak/twenty_kills.log
 """
@@ -27,19 +27,21 @@ KILLS = 20
 KINDS = ("everything", "everything", "in a save", "EngineCore", "VLLM::Worker", "TaskRunner", "WorkerDict", "raylet")
 
 
-def killer(folder: Path, kind: str, delay_s: float, killed: list[str], over: threading.Event) -> Callable[[], None]:
-    """After a while, SIGKILL to one kind of process, or to all, or to all as soon as a checkpoint is begun."""
+def killer(
+    folder: Path, kind: str, delay_s: float, in_training: bool, killed: list[str], over: threading.Event
+) -> Callable[[], None]:
+    """SIGKILL to one kind of process, or to all: after a while, or a while after a checkpoint was begun."""
+
+    def checkpoints() -> set[str]:
+        return {path.name for path in (folder / "checkpoints").glob("global_step_*")}
 
     def kill() -> None:
-        before = {path.name for path in (folder / "checkpoints").glob("global_step_*")}
-        started = time.monotonic()
-        while time.monotonic() - started < delay_s and not over.is_set():
-            time.sleep(0.05)
-        while kind == "in a save" and not over.is_set():
-            now = {path.name for path in (folder / "checkpoints").glob("global_step_*")}
-            if now - before:
-                break
+        before = checkpoints()
+        while (in_training or kind == "in a save") and not over.is_set() and not checkpoints() - before:
             time.sleep(0.002)
+        started = time.monotonic()
+        while kind != "in a save" and time.monotonic() - started < delay_s and not over.is_set():
+            time.sleep(0.05)
         if over.is_set():
             return
         count = 0
@@ -68,9 +70,10 @@ def test_twenty_kills_change_nothing(recipe: Recipe, tmp_path: Path, seed: int) 
     for launch in range(60):
         if len(killed) >= KILLS:
             break
-        kind, delay_s = draw.choice(KINDS), draw.uniform(5, 100)
-        workers = draw.choice((0, 2))
-        print(f"--- launch {launch}: {kind} after {delay_s:.0f} s, {workers} data loader workers, {len(killed)} kills")
+        kind, in_training, workers = draw.choice(KINDS), draw.random() < 0.6, draw.choice((0, 2))
+        delay_s = draw.uniform(0, 30) if in_training else draw.uniform(5, 100)
+        when = f"{delay_s:.0f} s after {'a save began' if in_training else 'the start'}"
+        print(f"--- launch {launch}: {kind}, {when}, {workers} data loader workers, {len(killed)} kills")
         over = threading.Event()
         began = time.monotonic()
         run = recipe(
@@ -78,7 +81,7 @@ def test_twenty_kills_change_nothing(recipe: Recipe, tmp_path: Path, seed: int) 
             folder,
             *OVERRIDES,
             f"data.dataloader_num_workers={workers}",
-            meanwhile=killer(folder, kind, delay_s, killed, over),
+            meanwhile=killer(folder, kind, delay_s, in_training, killed, over),
             **KNOBS,
         )
         over.set()

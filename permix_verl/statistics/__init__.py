@@ -1,0 +1,68 @@
+"""Persona robustness as numbers: pure numpy, for anyone's accuracies.
+
+    import numpy as np
+    from permix_verl import statistics
+
+    correct_PRN = ...                                  # 0/1: P personas, R runs, N problems
+    statistics.pss(statistics.persona_accuracy(correct_PRN))
+    statistics.pss_interval(correct_PRN, seed=0)       # or refused, with the reason
+    statistics.invariance_test(correct_PRN, seed=0)    # would a model blind to personas score this?
+
+Letters in names: P personas, R runs, N problems, B random draws. Personas are the fixed
+set that was asked; problems are taken as a sample of the problems one could ask (intervals
+are clustered by problem, as in arXiv 2411.00640); runs are samples of the model's answers.
+"""
+
+from permix_verl.statistics.accuracy import (
+    best_of_k,
+    leave_one_out_pss,
+    mean_of_run_pss,
+    persona_accuracy,
+    pss,
+    run_std,
+)
+from permix_verl.statistics.clustered import (
+    Interval,
+    bootstrap_accuracy,
+    cluster_covariance,
+    cluster_interval,
+    mean_interval,
+)
+from permix_verl.statistics.cross_fit import (
+    cross_fitted_best_of_k,
+    cross_fitted_choices,
+    cross_fitted_scores,
+    cross_fitted_worst,
+)
+from permix_verl.statistics.floorless import FlipRates, flip_rates, persona_sd, worst_minus_control
+from permix_verl.statistics.invariance import InvarianceTest, invariance_test
+from permix_verl.statistics.paired import SwapTest, paired_interval, swap_test
+from permix_verl.statistics.pss_inversion import pss_interval
+
+__all__ = [
+    "FlipRates",
+    "Interval",
+    "InvarianceTest",
+    "SwapTest",
+    "best_of_k",
+    "bootstrap_accuracy",
+    "cluster_covariance",
+    "cluster_interval",
+    "cross_fitted_best_of_k",
+    "cross_fitted_choices",
+    "cross_fitted_scores",
+    "cross_fitted_worst",
+    "flip_rates",
+    "invariance_test",
+    "leave_one_out_pss",
+    "mean_interval",
+    "mean_of_run_pss",
+    "paired_interval",
+    "persona_accuracy",
+    "persona_sd",
+    "pss",
+    "pss_interval",
+    "run_std",
+    "swap_test",
+    "worst_minus_control",
+]

@@ -1,0 +1,76 @@
+"""Worst and best without the winner's curse: chosen on one half of the problems, scored on the other.
+
+The worst of 16 measured accuracies is too low as an estimate of that persona's accuracy,
+because it was chosen for being low. Here the problems are split in two, the persona is chosen
+on one half and scored on the other, and the same the other way round, over several splits.
+What this estimates is the accuracy of the persona so chosen, not the smallest accuracy: where
+personas are alike, that is their common accuracy.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from permix_verl.errors import UserError
+from permix_verl.statistics.accuracy import Floats, as_correct, best_of_k
+from permix_verl.statistics.clustered import Interval, cluster_interval
+
+SPLITS = 2
+"""More splits make the interval cautious: its standard error stays that of one split."""
+CURVE_SPLITS = 20
+
+
+def cross_fitted_worst(
+    correct_PRN: ArrayLike, *, seed: int, splits: int = SPLITS, level: float = 0.95, best: bool = False
+) -> Interval:
+    """Accuracy of the persona chosen as worst (or best) on half of the problems, scored on the other half.
+
+    Raises:
+        UserError: fewer than two problems.
+    """
+    scores_SN = cross_fitted_scores(correct_PRN, seed=seed, splits=splits, best=best)
+    word = "best" if best else "worst"
+    return cluster_interval(scores_SN, f"accuracy of the persona chosen as {word} on half of the problems", level)
+
+
+def cross_fitted_scores(correct_PRN: ArrayLike, *, seed: int, splits: int = SPLITS, best: bool = False) -> Floats:
+    """Each problem's accuracy under the persona that the half without it chose, for each split, shape (S, N)."""
+    per_problem_PN = as_correct(correct_PRN).mean(axis=1)
+    scores_SN = np.empty((splits, per_problem_PN.shape[1]))
+    for half, (persona, scored) in enumerate(cross_fitted_choices(correct_PRN, seed=seed, splits=splits, best=best)):
+        scores_SN[half // 2, scored] = per_problem_PN[persona, scored]
+    return scores_SN
+
+
+def cross_fitted_choices(
+    correct_PRN: ArrayLike, *, seed: int, splits: int = SPLITS, best: bool = False
+) -> list[tuple[int, NDArray[np.int64]]]:
+    """For each half of each split: the persona that the other half chose, and the problems it is scored on."""
+    per_problem_PN = as_correct(correct_PRN).mean(axis=1)
+    choices = []
+    for chosen_by, scored in _halves(per_problem_PN.shape[1], seed, splits):
+        mean_P = per_problem_PN[:, chosen_by].mean(axis=1)
+        choices.append((int(mean_P.argmax() if best else mean_P.argmin()), scored))
+    return choices
+
+
+def cross_fitted_best_of_k(correct_PRN: ArrayLike, *, seed: int, splits: int = CURVE_SPLITS) -> Floats:
+    """Expected accuracy of the best of k personas, tried on one half of the problems, on the other; shape (P,)."""
+    per_problem_PN = as_correct(correct_PRN).mean(axis=1)
+    curves = [
+        best_of_k(per_problem_PN[:, chosen_by].mean(axis=1), per_problem_PN[:, scored].mean(axis=1))
+        for chosen_by, scored in _halves(per_problem_PN.shape[1], seed, splits)
+    ]
+    mean: Floats = np.mean(curves, axis=0)
+    return mean
+
+
+def _halves(number: int, seed: int, splits: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each split of the problems: (chosen by, scored on), both ways round."""
+    if number < 2:
+        raise UserError(f"{number} problem cannot be split in halves; two or more are needed")
+    pairs = []
+    for split in range(splits):
+        order = np.random.default_rng([seed, split]).permutation(number)
+        first, second = order[: number // 2], order[number // 2 :]
+        pairs += [(first, second), (second, first)]
+    return pairs

@@ -1,0 +1,96 @@
+"""Two models on the same problems.
+
+Differences are taken problem by problem, which removes the problems' difficulty from the
+noise (arXiv 2411.00640, section 4). For what is not a mean over problems, as PSS, the test
+exchanges the two models' answers within problems.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from permix_verl.errors import UserError
+from permix_verl.statistics.accuracy import Floats, as_correct, pss
+from permix_verl.statistics.clustered import MIN_PROBLEMS, Interval, refused_interval
+
+
+@dataclass(frozen=True, slots=True)
+class SwapTest:
+    """Differences (first model minus second) and their two-sided p-values.
+
+    The null hypothesis: on every problem, it does not matter which of the two models answered.
+
+    Attributes:
+        pss_difference, worst_difference, mean_difference: of ratios of means, of the worst
+            persona's accuracy, of mean accuracies.
+    """
+
+    pss_difference: float
+    pss_p_value: float
+    worst_difference: float
+    worst_p_value: float
+    mean_difference: float
+    mean_p_value: float
+    draws: int
+
+
+def paired_interval(scores_SN: ArrayLike, other_SN: ArrayLike, estimand: str, level: float = 0.95) -> Interval:
+    """Mean difference of two scores per problem (first minus second), with a t interval clustered by problem.
+
+    Args:
+        scores_SN, other_SN: shape (N,), or (S, N) for several versions of a score, as
+            ``permix_verl.statistics.cluster_interval`` takes them.
+
+    Raises:
+        UserError: different numbers of problems.
+    """
+    scores, other = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (scores_SN, other_SN))
+    if scores.shape[1] != other.shape[1]:
+        raise UserError(
+            f"{scores.shape[1]} problems against {other.shape[1]}; a pair needs one score for each of the same problems"
+        )
+    difference = scores - other
+    estimate, number = float(difference.mean()), difference.shape[1]
+    if number < MIN_PROBLEMS:
+        return refused_interval(estimand, estimate, level, f"{number} problems; at least {MIN_PROBLEMS} are needed")
+    error = float(np.sqrt(difference.var(axis=1, ddof=1).mean() / number))
+    half = float(stdtrit(number - 1, 0.5 + level / 2)) * error
+    return Interval(estimand, estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), level, error)
+
+
+def swap_test(correct_PRN: ArrayLike, other_PRN: ArrayLike, *, seed: int, draws: int = 10_000) -> SwapTest:
+    """Exchange the two models' answers on whole problems, at random.
+
+    The models may have been run a different number of times; problems and personas must agree.
+
+    Raises:
+        UserError: different personas or problems, or no correct answer in one of them.
+    """
+    mine_PN, other_PN = as_correct(correct_PRN).mean(axis=1), as_correct(other_PRN).mean(axis=1)
+    if mine_PN.shape != other_PN.shape:
+        raise UserError(
+            f"{mine_PN.shape} personas and problems against {other_PN.shape}; both models need the same ones"
+        )
+    number = mine_PN.shape[1]
+    middle_P = (mine_PN + other_PN).mean(axis=1) / 2
+    signs_BN = np.random.default_rng(seed).integers(0, 2, (draws, number), dtype=np.int8) * 2 - 1
+    half_BP = signs_BN.astype(np.float32) @ ((mine_PN - other_PN) / 2).T.astype(np.float32) / number
+    measured = _statistics(mine_PN.mean(axis=1), other_PN.mean(axis=1))
+    if np.isnan(measured).any():
+        raise UserError("one of the two models has no correct answer, so it has no PSS to compare")
+    drawn_3B = _statistics((middle_P + half_BP).T, (middle_P - half_BP).T)
+    p_values = [
+        (1 + int((np.abs(drawn) >= abs(value) - 1e-6).sum())) / (draws + 1)
+        for drawn, value in zip(drawn_3B, measured, strict=True)
+    ]
+    pss_difference, worst, mean = (float(value) for value in measured)
+    return SwapTest(pss_difference, p_values[0], worst, p_values[1], mean, p_values[2], draws)
+
+
+def _statistics(first: Floats, second: Floats) -> Floats:
+    """PSS, worst and mean: first minus second, of accuracies (P, ...)."""
+    return np.array(
+        [pss(first) - pss(second), first.min(axis=0) - second.min(axis=0), first.mean(axis=0) - second.mean(axis=0)]
+    )

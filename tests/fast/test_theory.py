@@ -1,0 +1,76 @@
+"""The closed form against its own formula, and the claims of Proposition 1."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from permix_verl import UserError, theory
+
+CHANCES = np.array([0.0, 0.01, 0.2, 0.5, 0.9, 1.0])
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 1.0, 10.0])
+def test_the_shift_in_logits_is_the_papers_formula(beta: float) -> None:
+    k = np.exp(1 / beta) - 1
+    assert theory.optimal_accuracy(CHANCES, beta) == pytest.approx(CHANCES * (1 + k) / (1 + k * CHANCES))
+
+
+def test_it_neither_overflows_nor_moves_what_cannot_move() -> None:
+    assert theory.optimal_accuracy(CHANCES, 1e-4).tolist() == [0, 1, 1, 1, 1, 1]
+    assert theory.optimal_accuracy(CHANCES, 1e9) == pytest.approx(CHANCES)
+
+
+def test_per_problem_accuracy_and_pss_only_rise() -> None:
+    for beta in (0.2, 1.0, 5.0):
+        after = theory.optimal_accuracy(CHANCES, beta)
+        assert (after >= CHANCES).all()
+        pairs = [(low, high) for low in CHANCES for high in CHANCES if 0 < low < high]
+        for low, high in pairs:
+            a, b = theory.optimal_accuracy([low, high], beta)
+            assert a / b >= low / high
+            k = np.exp(1 / beta) - 1
+            assert a / b == pytest.approx(low / high * (1 + k * high) / (1 + k * low))
+
+
+def test_averaging_first_is_another_number() -> None:
+    """A data set of uneven difficulty: the proposition does not hold for its means."""
+    chances = np.array([0.0, 0.0, 0.3, 1.0])
+    per_problem = theory.optimal_accuracy(chances, 0.3).mean()
+    assert abs(per_problem - theory.optimal_accuracy(chances.mean(), 0.3)) > 0.2
+
+
+def test_the_style_posterior_is_eq_3() -> None:
+    prior, competence, beta = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.9, 0.0]), 0.5
+    weight = prior * (1 + (np.exp(1 / beta) - 1) * competence)
+    assert theory.style_posterior(prior, competence, beta) == pytest.approx(weight / weight.sum())
+    # Almost all of it goes to styles that can reason, without overflowing.
+    assert theory.style_posterior(prior, competence, 1e-3) == pytest.approx(np.array([0.05, 0.27, 0.0]) / 0.32)
+
+
+def test_smoothed_predictions_average_over_what_the_chance_may_be() -> None:
+    generator = np.random.default_rng(0)
+    chance = generator.beta(0.4, 0.6, 4000)
+    correct = generator.random((2, 5, 4000)) < chance
+    for beta in (0.2, 0.5, 2.0):
+        truth = theory.optimal_accuracy(chance, beta).mean()
+        smoothed = theory.predicted_accuracy(correct, beta)
+        plug_in = theory.predicted_accuracy(correct, beta, smoothed=False)
+        assert smoothed == pytest.approx(truth, abs=0.025)
+        assert (np.abs(plug_in - truth) > np.abs(smoothed - truth)).all()
+
+
+def test_the_posterior_is_the_beta_distributions() -> None:
+    """One persona, k of 5 right on every problem: compare with scipy's integral in the chance itself."""
+    right = np.array([0.0, 1.0, 2.0, 5.0, 5.0, 3.0])
+    a, b = theory._fit_beta(right, 5)
+    expected = [
+        stats.beta(a + k, b + 5 - k).expect(lambda p: theory.optimal_accuracy(p, 0.5), epsabs=1e-10, limit=200)
+        for k in right
+    ]
+    assert theory._smoothed(right, 5, 0.5) == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
+def test_a_kl_coefficient_that_is_none_is_refused(beta: float) -> None:
+    with pytest.raises(UserError, match="it must be above 0"):
+        theory.optimal_accuracy(0.5, beta)
