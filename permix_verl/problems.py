@@ -60,10 +60,32 @@ def iter_problems(source: str, split: str = "train", dataset: str = "gsm8k") -> 
     Raises:
         UserError: nothing there, a malformed row (with its line), a row without ``####``.
     """
-    files = resolve_files(source, split)
-    records = _hub_records(source, split) if files is None else _file_records(files)
-    for index, (where, record) in enumerate(records):
+    for index, (where, record) in enumerate(_records(source, split, ("question", "answer"))):
         yield _to_problem(record, row_id=f"{dataset}/{split}/{index}", where=where)
+
+
+def iter_records(
+    source: str, split: str, fields: tuple[str, ...], *, hub_split: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Stream rows of any problem set, checked to have these fields as non-empty strings.
+
+    Args:
+        source: as :func:`iter_problems` takes it.
+        hub_split: the hub's name for the split, where it differs.
+
+    Raises:
+        UserError: nothing there, a malformed row, a missing field.
+    """
+    for where, record in _records(source, split, fields, hub_split):
+        _check_fields(record, fields, where)
+        yield record
+
+
+def _records(
+    source: str, split: str, fields: tuple[str, ...], hub_split: str | None = None
+) -> Iterator[tuple[str, Any]]:
+    files = resolve_files(source, split)
+    return _hub_records(source, hub_split or split) if files is None else _file_records(files, fields)
 
 
 def resolve_files(source: str, split: str) -> list[Path] | None:
@@ -90,12 +112,12 @@ def resolve_files(source: str, split: str) -> list[Path] | None:
     return None
 
 
-def _file_records(files: list[Path]) -> Iterator[tuple[str, Any]]:
+def _file_records(files: list[Path], fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for file in files:
         if file.suffix == ".jsonl":
             yield from _jsonl_records(file)
         else:
-            yield from _parquet_records(file)
+            yield from _parquet_records(file, fields)
 
 
 def _jsonl_records(file: Path) -> Iterator[tuple[str, Any]]:
@@ -110,7 +132,7 @@ def _jsonl_records(file: Path) -> Iterator[tuple[str, Any]]:
                 raise UserError(f"{where}: not JSON ({error}); repair or remove the line") from None
 
 
-def _parquet_records(file: Path) -> Iterator[tuple[str, Any]]:
+def _parquet_records(file: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -118,11 +140,11 @@ def _parquet_records(file: Path) -> Iterator[tuple[str, Any]]:
         parquet = pq.ParquetFile(file)
     except pa.ArrowInvalid as error:
         raise UserError(f"{file} is not a parquet file ({error}); write it again") from None
-    missing = {"question", "answer"} - set(parquet.schema_arrow.names)
+    missing = set(fields) - set(parquet.schema_arrow.names)
     if missing:
         raise UserError(f"{file} has no column {sorted(missing)}; it has {parquet.schema_arrow.names}")
     number = 0
-    for batch in parquet.iter_batches(batch_size=4096, columns=["question", "answer"]):
+    for batch in parquet.iter_batches(batch_size=4096):
         for record in batch.to_pylist():
             number += 1
             yield f"{file}, row {number}", record
@@ -144,17 +166,7 @@ def _hub_records(name: str, split: str) -> Iterator[tuple[str, Any]]:
 
 
 def _to_problem(record: Any, row_id: str, where: str) -> Problem:
-    if not isinstance(record, dict):
-        raise UserError(f"{where}: expected an object, got {type(record).__name__}; fields: question, answer")
-    for field in ("question", "answer"):
-        if not isinstance(record.get(field), str) or not record[field].strip():
-            raise UserError(f"{where}: field {field!r} is {record.get(field)!r}; it must be a non-empty string")
-        try:
-            record[field].encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{where}: field {field!r} is not valid Unicode ({error}); repair or remove the row"
-            ) from None
+    _check_fields(record, ("question", "answer"), where)
     try:
         final_answer = parse_final_answer(record["answer"])
     except ValueError as error:
@@ -163,3 +175,17 @@ def _to_problem(record: Any, row_id: str, where: str) -> Problem:
             f"'{FINAL_ANSWER_MARK} N', or remove the row"
         ) from None
     return Problem(row_id=row_id, question=record["question"], answer=record["answer"], final_answer=final_answer)
+
+
+def _check_fields(record: Any, fields: tuple[str, ...], where: str) -> None:
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: expected an object, got {type(record).__name__}; fields: {', '.join(fields)}")
+    for field in fields:
+        if not isinstance(record.get(field), str) or not record[field].strip():
+            raise UserError(f"{where}: field {field!r} is {record.get(field)!r}; it must be a non-empty string")
+        try:
+            record[field].encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{where}: field {field!r} is not valid Unicode ({error}); repair or remove the row"
+            ) from None

@@ -22,18 +22,24 @@ ANSWER_INSTRUCTIONS: Mapping[str, str] = {
 }
 
 
-def build_messages(problem: str, persona: Persona | None, task: str = "math") -> list[Message]:
-    """Chat messages for a problem under a persona; ``None`` is the control arm without one.
+def user_message(problem: str, task: str = "math") -> str:
+    """What the user asks: the problem and the task's answer instruction.
 
     Raises:
         UserError: unknown task.
     """
     if task not in ANSWER_INSTRUCTIONS:
         raise UserError(f"unknown task {task!r}; known: {', '.join(ANSWER_INSTRUCTIONS)}")
-    messages = [{"role": "user", "content": f"{problem.strip()}\n\n{ANSWER_INSTRUCTIONS[task]}"}]
-    if persona is not None:
-        messages.insert(0, {"role": "system", "content": persona.system_prompt})
-    return messages
+    return f"{problem.strip()}\n\n{ANSWER_INSTRUCTIONS[task]}"
+
+
+def build_messages(problem: str, persona: Persona | None, task: str = "math") -> list[Message]:
+    """Chat messages for a problem under a persona; ``None`` is the control arm without one.
+
+    Raises:
+        UserError: unknown task.
+    """
+    return with_persona([{"role": "user", "content": user_message(problem, task)}], persona)
 
 
 def with_persona(messages: Sequence[Message], persona: Persona | None) -> list[Message]:

@@ -10,6 +10,7 @@ keys for every sample, on failures too:
     no_answer         1.0 if math-verify found no answer in the solution
     timeout, error    1.0 if no verdict was reached; such a sample scores 0.0 and is counted here
     status            "correct", "wrong", "no_answer", "timeout" or "error"
+    pred              the answer that was read in the solution, as text; empty if none was
     persona, row_id   copied from extra_info, for curves per persona
 
 math-verify keeps its time limits with signals, which work in the main thread only, and verl
@@ -40,6 +41,8 @@ MAX_SOLUTION_CHARS = 100_000
 """Only the end of a longer solution is read; answers stand at the end."""
 MAX_GOLD_CHARS = 10_000
 """A longer ground truth is an error."""
+MAX_PRED_CHARS = 200
+"""What is kept of the answer that was read."""
 
 STATUSES = ("correct", "wrong", "no_answer", "timeout", "error")
 
@@ -53,10 +56,11 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
         ground_truth: the bare final answer, or LaTeX, or a text that ends in ``#### answer``.
         extra_info: the row's extra_info; ``persona`` and ``row_id`` are passed through.
     """
-    return _result(_verify(solution_str, ground_truth), extra_info)
+    status, pred = _verify(solution_str, ground_truth)
+    return _result(status, pred, extra_info)
 
 
-def _result(status, extra_info):
+def _result(status, pred, extra_info):
     info = extra_info or {}
     correct = float(status == "correct")
     return {
@@ -66,6 +70,7 @@ def _result(status, extra_info):
         "timeout": float(status == "timeout"),
         "error": float(status == "error"),
         "status": status,
+        "pred": pred,
         "persona": str(info.get("persona", "")),
         "row_id": str(info.get("row_id", "")),
     }
@@ -88,11 +93,12 @@ os.register_at_fork(after_in_child=_forget_worker)
 
 
 def _verify(solution, gold):
+    """Status and the answer that was read."""
     gold = str(gold if gold is not None else "").strip()
     if not isinstance(solution, str):
-        return "no_answer"
+        return "no_answer", ""
     if not gold or len(gold) > MAX_GOLD_CHARS:
-        return "error"
+        return "error", ""
     with _lock:
         for attempt in (1, 2):
             try:
@@ -103,16 +109,16 @@ def _verify(solution, gold):
                 _stop_worker()
                 if attempt == 2:
                     print(f"math_reward: the verifier process failed twice ({error!r})", file=sys.stderr)
-                    return "error"
+                    return "error", ""
             except BaseException:  # an interrupt leaves an answer in the pipe that would be the next sample's
                 _stop_worker()
                 raise
         if reply is None:
             _stop_worker()
-            return "timeout"
+            return "timeout", ""
     if reply["status"] == "error":
         print(f"math_reward: math-verify failed: {reply.get('reason')}", file=sys.stderr)
-    return reply["status"]
+    return reply["status"], reply["pred"]
 
 
 def _ask(solution, gold):
@@ -186,7 +192,7 @@ def _stop_worker():
 
 
 def _judge(solution, gold):
-    """math-verify's judgement. Golds are boxed: it reads 108 of MATH-500's 500 bare ones wrongly.
+    """math-verify's judgement and the answer it read. Golds are boxed: it reads 108 of MATH-500's 500 bare ones wrongly.
 
     Where it swallows an exception of its own and goes on as if there were no answer, or a wrong
     one, it is asked again to raise it. The parent keeps the time limit, by killing this process.
@@ -202,11 +208,13 @@ def _judge(solution, gold):
     answer = parse(solution, targets, parsing_timeout=None)
     if not answer:
         parse(solution, targets, parsing_timeout=None, raise_on_error=True)
-        return "no_answer"
+        return "no_answer", ""
+    # The text it read stands behind the expressions it made of it.
+    pred = next((part for part in reversed(answer) if isinstance(part, str)), "")[:MAX_PRED_CHARS]
     if verify(gold_parsed, answer, timeout_seconds=None):
-        return "correct"
+        return "correct", pred
     verify(gold_parsed, answer, timeout_seconds=None, raise_on_error=True)
-    return "wrong"
+    return "wrong", pred
 
 
 def _serve():
@@ -224,9 +232,10 @@ def _serve():
         # CPU seconds, default action: ends a hanging worker whose parent is gone.
         signal.setitimer(signal.ITIMER_PROF, request["limit"] + 5)
         try:
-            reply = {"status": _judge(request["solution"], request["gold"])}
+            status, pred = _judge(request["solution"], request["gold"])
+            reply = {"status": status, "pred": pred}
         except Exception as error:
-            reply = {"status": "error", "reason": repr(error)[:500]}
+            reply = {"status": "error", "pred": "", "reason": repr(error)[:500]}
         replies.write(json.dumps({"id": request["id"], **reply}) + "\n")
 
 

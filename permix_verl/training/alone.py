@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from permix_verl.errors import UserError
+from permix_verl.files import hold
 from permix_verl.training import processes
-from permix_verl.training.run_folder import hold
 
 
 @contextlib.contextmanager

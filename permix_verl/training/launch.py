@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.files import write_whole
 from permix_verl.training import processes
 from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.dataloader_state import fit_to_workers
@@ -35,7 +36,6 @@ from permix_verl.training.run_folder import (
     latest_checkpoint,
     step_back,
     supersede,
-    write_whole,
 )
 from permix_verl.training.verdict import conclude
 from permix_verl.training.watchdog import CAUSE_FILE

@@ -21,11 +21,11 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from permix_verl.errors import UserError
+from permix_verl.files import write_whole
 from permix_verl.training import live
 from permix_verl.training.counters import FLAGS, Rollout, counters
 from permix_verl.training.live_check import differences
 from permix_verl.training.parts import RayQuestion, parts_of, rollout_servers
-from permix_verl.training.run_folder import write_whole
 from permix_verl.training.seeds import worker_seed
 from permix_verl.training.watchdog import STALL_S, Watchdog
 

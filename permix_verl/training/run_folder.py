@@ -1,7 +1,6 @@
 """The folder of a run: where its things lie, what it was begun with, how far it is."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.files import hold, write_whole
 from permix_verl.training import processes
 from permix_verl.training.overrides import as_dict
 
@@ -88,21 +88,6 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def hold(lock_file: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock for as long as the block runs; it goes with the process, however that ends.
-
-    Raises:
-        UserError: ``refusal``, where another process holds it.
-    """
-    with lock_file.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(refusal) from None
-        yield
-
-
-@contextlib.contextmanager
 def exclusive(folder: RunFolder) -> Iterator[None]:
     """Hold the run's folder, and end what an earlier launch that was killed left running.
 
@@ -158,13 +143,6 @@ def supersede(folder: RunFolder) -> None:
     for path in [*folder.metrics.glob("*.jsonl"), *(path for path in old if path.exists())]:
         stamp.mkdir(parents=True, exist_ok=True)
         os.replace(path, stamp / path.name)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one move."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:

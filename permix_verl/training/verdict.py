@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.files import write_whole
 from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
 from permix_verl.training.metrics import AGREEMENT, Metrics, disagreements, read_metrics, training_steps
-from permix_verl.training.run_folder import RunFolder, latest_checkpoint, write_whole
+from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 
 CHECK_FAILED = 3
 """Exit status of a run that finished with a check that did not pass."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "reward_fns" / "math_reward.py"
-KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "persona", "row_id"}
+KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "pred", "persona", "row_id"}
 
 
 def load(path: Path) -> ModuleType:
@@ -64,6 +64,7 @@ def test_every_verdict_has_the_same_keys_and_only_correct_scores(
         key: float(status == key) for key in ("no_answer", "timeout", "error")
     }
     assert (result["persona"], result["row_id"]) == ("chef", "gsm8k/train/3")
+    assert bool(result["pred"]) == (status in ("correct", "wrong"))
 
 
 def test_the_reward_is_blind_to_persona_and_data_source(reward: Any) -> None:
