@@ -1,0 +1,193 @@
+"""Everything the report says, as plain data: what JSON holds and what pages and tables are made of."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from permix_verl import statistics, theory
+from permix_verl.errors import UserError
+from permix_verl.evaluation.matrix import Results
+
+BETAS = (10.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1)
+"""KL coefficients at which the closed form is evaluated (reward units)."""
+
+
+def analyse(results: Sequence[Results], *, seed: int = 0, draws: int = 2000) -> dict[str, Any]:
+    """All tasks and models.
+
+    Returns:
+        ``{"tasks": {task: {"models": {label: ...}, "pairs": [...]}}}``; see :func:`analyse_model` and
+        :func:`compare` for the inner parts. Numbers are Python floats; accuracies lie in [0, 1].
+
+    Raises:
+        UserError: two results folders of one name.
+    """
+    tasks: dict[str, dict[str, Any]] = {}
+    for result in results:
+        entry = tasks.setdefault(result.task, {"models": {}, "pairs": []})
+        if result.label in entry["models"]:
+            raise UserError(f"two results folders are named {result.label}; rename one of them")
+        entry["models"][result.label] = analyse_model(result, seed=seed, draws=draws)
+    for task, entry in tasks.items():
+        for first, second in combinations([result for result in results if result.task == task], 2):
+            entry["pairs"].append(compare(first, second, seed=seed))
+    return {"tasks": tasks, "seed": seed, "draws": draws}
+
+
+def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
+    """One model on one task."""
+    correct = result.correct_PRN
+    accuracy = statistics.persona_accuracy(correct)
+    worst, best = int(accuracy.argmin()), int(accuracy.argmax())
+    solved = accuracy.max() > 0
+    analysis: dict[str, Any] = {
+        "model": result.model,
+        "adapter": result.adapter,
+        "personas_tried": len(result.personas),
+        "runs": correct.shape[1],
+        "problems": correct.shape[2],
+        "dropped_problems": result.dropped,
+        "personas": _arms(result),
+        "no_persona": _control(result),
+        "worst": {"persona": result.personas[worst], "accuracy": float(accuracy[worst])},
+        "best": {"persona": result.personas[best], "accuracy": float(accuracy[best])},
+        "mean": asdict(statistics.mean_interval(correct)),
+        "pss_ratio_of_means": _number(statistics.pss(accuracy)),
+        "pss_mean_of_run_ratios": _number(statistics.mean_of_run_pss(correct)),
+        "pss_of_runs": [_number(value) for value in statistics.pss(correct.mean(axis=2))],
+        "pss_interval": asdict(statistics.pss_interval(correct, seed=seed)),
+        "cross_fitted_worst": asdict(statistics.cross_fitted_worst(correct, seed=seed)),
+        "cross_fitted_best": asdict(statistics.cross_fitted_worst(correct, seed=seed, best=True)),
+        "invariance": {},
+        "leave_one_out_pss": {},
+        "best_of_k": {
+            "apparent": _list(statistics.best_of_k(accuracy)),
+            "cross_fitted": _list(statistics.cross_fitted_best_of_k(correct, seed=seed)),
+        },
+        "worst_minus_no_persona": None,
+        "tenth_percentile": float(np.quantile(accuracy, 0.1)),
+        "flip_rates": asdict(statistics.flip_rates(correct)),
+        "persona_sd": statistics.persona_sd(correct) if correct.shape[2] > 1 else None,
+        "theory": _theory(correct),
+    }
+    if solved:
+        for null in ("sharp", "blocks"):
+            test = statistics.invariance_test(correct, null, seed=seed, draws=draws)  # type: ignore[arg-type]
+            analysis["invariance"][null] = asdict(test) | {"verdict": test.verdict}
+    if len(result.personas) > 2:
+        left_out = statistics.leave_one_out_pss(accuracy)
+        analysis["leave_one_out_pss"] = dict(zip(result.personas, map(_number, left_out), strict=True))
+    if result.control_RN is not None:
+        analysis["worst_minus_no_persona"] = asdict(
+            statistics.worst_minus_control(correct, result.control_RN, seed=seed)
+        )
+    return analysis
+
+
+def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
+    """Two models on the problems and personas that both have."""
+    personas = [persona for persona in first.personas if persona in second.personas]
+    problems = [problem for problem in first.problems if problem in set(second.problems)]
+    pair: dict[str, Any] = {
+        "first": first.label,
+        "second": second.label,
+        "personas": len(personas),
+        "problems": len(problems),
+        "refused": None,
+    }
+    if len(personas) < 2 or len(problems) < 2:
+        return pair | {"refused": "fewer than two personas or problems in common"}
+    mine, other = (_shared(result, personas, problems) for result in (first, second))
+    pair["mean_difference"] = asdict(
+        statistics.paired_interval(
+            mine.mean(axis=(0, 1)), other.mean(axis=(0, 1)), "difference in accuracy, averaged over the personas"
+        )
+    )
+    pair["worst_difference"] = asdict(
+        statistics.paired_interval(
+            statistics.cross_fitted_scores(mine, seed=seed),
+            statistics.cross_fitted_scores(other, seed=seed),
+            "difference in accuracy of the personas that each model's half of the problems chose as worst",
+        )
+    )
+    if mine.any() and other.any():
+        pair["swap_test"] = asdict(statistics.swap_test(mine, other, seed=seed))
+    return pair
+
+
+def _shared(result: Results, personas: Sequence[str], problems: Sequence[str]) -> Any:
+    rows = [result.personas.index(persona) for persona in personas]
+    place = {problem: column for column, problem in enumerate(result.problems)}
+    return result.correct_PRN[rows][:, :, [place[problem] for problem in problems]]
+
+
+def _arms(result: Results) -> list[dict[str, Any]]:
+    accuracy = statistics.persona_accuracy(result.correct_PRN)
+    std = statistics.run_std(result.correct_PRN)
+    return [
+        {
+            "persona": persona,
+            "accuracy": float(accuracy[row]),
+            "std_over_runs": _number(std[row]),
+            "interval": asdict(
+                statistics.cluster_interval(
+                    result.correct_PRN[row].mean(axis=0), f"accuracy under {persona} on problems like these"
+                )
+            ),
+            **_audited(result, persona),
+        }
+        for row, persona in enumerate(result.personas)
+    ]
+
+
+def _control(result: Results) -> dict[str, Any] | None:
+    control = result.control_RN
+    if control is None:
+        return None
+    runs = control.mean(axis=1)
+    return {
+        "accuracy": float(control.mean()),
+        "std_over_runs": float(runs.std(ddof=1)) if len(runs) > 1 else None,
+        "interval": asdict(
+            statistics.cluster_interval(control.mean(axis=0), "accuracy without a persona on problems like these")
+        ),
+        **_audited(result, "no_persona"),
+    }
+
+
+def _audited(result: Results, arm: str) -> dict[str, Any]:
+    """How much of an arm's accuracy is the answer parser's: rates, and accuracy among the parsed."""
+    counts = result.audit[arm]
+    rates = {name: counts[name] / counts["samples"] for name in ("no_answer", "cut", "timeout", "error")}
+    parsed = counts["parsed_correct"] / counts["parsed"] if counts["parsed"] else None
+    return {**rates, "accuracy_among_parsed": parsed, "mean_tokens": _number(result.tokens[arm])}
+
+
+def _theory(correct: Any) -> list[dict[str, Any]]:
+    """The closed form at several KL coefficients, as if this were the base model."""
+    predictions = []
+    for beta in BETAS:
+        row: dict[str, Any] = {"beta": beta}
+        for name, smoothed in (("smoothed", True), ("plug_in", False)):
+            after = theory.predicted_accuracy(correct, beta, smoothed=smoothed)
+            row[name] = {
+                "mean": float(after.mean()),
+                "worst": float(after.min()),
+                "best": float(after.max()),
+                "pss": _number(statistics.pss(after)),
+            }
+        predictions.append(row)
+    return predictions
+
+
+def _number(value: Any) -> float | None:
+    """A float for JSON, which knows no NaN."""
+    number = float(value)
+    return None if np.isnan(number) else number
+
+
+def _list(values: Any) -> list[float]:
+    return [float(value) for value in values]

@@ -1,0 +1,155 @@
+"""What an OpenAI-compatible server's replies mean: an answer, an error worth another attempt, or the end of the run."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+from urllib.parse import urlsplit
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.engines import Completion, Sampling
+
+MAX_BACKOFF_S = 60.0
+MAX_RETRY_AFTER_S = 600.0
+CONNECT_TIMEOUT_S = 30.0
+
+
+class AttemptError(Exception):
+    """One attempt gave no usable reply; ``again`` says whether another one may."""
+
+    def __init__(self, text: str, again: bool, wait_s: float = 0.0, status: int | None = None) -> None:
+        super().__init__(text)
+        self.again, self.wait_s, self.status = again, wait_s, status
+
+
+def backoff_s(key: str, attempt: int, first_wait_s: float) -> float:
+    """Seconds before the next attempt: doubling, times 0.5 to 1.5 by the request's key, so that waits spread."""
+    spread = int.from_bytes(hashlib.sha256(f"{key}/{attempt}".encode()).digest()[:4], "big") / 2**32
+    return min(first_wait_s * 2.0**attempt * (0.5 + spread), MAX_BACKOFF_S)
+
+
+def completion_of(key: str, content: bytes) -> Completion:
+    """The one sample of a reply, or an :class:`AttemptError`; never an output that the server did not give."""
+    body = _json_object(content)
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise AttemptError("the reply has no choices", again=True)
+    reason, message = choice.get("finish_reason"), choice.get("message")
+    if not reason:
+        raise AttemptError("the reply has no finish_reason", again=True)
+    if reason not in ("stop", "length"):
+        raise AttemptError(f"finish_reason {one_line(str(reason))!r}", again=False)
+    output = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(output, str):
+        raise AttemptError(f"the reply has no text (finish_reason {reason!r})", again=True)
+    return Completion(key, output, reason, _count(body, "prompt_tokens"), _count(body, "completion_tokens"))
+
+
+def prompt_tokens_of(content: bytes) -> int | None:
+    return _count(_json_object(content), "prompt_tokens")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        shown = one_line(content.decode(errors="replace"))
+        raise AttemptError(f"the reply is not a JSON object: {shown!r}", again=True)
+    return body
+
+
+def _count(body: Mapping[str, Any], name: str) -> int | None:
+    usage = body.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def asked_wait_s(retry_after: str | None) -> float:
+    """Seconds that a Retry-After header asks for, as a number or a date; 0 where it cannot be read."""
+    try:
+        seconds = float(retry_after or 0)
+    except ValueError:
+        date = parsedate_tz(retry_after)
+        seconds = mktime_tz(date) - time.time() if date else 0.0
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else 0.0
+
+
+def server_text(body: object) -> str:
+    """What the server says is wrong; the usual place for it is "message", FastAPI's own is "detail"."""
+    if isinstance(body, dict):
+        body = body.get("message") or body.get("detail") or body
+    return one_line(str(body or "no message"))
+
+
+def one_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:200]
+
+
+def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm: bool) -> dict[str, Any]:
+    """What is not part of OpenAI's own API, and only where it is set: OpenAI refuses unknown fields.
+
+    vLLM's server is told everything: what it is not told it takes from the model's generation_config.json.
+    """
+    fields: dict[str, Any] = {}
+    if is_vllm:
+        fields |= {"top_k": sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
+    elif sampling.top_k > 0:
+        fields["top_k"] = sampling.top_k
+    if template_kwargs:
+        fields["chat_template_kwargs"] = dict(template_kwargs)
+    return fields
+
+
+def unreachable(url: str, error: AttemptError) -> UserError:
+    return UserError(f"cannot reach {url} ({error}); start the server, or correct the URL")
+
+
+def refused(url: str, model: str, error: AttemptError, served: Sequence[str]) -> UserError:
+    """The user's view of a reply that any request would get; ``served`` are the server's models, if it lists them."""
+    if error.status in (401, 403):
+        return UserError(f"{url} refuses the API key for {model!r} ({error}); set OPENAI_API_KEY to one it takes")
+    if error.status != 404:
+        return UserError(
+            f"{url} fails a request for one token ({error}); see the server's log, and whether the chat template "
+            f"of {model!r} takes a system message"
+        )
+    if served and model not in served:
+        return UserError(f"{url} has no model {model!r}; it serves {', '.join(served[:10])}; name one of them")
+    return UserError(
+        f"{url} knows neither chat completions nor model {model!r} ({error}); "
+        "check both: the URL usually ends in /v1, as in http://localhost:8000/v1"
+    )
+
+
+def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: float) -> None:
+    try:
+        url = urlsplit(base_url)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # such as a port that is no number
+        usable = False
+    if not usable:
+        raise UserError(f"not an http(s) URL: {base_url!r}; give one such as http://localhost:8000/v1")
+    if concurrency < 1 or retries < 0 or timeout_s <= 0:
+        raise UserError(
+            f"concurrency {concurrency}, retries {retries}, timeout {timeout_s} s: out of range; "
+            "give at least 1, at least 0, above 0"
+        )
+
+
+def new_client(base_url: str, api_key: str | None, timeout_s: float) -> Any:
+    try:
+        import openai
+    except ImportError:
+        raise UserError("the package openai is not installed, and endpoints need it; pip install openai") from None
+    return openai.AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY",
+        timeout=openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
+        max_retries=0,
+    )

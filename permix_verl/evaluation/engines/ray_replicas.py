@@ -1,0 +1,126 @@
+"""Several vLLM engines under Ray: data-parallel on one machine, or over a cluster (``RAY_ADDRESS``).
+
+Each replica is an actor with the GPUs of one engine; requests go to whichever has room.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.engines import Completion, Request
+
+POLL_S = 0.05
+
+
+class Replica:
+    """A vLLM engine in an actor; its steps run in calls of :meth:`work`."""
+
+    def __init__(self, model: str, adapter: str | None, engine_args: dict[str, Any]) -> None:
+        from permix_verl.evaluation.engines.vllm_local import VllmEngine
+
+        self._engine = VllmEngine(model, adapter, **engine_args)
+
+    def room(self) -> int:
+        """Requests it can use when it is empty."""
+        return self._engine.room()
+
+    def work(self, requests: Sequence[Request], seconds: float = 1.0) -> list[Completion]:
+        """Take requests and generate for a while; what finished."""
+        self._engine.submit(requests)
+        until = time.monotonic() + seconds
+        completions = self._engine.collect()
+        while time.monotonic() < until and self._engine.busy():
+            completions += self._engine.collect()
+        return completions
+
+
+class RayReplicas:
+    """An :class:`~permix_verl.evaluation.engines.Engine` over replicas.
+
+    Raises:
+        UserError: a cluster that cannot be reached, or has too few GPUs.
+    """
+
+    def __init__(
+        self,
+        replicas: int,
+        model: str,
+        adapter: str | None = None,
+        *,
+        tensor_parallel_size: int = 1,
+        **engine_args: Any,
+    ) -> None:
+        import ray
+
+        self._ray = ray
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            _start_ray(ray)
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        wanted = replicas * tensor_parallel_size
+        if 0 < gpus < wanted:
+            raise UserError(
+                f"{replicas} replicas of {tensor_parallel_size} GPUs need {wanted}, and Ray has {gpus}; lower "
+                "--data-parallel-size or --tensor-parallel-size"
+            )
+        options = {"num_gpus": tensor_parallel_size} if gpus else {"num_cpus": 1}
+        actor = ray.remote(Replica)
+        arguments = {"tensor_parallel_size": tensor_parallel_size} | engine_args
+        self._replicas = [actor.options(**options).remote(model, adapter, arguments) for _ in range(replicas)]
+        self._most = ray.get([replica.room.remote() for replica in self._replicas])
+        self._running = [0] * replicas
+        self._waiting: list[list[Request]] = [[] for _ in range(replicas)]
+        self._calls: dict[Any, int] = {}
+
+    def room(self) -> int:
+        return sum(self._room_of(number) for number in range(len(self._replicas)))
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            number = max(range(len(self._replicas)), key=self._room_of)
+            self._waiting[number].append(request)
+            self._running[number] += 1
+
+    def collect(self) -> list[Completion]:
+        idle = set(range(len(self._replicas))) - set(self._calls.values())
+        for number in idle:
+            if self._running[number]:
+                call = self._replicas[number].work.remote(self._waiting[number])
+                self._waiting[number] = []
+                self._calls[call] = number
+        if not self._calls:
+            return []
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=POLL_S)
+        completions = []
+        for call in ready:
+            number = self._calls.pop(call)
+            finished = self._ray.get(call)
+            self._running[number] -= len(finished)
+            completions += finished
+        return completions
+
+    def close(self) -> None:
+        for replica in self._replicas:
+            self._ray.kill(replica)
+        if self._started_ray:
+            self._ray.shutdown()
+
+    def _room_of(self, number: int) -> int:
+        return max(0, int(self._most[number]) - self._running[number])
+
+
+def _start_ray(ray: Any) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False)
+        else:
+            ray.init(address="local", log_to_driver=False, include_dashboard=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot start on Ray, RAY_ADDRESS={address or '(not set)'} ({reason}); start the cluster with ray start "
+            "--head, or unset RAY_ADDRESS"
+        ) from error

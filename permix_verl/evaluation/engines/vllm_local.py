@@ -1,0 +1,148 @@
+"""vLLM in this process: the same engine that verl rolls out with, driven step by step.
+
+``LLM.generate`` gives nothing back until all of its prompts are finished; here requests go in
+and completions come out while others run, so that scoring and storing cost no time of their own.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.engines import Completion, Request
+from permix_verl.evaluation.engines.orphans import OrphanGuard
+
+WAITING = 2
+"""Requests kept waiting for every one that runs, so that the scheduler never runs dry."""
+
+
+class VllmEngine:
+    """One vLLM engine, tensor-parallel over the GPUs it is given, with or without a PEFT adapter.
+
+    Raises:
+        UserError: a request longer than the model's context; an adapter vLLM cannot take.
+    """
+
+    def __init__(
+        self, model: str, adapter: str | None = None, *, tensor_parallel_size: int = 1, **engine_args: Any
+    ) -> None:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # a progress bar is being drawn
+        from vllm import LLM
+
+        if _settle_on_cpu(adapter):
+            # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU.
+            engine_args = {"enable_chunked_prefill": False, "enforce_eager": True} | engine_args
+        if adapter:
+            engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
+        engine_args = {"enable_prefix_caching": True, "disable_log_stats": True} | engine_args
+        self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
+        self._guard = OrphanGuard()
+        self._engine = self._llm.llm_engine
+        self._tokenizer = self._llm.get_tokenizer()
+        config = self._engine.vllm_config
+        self.context = int(config.model_config.max_model_len)
+        self._most = int(config.scheduler_config.max_num_seqs) * (1 + WAITING)
+        self._lora = _lora_request(adapter)
+        self._running: dict[str, str] = {}  # vLLM's request id -> ours
+        self._number = 0
+
+    def room(self) -> int:
+        return max(0, self._most - len(self._running))
+
+    def busy(self) -> bool:
+        """Whether requests are running or waiting."""
+        return bool(self._running)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        prompts = [request.prompt or "" for request in requests]
+        # The chat template has put the special tokens there already.
+        tokens = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        for request, ids in zip(requests, tokens, strict=True):
+            sampling = request.sampling
+            if len(ids) + sampling.max_tokens > self.context:
+                raise UserError(
+                    f"a prompt of {len(ids)} tokens and {sampling.max_tokens} for the answer do not fit into the "
+                    f"model's context of {self.context}; set --max-tokens to at most {self.context - len(ids)}"
+                )
+            params = SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=sampling.max_tokens,
+                seed=request.seed,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            self._number += 1
+            name = str(self._number)
+            self._running[name] = request.key
+            self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
+
+    def collect(self) -> list[Completion]:
+        if not self._running:
+            return []
+        completions = []
+        for output in self._engine.step():
+            if not output.finished:
+                continue
+            answer = output.outputs[0]
+            key = self._running.pop(output.request_id)
+            if answer.finish_reason not in ("stop", "length"):
+                completions.append(Completion(key, error=f"vLLM ended it with {answer.finish_reason!r}"))
+                continue
+            completions.append(
+                Completion(
+                    key=key,
+                    output=answer.text,
+                    finish_reason=answer.finish_reason,
+                    prompt_tokens=len(output.prompt_token_ids),
+                    completion_tokens=len(answer.token_ids),
+                )
+            )
+        return completions
+
+    def close(self) -> None:
+        self._engine.engine_core.shutdown()
+        self._guard.close()
+
+
+def _settle_on_cpu(adapter: str | None) -> bool:
+    """Whether vLLM runs without an accelerator; if so, with settings that a laptop can bear."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return False
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    if adapter:
+        from permix_verl.cpu.patches import on_import, share_one_adapter
+
+        # vLLM's CPU kernels copy an adapter's weights once a token; the remedy is a patch, in this process.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
+    return True
+
+
+def _lora_rank(adapter: str) -> int:
+    """The rank to reserve: vLLM takes only some values."""
+    config = json.loads((Path(adapter) / "adapter_config.json").read_text())
+    rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+    taken = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+    fitting = [size for size in taken if size >= rank]
+    if not fitting:
+        raise UserError(
+            f"adapter {adapter} has rank {rank}, and vLLM takes at most {taken[-1]}; merge it into the model"
+        )
+    return fitting[0]
+
+
+def _lora_request(adapter: str | None) -> Any:
+    if not adapter:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(lora_name="adapter", lora_int_id=1, lora_path=str(Path(adapter).resolve()))

@@ -1,0 +1,221 @@
+"""``eval/run.py`` as a function: check everything that can be checked, then draw what is missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.engines import Engine, Sampling
+from permix_verl.evaluation.identity import adapter_identity, check_adapter_fits, model_identity
+from permix_verl.evaluation.plan import Plan, Remaining, Render, TaskPlan, arm_name
+from permix_verl.evaluation.runner import Outcome, run
+from permix_verl.evaluation.scoring import Scorer, check_golds
+from permix_verl.evaluation.store import SampleStore
+from permix_verl.evaluation.tasks import find_task, load_problems
+from permix_verl.personas import Persona, PersonaPool, load_pool
+from permix_verl.prompts import check_template, render, with_persona
+
+DEFAULT_TEMPLATE_KWARGS = {"enable_thinking": False}
+"""For Qwen3, whose thinking would not fit into an answer's tokens; other chat templates do not look at it."""
+CONTROL_QUESTION = [{"role": "user", "content": "1 + 1 = ?"}]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is evaluated, and how answers are drawn.
+
+    The defaults of temperature and top_p are those that Llama-3.1-8B-Instruct, the paper's base
+    model, is released with; at temperature 0 several runs would be one.
+
+    Attributes:
+        tasks: ``name``, ``name=source`` or the path of a task file.
+        personas: a pool, or ``pool:key,key`` for some of it.
+        control: whether to add the arm without persona.
+        template_kwargs: for the chat template; ``None`` is :data:`DEFAULT_TEMPLATE_KWARGS`.
+        max_tokens: of an answer; ``None`` takes each task's own.
+        base_url: an OpenAI-compatible endpoint instead of vLLM in this process.
+    """
+
+    model: str
+    out: Path
+    tasks: Sequence[str] = ("gsm8k",)
+    adapter: str | None = None
+    personas: str = "eval"
+    control: bool = True
+    runs: int = 5
+    limit: int | None = None
+    seed: int = 0
+    temperature: float = 0.6
+    top_p: float = 0.9
+    top_k: int = 0
+    max_tokens: int | None = None
+    template_kwargs: Mapping[str, Any] | None = None
+    base_url: str | None = None
+    concurrency: int = 64
+    retries: int = 5
+    tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate(options: Options) -> Outcome:
+    """Complete the results folder.
+
+    Raises:
+        UserError: anything that the user gave and that cannot be used; nothing is generated then.
+    """
+    _check_numbers(options)
+    arms = find_arms(options)
+    entries = [_task_plan(text, options) for text in options.tasks]
+    names = [entry.task.name for entry in entries]
+    if len(set(names)) < len(names):
+        raise UserError(f"tasks {', '.join(names)}: one stands twice; name each once")
+    identity = _identity(options)
+    store = SampleStore(options.out)
+    with store.writing():
+        settings = {
+            **identity,
+            "sampling": {"temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k}
+            | {"seed": options.seed},
+            "chat_template_kwargs": _template_kwargs(options),
+            "tasks": {entry.task.name: _task_settings(entry, options) for entry in entries},
+        }
+        wanted = {"arms": [arm_name(arm) for arm in arms], "runs": options.runs}
+        store.begin(settings, {entry.task.name: wanted for entry in entries})
+        plan = Plan(identity, entries, arms, options.runs, options.seed, _renderer(options, arms))
+        remaining = Remaining(plan, store)
+        scorer = Scorer()
+        try:
+            if remaining.stored == plan.size:
+                list(remaining)  # nothing to draw; looks at the prompts
+                return Outcome(plan.size, 0, 0)
+            for entry in entries:
+                check_golds(entry.task, entry.problems, scorer)
+            engine = make_engine(options, arms)
+            try:
+                return run(plan, store, engine, scorer)
+            finally:
+                engine.close()
+        finally:
+            scorer.close()
+
+
+def find_arms(options: Options) -> list[Persona | None]:
+    """The personas asked for, and ``None`` for the control arm.
+
+    Raises:
+        UserError: unknown pool or persona.
+    """
+    name, _, keys = options.personas.partition(":")
+    pool = load_pool(name)
+    chosen = [pool.get(key.strip()) for key in keys.split(",")] if keys else list(pool)
+    return [*chosen, *([None] if options.control else [])]
+
+
+def make_engine(options: Options, arms: Sequence[Persona | None]) -> Engine:
+    """The engine that the options ask for."""
+    if options.base_url:
+        from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+
+        endpoint = OpenAIEngine(
+            options.base_url,
+            options.model,
+            concurrency=options.concurrency,
+            retries=options.retries,
+            template_kwargs=options.template_kwargs,
+            vllm_template_kwargs=DEFAULT_TEMPLATE_KWARGS,
+        )
+        persona = next((arm for arm in arms if arm), load_pool("eval").personas[0])
+        if not endpoint.check(with_persona(CONTROL_QUESTION, persona), CONTROL_QUESTION):
+            print(f"{options.base_url} does not count prompt tokens: that it keeps the system message is not checked")
+        return endpoint
+    engine_args = {"dtype": "auto"} | dict(options.engine_args)
+    if options.data_parallel_size > 1:
+        from permix_verl.evaluation.engines.ray_replicas import RayReplicas
+
+        return RayReplicas(
+            options.data_parallel_size,
+            options.model,
+            options.adapter,
+            tensor_parallel_size=options.tensor_parallel_size,
+            **engine_args,
+        )
+    from permix_verl.evaluation.engines.vllm_local import VllmEngine
+
+    return VllmEngine(options.model, options.adapter, tensor_parallel_size=options.tensor_parallel_size, **engine_args)
+
+
+def _check_numbers(options: Options) -> None:
+    for name in ("runs", "concurrency", "tensor_parallel_size", "data_parallel_size"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    for name in ("limit", "max_tokens"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    if options.temperature < 0 or not 0 < options.top_p <= 1 or options.top_k < 0:
+        raise UserError(
+            f"temperature {options.temperature}, top_p {options.top_p}, top_k {options.top_k}: they must be at least "
+            "0, in (0, 1] and at least 0"
+        )
+    if options.temperature == 0 and options.runs > 1:
+        raise UserError(
+            f"{options.runs} runs at temperature 0 would be one run counted {options.runs} times; set --runs 1, or a "
+            "temperature"
+        )
+    if options.adapter and options.base_url:
+        raise UserError(
+            "an endpoint serves its adapters under names of their own; give that name as --model, no --adapter"
+        )
+
+
+def _task_plan(text: str, options: Options) -> TaskPlan:
+    name, _, source = text.partition("=")
+    task = find_task(name)
+    problems = load_problems(task, source or None, options.limit)
+    sampling = Sampling(options.temperature, options.top_p, options.top_k, options.max_tokens or task.max_tokens)
+    return TaskPlan(task, problems, sampling)
+
+
+def _task_settings(entry: TaskPlan, options: Options) -> dict[str, Any]:
+    return {
+        "max_tokens": entry.sampling.max_tokens,
+        "problems": len(entry.problems),
+        "sha256": entry.fingerprint(),
+        "limit": options.limit,
+    }
+
+
+def _identity(options: Options) -> dict[str, Any]:
+    if options.base_url:
+        return {"model": {"name": options.model, "fingerprint": f"served:{options.model}"}, "adapter": None}
+    identity = {
+        "model": model_identity(options.model),
+        "adapter": adapter_identity(options.adapter) if options.adapter else None,
+    }
+    if options.adapter:
+        check_adapter_fits(options.adapter, options.model)
+    return identity
+
+
+def _renderer(options: Options, arms: Sequence[Persona | None]) -> Render | None:
+    if options.base_url:
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(options.model)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"cannot load the tokenizer of {options.model} ({reason}); check the name and the network"
+        ) from None
+    template_kwargs = _template_kwargs(options)
+    personas = tuple(arm for arm in arms if arm)
+    if personas:
+        check_template(tokenizer, PersonaPool(options.personas, personas), template_kwargs)
+    return lambda messages: render(tokenizer, messages, template_kwargs)
+
+
+def _template_kwargs(options: Options) -> dict[str, Any]:
+    return dict(DEFAULT_TEMPLATE_KWARGS if options.template_kwargs is None else options.template_kwargs)

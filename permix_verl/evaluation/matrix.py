@@ -1,0 +1,157 @@
+"""From stored samples to the arrays that the statistics take."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.personas import NO_PERSONA
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model on one task.
+
+    Attributes:
+        label: the results folder's name.
+        model, adapter: their names.
+        personas: P keys, in the order of the pool that was asked.
+        problems: N ids.
+        correct_PRN: 0/1.
+        control_RN: the same without a persona, or ``None``.
+        audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, and
+            "parsed" and "parsed_correct" among those with an answer.
+        tokens: mean answer length by arm; NaN where the engine did not say.
+        dropped: problems left out because some sample of theirs is missing.
+    """
+
+    label: str
+    task: str
+    model: str
+    adapter: str | None
+    personas: tuple[str, ...]
+    problems: tuple[str, ...]
+    correct_PRN: NDArray[np.float64]
+    control_RN: NDArray[np.float64] | None
+    audit: dict[str, dict[str, int]]
+    tokens: dict[str, float]
+    dropped: int
+
+
+def load_results(folder: Path, *, allow_incomplete: bool = False) -> list[Results]:
+    """All tasks of a results folder.
+
+    Args:
+        allow_incomplete: leave out problems of which a sample is missing, instead of refusing.
+
+    Raises:
+        UserError: not a results folder, no samples, or samples missing.
+    """
+    store = SampleStore(folder)
+    settings = store.settings()
+    adapter = settings.get("adapter")
+    found = []
+    for task in settings["tasks"]:
+        samples = list(store.samples(task))
+        if not samples and not allow_incomplete:
+            raise UserError(f"{folder} holds no samples of task {task} yet; give its eval/run.py command again")
+        if not samples:
+            continue
+        cube = _Cube.of(
+            samples, settings["wanted"][task], int(settings["tasks"][task]["problems"]), f"{folder}: {task}"
+        )
+        if cube.missing and not allow_incomplete:
+            raise UserError(
+                f"{folder}: {cube.missing} of {cube.size} samples of task {task} are missing; give its eval/run.py "
+                "command again, or --allow-incomplete to leave out the problems concerned"
+            )
+        found.append(
+            cube.results(
+                label=folder.resolve().name,
+                task=task,
+                model=settings["model"]["name"],
+                adapter=adapter["name"] if adapter else None,
+            )
+        )
+    if not found:
+        raise UserError(f"{folder} holds no samples yet; give its eval/run.py command again")
+    return found
+
+
+@dataclass(frozen=True)
+class _Cube:
+    """Verdicts by arm, run and problem, NaN where a sample is missing, and the samples by arm."""
+
+    where: str
+    arms: list[str]
+    problems: list[str]
+    correct_ARN: NDArray[np.float64]
+    samples: dict[str, list[Sample]]
+    size: int
+    missing: int
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problems_wanted: int, where: str) -> "_Cube":
+        arms = list(wanted["arms"])
+        row = {arm: number for number, arm in enumerate(arms)}
+        problems = list(dict.fromkeys(sample.problem for sample in samples))
+        column = {problem: number for number, problem in enumerate(problems)}
+        correct = np.full((len(arms), int(wanted["runs"]), len(problems)), np.nan)
+        by_arm: dict[str, list[Sample]] = {arm: [] for arm in arms}
+        for sample in samples:
+            index = row[sample.persona], sample.run, column[sample.problem]
+            if not np.isnan(correct[index]):
+                raise UserError(f"{where}: two samples of {sample.place} under different prompts; keep one of them")
+            correct[index] = sample.status == "correct"
+            by_arm[sample.persona].append(sample)
+        size = len(arms) * correct.shape[1] * problems_wanted
+        return cls(where, arms, problems, correct, by_arm, size, size - len(samples))
+
+    def results(self, label: str, task: str, model: str, adapter: str | None) -> Results:
+        """What is whole of it."""
+        kept = np.flatnonzero(~np.isnan(self.correct_ARN).any(axis=(0, 1)))
+        personas = [arm for arm in self.arms if arm != NO_PERSONA]
+        if len(personas) < 2 or not len(kept):
+            raise UserError(
+                f"{self.where}: {len(personas)} personas and {len(kept)} whole problems; at least two and one are "
+                "needed; give its eval/run.py command again, with more personas"
+            )
+        ids = {self.problems[number] for number in kept}
+        chosen = {arm: [sample for sample in rows if sample.problem in ids] for arm, rows in self.samples.items()}
+        whole = self.correct_ARN[:, :, kept]
+        runs = self.correct_ARN.shape[1]
+        return Results(
+            label=label,
+            task=task,
+            model=model,
+            adapter=adapter,
+            personas=tuple(personas),
+            problems=tuple(self.problems[number] for number in kept),
+            correct_PRN=whole[[self.arms.index(persona) for persona in personas]],
+            control_RN=whole[self.arms.index(NO_PERSONA)] if NO_PERSONA in self.arms else None,
+            audit={arm: _audit(rows) for arm, rows in chosen.items()},
+            tokens={arm: _mean_tokens(rows) for arm, rows in chosen.items()},
+            dropped=self.size // (len(self.arms) * runs) - len(kept),
+        )
+
+
+def _audit(samples: Sequence[Sample]) -> dict[str, int]:
+    counts = Counter(sample.status for sample in samples)
+    return {
+        "samples": len(samples),
+        **{status: counts[status] for status in ("correct", "wrong", "no_answer", "timeout", "error")},
+        "cut": sum(sample.finish_reason == "length" for sample in samples),
+        "parsed": counts["correct"] + counts["wrong"],
+        "parsed_correct": counts["correct"],
+    }
+
+
+def _mean_tokens(samples: Sequence[Sample]) -> float:
+    known = [sample.completion_tokens for sample in samples if sample.completion_tokens is not None]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,58 @@
+"""New verdicts for stored answers."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from permix_verl.evaluation.scoring import Scorer, Verdict
+from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.tasks import EvalProblem, Task, find_task
+
+LOT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Samples scored again, and how many got another status or another answer read."""
+
+    samples: int
+    changed: int
+
+
+def rescore(folder: Path, task_files: Sequence[str] = ()) -> dict[str, Changes]:
+    """Score every stored sample again, by today's reward file and tasks; each task's file is replaced in one move.
+
+    Raises:
+        UserError: not a results folder, or a task that is not known.
+    """
+    given = {task.name: task for task in map(find_task, task_files)}
+    store = SampleStore(folder)
+    store.settings()
+    found = {}
+    scorer = Scorer()
+    try:
+        with store.writing():
+            for name in store.tasks():
+                counts = [0, 0]
+                store.replace(name, _scored(store, given.get(name) or find_task(name), scorer, counts))
+                found[name] = Changes(*counts)
+    finally:
+        scorer.close()
+    return found
+
+
+def _scored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int]) -> Iterator[Sample]:
+    samples = store.samples(task.name)
+    while lot := list(islice(samples, LOT)):
+        verdicts: list[Future[Verdict]] = [
+            scorer.submit(task, EvalProblem(sample.problem, sample.prompt, sample.gold), sample.output)
+            for sample in lot
+        ]
+        for sample, verdict in zip(lot, verdicts, strict=True):
+            result = verdict.result()
+            again = replace(sample, status=str(result["status"]), pred=str(result["pred"]))
+            counts[0] += 1
+            counts[1] += again != sample
+            yield again

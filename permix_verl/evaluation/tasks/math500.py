@@ -1,0 +1,27 @@
+r"""MATH-500: 500 competition problems with LaTeX answers (the split of Lightman et al., 2023).
+
+{"problem": "Convert the point $(0,3)$ ...", "answer": "\\left( 3, \\frac{\\pi}{2} \\right)", "unique_id": ...}
+"""
+
+from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
+from permix_verl.problems import iter_records
+from permix_verl.prompts import user_message
+
+
+def load(source: str) -> list[EvalProblem]:
+    records = iter_records(source, "test", ("problem", "answer"))
+    return [
+        EvalProblem(str(record.get("unique_id") or f"math500/test/{index}"), record["problem"], record["answer"])
+        for index, record in enumerate(records)
+    ]
+
+
+TASK = Task(
+    name="math500",
+    source="HuggingFaceH4/MATH-500",
+    max_tokens=2048,
+    load=load,
+    prompt=lambda problem: user_message(problem.question),
+    score=score_math,
+    gold_output=boxed_gold,
+)

@@ -1,0 +1,243 @@
+"""``eval/run.py`` and ``eval/report.py`` as a user runs them: real rows, vLLM, killed and resumed, by an endpoint."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from permix_verl import load_pool
+from permix_verl.tiny.model import ensure_world
+
+ROOT = Path(__file__).resolve().parents[2]
+PROBLEMS, RUNS = 12, 2
+ARMS = [*load_pool("eval").keys, "no_persona"]
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def world() -> dict[str, Path]:
+    """The tiny model and its problems."""
+    return {name: Path(path) for name, path in ensure_world(ROOT / "runs" / "tiny-world").items()}
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(ROOT / "eval" / script), *map(str, arguments)]
+
+
+def done(arguments: list[str], status: int = 0) -> str:
+    """Output of a finished command."""
+    found = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == status, (found.stdout + found.stderr)[-4000:]
+    return found.stdout + found.stderr
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """Stored samples, read with nothing but json; a line without its end is not there."""
+    found = []
+    for file in sorted((folder / "samples").glob("*.jsonl")):
+        found += [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return found
+
+
+def ended(processes: list[psutil.Process], limit_s: float = 20) -> list[str]:
+    """What is still running after a while; it is ended then, by its id."""
+    _, left = psutil.wait_procs(processes, timeout=limit_s)
+    names = []
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            names.append(process.name())
+            process.kill()
+    return names
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(
+    world: dict[str, Path], shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
+    """Real GSM8K and MATH-500 rows under 17 arms, killed three times while rows are being stored; and its command."""
+    folder = tmp_path_factory.mktemp("results") / "tiny"
+    arguments = command(
+        "run.py", "--model", world["model"], "--out", folder, "--max-tokens", 64, "--runs", RUNS, "--limit", PROBLEMS,
+        "--tasks", f"gsm8k={shared_data}/gsm8k,math500={shared_data}/math500",
+        "--engine-args", json.dumps({"max_num_seqs": 8}),
+    )  # fmt: skip
+    draw = random.Random(0)
+    kept: list[dict[str, Any]] = []
+    for _ in range(KILLS):
+        with open(folder.parent / "log", "wb") as log:
+            running = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=ROOT)
+        goal = len(kept) + draw.randint(1, 150)
+        while running.poll() is None and len(rows(folder)) < goal:
+            time.sleep(0.02)
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert any("EngineCore" in process.name() for process in children)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL, (folder.parent / "log").read_text()[-3000:]
+        assert ended(children) == [], "vLLM's engine outlived its killed parent"
+        now = rows(folder)
+        # Nothing that was stored is lost or asked again.
+        assert [row["key"] for row in now[: len(kept)]] == [row["key"] for row in kept] or {
+            row["key"] for row in kept
+        } <= {row["key"] for row in now}
+        kept = now
+    assert len(kept) < 2 * len(ARMS) * PROBLEMS * RUNS, "it was finished before the last kill"
+    done(arguments)
+    assert {row["key"] for row in kept} <= {row["key"] for row in rows(folder)}
+    return folder, arguments
+
+
+def test_killed_three_times_no_row_is_lost_doubled_or_asked_again(killed_and_resumed: tuple[Path, list[str]]) -> None:
+    folder, arguments = killed_and_resumed
+    places = Counter((row["task"], row["persona"], row["problem"], row["run"]) for row in rows(folder))
+    assert set(places.values()) == {1}
+    assert len(places) == 2 * len(ARMS) * PROBLEMS * RUNS
+    assert {place[1] for place in places} == set(ARMS)
+    before = {file: file.read_bytes() for file in (folder / "samples").iterdir()}
+    assert "0 of them new" in done(arguments)
+    assert {file: file.read_bytes() for file in (folder / "samples").iterdir()} == before
+
+
+def test_rows_hold_the_whole_story(killed_and_resumed: tuple[Path, list[str]], world: dict[str, Path]) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(world["model"])
+    personas = {persona.key: persona.system_prompt for persona in load_pool("eval")}
+    for row in rows(killed_and_resumed[0]):
+        assert (personas[row["persona"]] in row["prompt"]) if row["persona"] in personas else True
+        assert row["prompt_tokens"] == len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
+        assert row["finish_reason"] in ("stop", "length")
+        assert (row["completion_tokens"] == 64) == (row["finish_reason"] == "length")
+        assert row["status"] in ("correct", "wrong", "no_answer")
+    outputs = {row["output"] for row in rows(killed_and_resumed[0])}
+    assert len(outputs) > 100, "sampled answers differ"
+
+
+def test_the_report_says_what_the_rows_say(killed_and_resumed: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = killed_and_resumed
+    done(command("report.py", folder, "--out", tmp_path / "report", "--draws", 200))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    for task in ("gsm8k", "math500"):
+        found = report["tasks"][task]["models"]["tiny"]
+        right = Counter(row["persona"] for row in rows(folder) if row["task"] == task and row["status"] == "correct")
+        for persona in found["personas"]:
+            assert persona["accuracy"] == pytest.approx(right[persona["persona"]] / (PROBLEMS * RUNS))
+    assert (tmp_path / "report" / "report.html").read_text().count("<svg") >= 4
+
+
+@pytest.fixture(scope="module")
+def endpoint(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """vLLM's own OpenAI-compatible server on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as sink:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world["model"])),
+                *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
+                *("--enforce-eager", "--no-enable-chunked-prefill"),
+            ],
+            stdout=sink,
+            stderr=sink,
+            env=environment,
+        )
+    try:
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            assert server.poll() is None, log.read_text()[-3000:]
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+                break
+            time.sleep(1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        children = psutil.Process(server.pid).children(recursive=True)
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(30)
+        for process in [*children, psutil.Process(server.pid)] if server.poll() is None else children:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def test_an_endpoint_fills_the_same_store_and_the_same_report(
+    endpoint: str, world: dict[str, Path], shared_data: Path, tmp_path: Path
+) -> None:
+    asked = ["--max-tokens", 64, "--runs", 2, "--limit", 4, "--personas", "eval:dumb,lawyer"]
+    asked += ["--tasks", f"gsm8k={shared_data}/gsm8k"]
+    served = command("run.py", "--model", "tiny", "--base-url", endpoint, "--out", tmp_path / "served", *asked)
+    done(served)
+    done(command("run.py", "--model", world["model"], "--out", tmp_path / "local", *asked))
+    by_place = [
+        {(row["persona"], row["problem"], row["run"]): row for row in rows(tmp_path / name)}
+        for name in ("served", "local")
+    ]
+    assert set(by_place[0]) == set(by_place[1])
+    for place, row in by_place[0].items():
+        local = by_place[1][place]
+        assert (row["seed"], row["prompt_tokens"]) == (local["seed"], local["prompt_tokens"]), "the same prompt"
+        assert row.keys() == local.keys()
+    # Same seeds, same engine: in float32 on one machine nearly all answers are the same text.
+    same = sum(row["output"] == by_place[1][place]["output"] for place, row in by_place[0].items())
+    assert same >= 0.8 * len(by_place[0])
+    assert "0 of them new" in done(served)
+    done(command("report.py", tmp_path / "served", tmp_path / "local", "--out", tmp_path / "report", "--draws", 100))
+    assert set(json.loads((tmp_path / "report" / "report.json").read_text())["tasks"]["gsm8k"]["models"]) == {
+        "served",
+        "local",
+    }
+
+
+def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(endpoint: str, tmp_path: Path) -> None:
+    output = done(command("run.py", "--model", "other", "--base-url", endpoint, "--out", tmp_path / "x"), status=2)
+    assert "has no model 'other'; it serves tiny" in output.splitlines()[-1]
+
+
+def test_two_replicas_under_ray_with_an_adapter(world: dict[str, Path], tmp_path: Path) -> None:
+    from permix_verl.training.initial_adapter import make_initial_adapter
+
+    adapter = tmp_path / "adapter"
+    make_initial_adapter(
+        str(world["model"]), adapter, rank=8, alpha=16, dropout=0.0, target_modules=["q_proj", "v_proj"], seed=0
+    )
+    asked = ["--model", world["model"], "--adapter", adapter, "--max-tokens", 32, "--runs", 1, "--limit", 4]
+    asked += ["--personas", "eval:dumb,lawyer", "--tasks", f"gsm8k={world['data']}"]
+    done(command("run.py", *asked, "--data-parallel-size", 2, "--out", tmp_path / "two"))
+    done(command("run.py", *asked, "--out", tmp_path / "one"))
+    two, one = ({row["key"]: row["output"] for row in rows(tmp_path / name)} for name in ("two", "one"))
+    assert two.keys() == one.keys()
+    assert sum(two[key] == one[key] for key in one) >= 0.8 * len(one)
+    assert len(one) == 12
+
+
+def test_an_adapter_for_another_base_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from permix_verl.training.initial_adapter import make_initial_adapter
+
+    other = tmp_path / "other"
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    ).save_pretrained(other)
+    adapter = tmp_path / "adapter"
+    make_initial_adapter(str(other), adapter, rank=8, alpha=16, dropout=0.0, target_modules=["q_proj"], seed=0)
+    output = done(command("run.py", "--model", world["model"], "--adapter", adapter, "--out", tmp_path / "x"), status=2)
+    assert "was trained on" in output.splitlines()[-1]
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "some/base"}))
+    output = done(command("run.py", "--model", world["model"], "--adapter", adapter, "--out", tmp_path / "x"), status=2)
+    assert "does not fit" in output.splitlines()[-1]

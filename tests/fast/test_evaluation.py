@@ -1,0 +1,294 @@
+"""The evaluation loop and its store, with an engine that answers from a table instead of a model."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permix_verl import UserError, load_pool
+from permix_verl.evaluation.engines import Completion, Request, Sampling
+from permix_verl.evaluation.matrix import load_results
+from permix_verl.evaluation.plan import Plan, TaskPlan, arm_name
+from permix_verl.evaluation.rescore import rescore
+from permix_verl.evaluation.runner import Outcome, run
+from permix_verl.evaluation.scoring import Scorer, check_golds
+from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, find_task, load_problems, score_math
+from permix_verl.personas import Persona
+
+POOL = load_pool("eval")
+ARMS: list[Persona | None] = [*POOL.personas[:2], None]
+PROBLEMS = [EvalProblem(f"sums/{n}", f"{n} + 1 = ?", str(n + 1)) for n in range(4)]
+SETTINGS = {
+    "model": {"name": "table", "fingerprint": "t"},
+    "adapter": None,
+    "sampling": {},
+    "tasks": {"sums": {"problems": 4}},
+}
+TASK = Task(
+    name="sums",
+    source="-",
+    max_tokens=8,
+    load=lambda source: PROBLEMS,
+    prompt=lambda problem: problem.question,
+    score=score_math,
+    gold_output=boxed_gold,
+)
+
+
+class TableEngine:
+    """Answers sum n with n + 1, or wrongly under the first persona; dies, or fails requests, when told to."""
+
+    def __init__(self, dies_after: int | None = None, fails: str = "") -> None:
+        self.asked: list[Request] = []
+        self.waiting: list[Request] = []
+        self.dies_after = dies_after
+        self.fails = fails
+
+    def room(self) -> int:
+        return 3 - len(self.waiting)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self.asked += requests
+        self.waiting += requests
+
+    def collect(self) -> list[Completion]:
+        request = self.waiting.pop()  # the last one first: order must not matter
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                raise KeyboardInterrupt
+        question = request.messages[-1]["content"]
+        if self.fails and self.fails in question:
+            return [Completion(request.key, error="HTTP 500: no")]
+        number = int(question.split()[0]) + 1
+        if request.messages[0]["content"] == POOL.personas[0].system_prompt:
+            number = 99
+        return [Completion(request.key, f"\\boxed{{{number}}}", "stop", 10, 4)]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def scorer() -> Iterator[Scorer]:
+    scorer = Scorer(1)
+    yield scorer
+    scorer.close()
+
+
+def plan(runs: int = 2, arms: Sequence[Persona | None] = ARMS, problems: Sequence[EvalProblem] = PROBLEMS) -> Plan:
+    entry = TaskPlan(TASK, problems, Sampling(0.6, 0.9, 0, 8))
+    return Plan({"model": "table"}, [entry], arms, runs, seed=0, render=lambda messages: json.dumps(list(messages)))
+
+
+def go(folder: Path, scorer: Scorer, engine: TableEngine | None = None, **changes: Any) -> tuple[Outcome, TableEngine]:
+    engine = engine or TableEngine()
+    store = SampleStore(folder)
+    with store.writing():
+        wanted = plan(**changes)
+        store.begin(SETTINGS, {"sums": {"arms": [arm_name(arm) for arm in wanted.arms], "runs": wanted.runs}})
+        return run(wanted, store, engine, scorer), engine
+
+
+def stored(folder: Path) -> list[Sample]:
+    return list(SampleStore(folder).samples("sums"))
+
+
+def test_every_arm_problem_and_run_is_asked_once_scored_and_kept(tmp_path: Path, scorer: Scorer) -> None:
+    outcome, engine = go(tmp_path, scorer)
+    assert outcome == Outcome(stored=24, generated=24, failed=0)
+    samples = stored(tmp_path)
+    assert Counter(sample.place for sample in samples) == {
+        (arm.key if arm else "no_persona", problem.id, r): 1 for arm in ARMS for problem in PROBLEMS for r in range(2)
+    }
+    for sample in samples:
+        wrong = sample.persona == POOL.personas[0].key
+        assert sample.status == ("wrong" if wrong else "correct")
+        assert sample.pred == ("99" if wrong else sample.gold)
+        assert (sample.finish_reason, sample.prompt_tokens, sample.completion_tokens) == ("stop", 10, 4)
+        assert "system" in sample.prompt or sample.persona == "no_persona"
+    assert len({request.seed for request in engine.asked}) == 24
+    assert {sample.seed for sample in samples} == {request.seed for request in engine.asked}
+
+
+def test_a_finished_folder_asks_nothing_and_more_runs_or_personas_only_what_is_new(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    go(tmp_path, scorer)
+    before = stored(tmp_path)
+    assert go(tmp_path, scorer)[0] == Outcome(24, 0, 0)
+    outcome, engine = go(tmp_path, scorer, runs=3, arms=[*ARMS, POOL.personas[5]])
+    assert outcome == Outcome(48, 24, 0)
+    assert stored(tmp_path)[:24] == before
+    assert not {request.key for request in engine.asked} & {sample.key for sample in before}
+    # Fewer are wanted: nothing to do, nothing lost.
+    assert go(tmp_path, scorer, runs=1)[0] == Outcome(12, 0, 0)
+    assert len(stored(tmp_path)) == 48
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 7, 23])
+def test_interrupted_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path, scorer: Scorer, dies_after: int) -> None:
+    go(tmp_path / "whole", scorer)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "cut", scorer, TableEngine(dies_after))
+    kept = stored(tmp_path / "cut")
+    with pytest.raises(UserError, match=r"missing|no samples"):
+        load_results(tmp_path / "cut")  # whole personas may be absent
+    # What SIGKILL in the middle of a write leaves behind.
+    file = tmp_path / "cut" / "samples" / "sums.jsonl"
+    with file.open("a") if file.exists() else (file.parent / "sums.jsonl").open("w") as stream:
+        stream.write('{"key": "abc", "task": "su')
+    outcome, engine = go(tmp_path / "cut", scorer)
+    assert outcome.generated == 24 - len(kept)
+    assert not {request.key for request in engine.asked} & {sample.key for sample in kept}
+    assert sorted(stored(tmp_path / "cut"), key=lambda s: s.key) == sorted(
+        stored(tmp_path / "whole"), key=lambda s: s.key
+    )
+
+
+def test_a_failed_request_is_noted_never_scored_and_asked_again(tmp_path: Path, scorer: Scorer) -> None:
+    outcome, _ = go(tmp_path, scorer, TableEngine(fails="2 +"))
+    assert outcome == Outcome(stored=18, generated=18, failed=6)
+    noted = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert {record["problem"] for record in noted} == {"sums/2"}
+    assert all(record["error"] == "HTTP 500: no" for record in noted)
+    with pytest.raises(
+        UserError, match=r"6 of 24 samples of task sums are missing; give its eval/run.py command again"
+    ):
+        load_results(tmp_path)
+    (partly,) = load_results(tmp_path, allow_incomplete=True)
+    assert (len(partly.problems), partly.dropped) == (3, 1)
+    assert go(tmp_path, scorer)[0] == Outcome(24, 6, 0)
+    assert load_results(tmp_path)[0].dropped == 0
+
+
+def test_results_as_arrays_are_the_stored_verdicts(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    (found,) = load_results(tmp_path)
+    assert found.personas == tuple(persona.key for persona in POOL.personas[:2])
+    assert found.correct_PRN.shape == (2, 2, 4)
+    assert found.correct_PRN.mean(axis=(1, 2)).tolist() == [0.0, 1.0]
+    assert found.control_RN is not None
+    assert found.control_RN.all()
+    assert found.audit[found.personas[0]] == {
+        "samples": 8, "correct": 0, "wrong": 8, "no_answer": 0, "timeout": 0, "error": 0, "cut": 0, "parsed": 8,
+        "parsed_correct": 0,
+    }  # fmt: skip
+
+
+def test_another_prompt_for_a_stored_sample_is_refused(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    changed = Persona(POOL.personas[0].key, "", "You are somebody else.")
+    with pytest.raises(UserError, match=r"problem sums/0 under another prompt .* give another --out"):
+        go(tmp_path, scorer, arms=[changed])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"name": "other", "fingerprint": "o"}}, "holds results with model .*table.* not .*other"),
+        ({"adapter": {"name": "a", "fingerprint": "a"}}, "holds results with adapter None"),
+        ({"sampling": {"temperature": 1.0}}, "holds results with sampling"),
+        ({"tasks": {"sums": {"problems": 9}}}, "holds results with task sums"),
+    ],
+)
+def test_a_folder_of_other_settings_is_refused_and_left_alone(
+    tmp_path: Path, scorer: Scorer, change: dict[str, Any], message: str
+) -> None:
+    go(tmp_path, scorer)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.json*")}
+    with pytest.raises(UserError, match=f"{message}.*give another --out"):
+        SampleStore(tmp_path).begin(SETTINGS | change, {})
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.json*")} == before
+
+
+def test_a_task_may_be_added_later(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    store = SampleStore(tmp_path)
+    store.begin(SETTINGS | {"tasks": {"more": {"problems": 9}}}, {"more": {"arms": ["chef"], "runs": 1}})
+    assert store.settings()["tasks"] == {"sums": {"problems": 4}, "more": {"problems": 9}}
+    with pytest.raises(UserError, match="no samples of task more yet"):
+        load_results(tmp_path)
+    assert [found.task for found in load_results(tmp_path, allow_incomplete=True)] == ["sums"]
+
+
+def test_two_evaluations_cannot_write_to_one_folder(tmp_path: Path) -> None:
+    with (
+        SampleStore(tmp_path).writing(),
+        pytest.raises(UserError, match="another evaluation is writing to"),
+        SampleStore(tmp_path).writing(),
+    ):
+        pass
+
+
+def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    file = tmp_path / "samples" / "sums.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:3], lines[3][:40] + b"\n", *lines[4:]]))
+    damaged = file.read_bytes()
+    with pytest.raises(UserError, match=r"sums.jsonl, line 4: not a sample .*delete this line"):
+        go(tmp_path, scorer)
+    assert file.read_bytes() == damaged
+    # The remedy that it names.
+    file.write_bytes(b"".join([*lines[:3], *lines[4:]]))
+    assert go(tmp_path, scorer)[0] == Outcome(24, 1, 0)
+
+
+def test_a_sample_that_stands_twice_is_refused(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    file = tmp_path / "samples" / "sums.jsonl"
+    file.write_text(file.read_text() + file.read_text().splitlines()[4] + "\n")
+    with pytest.raises(UserError, match="line 25: the same sample as on line 5"):
+        load_results(tmp_path)
+
+
+def test_scoring_again_needs_no_model_and_changes_only_verdicts(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    before = stored(tmp_path)
+    task_file = tmp_path / "sums.py"
+    task_file.write_text(
+        "from permix_verl.evaluation.tasks import Task\n"
+        "TASK = Task('sums', '-', 8, lambda s: [], lambda p: p.question,\n"
+        "            lambda output, problem, verify: {'status': 'correct', 'pred': output[-3:-1]},\n"
+        "            lambda p: p.gold)\n"
+    )
+    (changes,) = rescore(tmp_path, [str(task_file)]).values()
+    assert (changes.samples, changes.changed) == (24, 24)
+    after = stored(tmp_path)
+    assert {sample.status for sample in after} == {"correct"}
+    assert [(s.key, s.output, s.seed) for s in after] == [(s.key, s.output, s.seed) for s in before]
+
+
+def test_golds_of_the_real_tasks_score_as_correct(shared_data: Path, scorer: Scorer) -> None:
+    for name, size in (("gsm8k", 1319), ("math500", 500), ("aime24", 30)):
+        task = find_task(name)
+        problems = load_problems(task, str(shared_data / name))
+        assert len(problems) == size
+        check_golds(task, problems, scorer)
+
+
+def test_a_gold_that_does_not_score_is_refused(scorer: Scorer) -> None:
+    """Negative control of the check above."""
+    broken = replace(TASK, gold_output=lambda problem: "so it is 3" if problem.id == "sums/1" else boxed_gold(problem))
+    with pytest.raises(UserError, match=r"task sums: 1 of 4 gold answers .*problem sums/1: '2' is 'wrong'"):
+        check_golds(broken, PROBLEMS, scorer)
+
+
+def test_unknown_tasks_and_bad_task_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown task 'gsm9k'; known: aime24, gsm8k, math500"):
+        find_task("gsm9k")
+    with pytest.raises(UserError, match="no task file"):
+        find_task(str(tmp_path / "none.py"))
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(UserError, match="defines no TASK"):
+        find_task(str(tmp_path / "empty.py"))
+    twice = Task("t", "-", 8, lambda s: PROBLEMS * 2, TASK.prompt, score_math, boxed_gold)
+    with pytest.raises(UserError, match="problem id 'sums/0' is empty or repeats"):
+        load_problems(twice)
+    assert len(load_problems(twice, limit=3)) == 3
