@@ -74,8 +74,8 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
         "theory": _theory(correct),
     }
     if solved:
-        for null in ("sharp", "blocks"):
-            test = statistics.invariance_test(correct, null, seed=seed, draws=draws)  # type: ignore[arg-type]
+        for null in statistics.NULLS:
+            test = statistics.invariance_test(correct, null, seed=seed, draws=draws)
             analysis["invariance"][null] = asdict(test) | {"verdict": test.verdict}
     if len(result.personas) > 2:
         left_out = statistics.leave_one_out_pss(accuracy)

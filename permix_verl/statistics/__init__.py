@@ -35,11 +35,12 @@ from permix_verl.statistics.cross_fit import (
     cross_fitted_worst,
 )
 from permix_verl.statistics.floorless import FlipRates, flip_rates, persona_sd, worst_minus_control
-from permix_verl.statistics.invariance import InvarianceTest, invariance_test
+from permix_verl.statistics.invariance import NULLS, InvarianceTest, invariance_test
 from permix_verl.statistics.paired import SwapTest, paired_interval, swap_test
 from permix_verl.statistics.pss_inversion import pss_interval
 
 __all__ = [
+    "NULLS",
     "FlipRates",
     "Interval",
     "InvarianceTest",

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike
 from permix_verl.errors import UserError
 from permix_verl.statistics.accuracy import Floats, as_correct, mean_of_run_pss, persona_accuracy, pss
 
-NULLS = ("sharp", "blocks")
 Null = Literal["sharp", "blocks"]
+NULLS: tuple[Null, ...] = ("sharp", "blocks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 By hand, about an hour on 2 cores:
 
-.venv/bin/python -m pytest tests/soak/test_twenty_kills.py -s | tee docs/soak/twenty_kills.log
+.venv/bin/python -m pytest tests/soak/test_twenty_kills.py -s --basetemp=runs/soak | tee docs/soak/twenty_kills.log
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def test_twenty_kills_change_nothing(recipe: Recipe, tmp_path: Path, seed: int) 
         if len(killed) >= KILLS:
             break
         kind, in_training, workers = draw.choice(KINDS), draw.random() < 0.6, draw.choice((0, 2))
-        delay_s = draw.uniform(0, 30) if in_training else draw.uniform(5, 100)
+        delay_s = draw.uniform(0, 12) if in_training else draw.uniform(5, 100)
         when = f"{delay_s:.0f} s after {'a save began' if in_training else 'the start'}"
         print(f"--- launch {launch}: {kind}, {when}, {workers} data loader workers, {len(killed)} kills")
         over = threading.Event()

@@ -1,0 +1,104 @@
+"""The report: what was measured, what it can be said to show, and what it cannot.
+
+    from permix_verl.evaluation.report import analyse_inputs, write_report
+    analysis = analyse_inputs([Path("results/base"), Path("results/permix")])
+    write_report(analysis, Path("report"))
+
+Six files: report.md and report.html for reading, report.json with every figure, summary.csv
+and personas.csv for spreadsheets, table2.tex for a paper. The same input gives the same bytes.
+"""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.report.content import build_document
+from permix_verl.evaluation.report.figures import check_matplotlib, draw_figures
+from permix_verl.evaluation.report.inputs import analyse_inputs
+from permix_verl.evaluation.report.markdown import to_markdown
+from permix_verl.evaluation.report.page import to_html
+from permix_verl.evaluation.report.tables import personas_csv, printed_summary, summary_csv, table2_latex
+
+__all__ = ["FILES", "analyse_inputs", "make_report", "write_report"]
+
+FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv", "table2.tex")
+
+
+def make_report(
+    paths: Sequence[Path], out: Path, *, seed: int = 0, draws: int = 2000, allow_incomplete: bool = False
+) -> str:
+    """Analyse and write.
+
+    Args:
+        paths: results folders, and CSV files that ``accuracy_csv.read_accuracies`` reads.
+        out: folder for the report; other files in it stay.
+        seed: of splits, permutations and bootstraps.
+        draws: permutations of each invariance test.
+        allow_incomplete: leave out problems of which a sample is missing, instead of refusing.
+
+    Returns:
+        A short table to print.
+
+    Raises:
+        UserError: bad input, see :func:`analyse_inputs`; ``out`` is not or cannot be a folder.
+    """
+    # Before the analysis, which may take minutes.
+    check_matplotlib()
+    _check_out(out)
+    analysis = _without_nan(analyse_inputs(paths, seed=seed, draws=draws, allow_incomplete=allow_incomplete))
+    write_report(analysis, out)
+    return printed_summary(analysis)
+
+
+def write_report(analysis: dict[str, Any], out: Path) -> None:
+    """Write the six files into a folder beside ``out``, then move each into place.
+
+    Raises:
+        UserError: ``out`` is not or cannot be a folder.
+    """
+    check_matplotlib()
+    _check_out(out)
+    analysis = _without_nan(analysis)
+    document = build_document(analysis, draw_figures(analysis))
+    texts = {
+        "report.md": to_markdown(document),
+        "report.html": to_html(document),
+        "report.json": json.dumps(analysis, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "summary.csv": summary_csv(analysis),
+        "personas.csv": personas_csv(analysis),
+        "table2.tex": table2_latex(analysis),
+    }
+    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}; give another --out") from error
+    try:
+        for name in FILES:
+            (partial / name).write_bytes(texts[name].encode("utf-8"))
+        for name in FILES:
+            os.replace(partial / name, out / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_out(out: Path) -> None:
+    for path in (out, *out.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"cannot write a report to --out {out}: {path} is a file; give a folder")
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with ``None`` for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,70 @@
+"""Tables of one model on one task: its personas with the verifier's audit, and the closed form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from permix_verl.evaluation.report import words
+from permix_verl.evaluation.report.document import Table, table
+from permix_verl.personas import NO_PERSONA
+
+
+def personas(label: str, model: Mapping[str, Any]) -> Table:
+    columns = (
+        ("l", "persona"),
+        ("r", "mean (%)"),
+        ("r", "s.d. over runs (points)"),
+        ("l", "95 % interval"),
+        ("r", "PSS without it"),
+        ("r", "no answer (%)"),
+        ("r", "cut at the token limit (%)"),
+        ("r", "timeout (%)"),
+        ("r", "error (%)"),
+        ("r", "accuracy among parsed (%)"),
+        ("r", "mean tokens"),
+    )
+    without = model["leave_one_out_pss"]
+    rows = [_row(arm["persona"], arm, words.ratio(without.get(arm["persona"]))) for arm in model["personas"]]
+    if model["no_persona"] is not None:
+        rows.append(_row(NO_PERSONA, model["no_persona"], words.MISSING))
+    caption = (
+        f"{label}: every persona, and the verifier's audit. Parsed: answers that could be read and were scored right "
+        "or wrong. No answer, cut, timeout and error are shares of all samples; a cut answer may still be read."
+    )
+    if model.get("refused"):
+        caption = f"{label}: every persona. The verifier's audit is refused: {model['refused']}."
+    return table(caption, columns, rows, folded=True, drop_empty=True)
+
+
+def _row(name: str, arm: Mapping[str, Any], without: str) -> list[str]:
+    return [
+        name,
+        words.percent(arm["accuracy"]),
+        words.percent(arm["std_over_runs"]),
+        words.limits(arm["interval"]),
+        without,
+        *(words.percent(arm[rate]) for rate in ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed")),
+        words.tokens(arm["mean_tokens"]),
+    ]
+
+
+def closed_form(label: str, model: Mapping[str, Any]) -> Table:
+    ways = {"smoothed": "smoothed", "plug_in": "plug-in"}
+    figures = {"mean": words.percent, "worst": words.percent, "best": words.percent, "pss": words.ratio}
+    columns = [("l", "beta")]
+    for way in ways.values():
+        columns += [("r", f"{'PSS' if name == 'pss' else f'{name} (%)'}, {way}") for name in figures]
+    now = [
+        words.percent(model["mean"]["estimate"]),
+        words.percent(model["worst"]["accuracy"]),
+        words.percent(model["best"]["accuracy"]),
+        words.ratio(model["pss_ratio_of_means"]),
+    ]
+    rows = [["now (measured)", *now, *now]]
+    for prediction in model["theory"]:
+        cells = [figures[name](prediction[way][name]) for way in ways for name in figures]
+        rows.append([f"{prediction['beta']:g}", *cells])
+    caption = (
+        f"{label}: closed form of persona-conditioned RLVR, as if this model were the base model; beta is a "
+        "sequence-level KL coefficient in units of the reward."
+    )
+    return table(caption, columns, rows, folded=True)
