@@ -192,7 +192,7 @@ def _stop_worker():
 
 
 def _judge(solution, gold):
-    """math-verify's judgement and the answer it read. Golds are boxed: it reads 108 of MATH-500's 500 bare ones wrongly.
+    """math-verify's judgement and the answer it read. Golds are boxed: it misreads 108 of MATH-500's 500 bare ones.
 
     Where it swallows an exception of its own and goes on as if there were no answer, or a wrong
     one, it is asked again to raise it. The parent keeps the time limit, by killing this process.

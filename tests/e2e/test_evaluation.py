@@ -22,7 +22,7 @@ from permix_verl import load_pool
 from permix_verl.tiny.model import ensure_world
 
 ROOT = Path(__file__).resolve().parents[2]
-PROBLEMS, RUNS = 12, 2
+PROBLEMS, RUNS = 8, 2
 ARMS = [*load_pool("eval").keys, "no_persona"]
 KILLS = 3
 
@@ -72,14 +72,13 @@ def killed_and_resumed(
     arguments = command(
         "run.py", "--model", world["model"], "--out", folder, "--max-tokens", 64, "--runs", RUNS, "--limit", PROBLEMS,
         "--tasks", f"gsm8k={shared_data}/gsm8k,math500={shared_data}/math500",
-        "--engine-args", json.dumps({"max_num_seqs": 8}),
     )  # fmt: skip
     draw = random.Random(0)
     kept: list[dict[str, Any]] = []
     for _ in range(KILLS):
         with open(folder.parent / "log", "wb") as log:
             running = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=ROOT)
-        goal = len(kept) + draw.randint(1, 150)
+        goal = len(kept) + draw.randint(1, 100)
         while running.poll() is None and len(rows(folder)) < goal:
             time.sleep(0.02)
         children = psutil.Process(running.pid).children(recursive=True)

@@ -55,6 +55,7 @@ def test_p_values_are_uniform(null: Literal["sharp", "blocks"]) -> None:
         )
         distance = float(np.abs(p_values - (np.arange(DATA_SETS) + 0.5) / DATA_SETS).max())
         print(
-            f"\n{null}, interaction {interaction:g}: p <= 0.05 in {(p_values <= 0.05).mean():.3f}, distance {distance:.3f}"
+            f"\n{null}, interaction {interaction:g}: p <= 0.05 in {(p_values <= 0.05).mean():.3f}, "
+            f"distance {distance:.3f}"
         )
         assert distance < 1.63 / np.sqrt(DATA_SETS)

@@ -21,7 +21,6 @@ from permix_verl.prompts import Message
 COLLECT_WAIT_S = 1.0
 HOPELESS = (401, 403, 404)
 """Wrong key, wrong model or wrong URL: every other request would fail as well."""
-
 _Read = TypeVar("_Read")
 
 
@@ -58,9 +57,8 @@ class OpenAIEngine:
         self.base_url, self.model = base_url, model
         self._concurrency, self._retries = concurrency, retries
         self._timeout_s, self._first_wait_s = timeout_s, first_wait_s
-        self._template_kwargs = dict(template_kwargs or {})
+        self._template_kwargs, self._is_vllm = dict(template_kwargs or {}), False
         self._vllm_template_kwargs = dict(vllm_template_kwargs or {})
-        self._is_vllm = False
         self._client = replies.new_client(base_url, api_key, timeout_s)
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
@@ -75,7 +73,7 @@ class OpenAIEngine:
         self._thread.start()
 
     def room(self) -> int:
-        """How many more requests keep every slot busy; twice the concurrency, less those not yet collected."""
+        """Twice the concurrency, so that every slot is busy, less the requests not yet collected."""
         return max(0, 2 * self._concurrency - self._outstanding)
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -105,13 +103,10 @@ class OpenAIEngine:
         return finished
 
     def check(self, messages_with: Sequence[Message], messages_without: Sequence[Message]) -> bool:
-        """Look at the server, once, before the first request.
+        """Look at the server before the first request; the same chat with a system message and without one.
 
         Returns:
-            Whether the persona reaches the model; ``False`` where the server counts no tokens, so it cannot be seen.
-
-        Args:
-            messages_with, messages_without: the same chat with a system message and without one.
+            Whether the persona reaches the model; ``False`` where no tokens are counted, so it cannot be seen.
 
         Raises:
             UserError: the system message is dropped; the server cannot be reached or refuses the request.

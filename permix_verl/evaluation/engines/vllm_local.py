@@ -31,7 +31,7 @@ class VllmEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # a progress bar is being drawn
         from vllm import LLM
 
-        if _settle_on_cpu(adapter):
+        if settle_on_cpu(adapter):
             # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU.
             engine_args = {"enable_chunked_prefill": False, "enforce_eager": True} | engine_args
         if adapter:
@@ -110,7 +110,7 @@ class VllmEngine:
         self._guard.close()
 
 
-def _settle_on_cpu(adapter: str | None) -> bool:
+def settle_on_cpu(adapter: str | None) -> bool:
     """Whether vLLM runs without an accelerator; if so, with settings that a laptop can bear."""
     from vllm.platforms import current_platform
 

@@ -157,7 +157,7 @@ def _draw_bar(axis: Any, place: float, model: Mapping[str, Any], colour: str) ->
 
 
 def draw_runs(models: Models) -> Any:
-    shown = {label: model for label, model in models.items() if model["pss_of_runs"]}
+    shown = {label: model for label, model in models.items() if set(model["pss_of_runs"]) - {None}}
     if not shown:
         return None
     figure, axis = one_panel(shown, 2.9)
