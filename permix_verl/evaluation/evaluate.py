@@ -66,12 +66,12 @@ def evaluate(options: Options) -> Outcome:
         UserError: anything that the user gave and that cannot be used; nothing is generated then.
     """
     _check_numbers(options)
+    identity = _identity(options)
     arms = find_arms(options)
     entries = [_task_plan(text, options) for text in options.tasks]
     names = [entry.task.name for entry in entries]
     if len(set(names)) < len(names):
         raise UserError(f"tasks {', '.join(names)}: one stands twice; name each once")
-    identity = _identity(options)
     store = SampleStore(options.out)
     with store.writing():
         settings = {
@@ -94,6 +94,9 @@ def evaluate(options: Options) -> Outcome:
                 check_golds(entry.task, entry.problems, scorer)
             engine = make_engine(options, arms)
             try:
+                for entry in entries:
+                    if prompts := plan.longest_prompts(entry):
+                        engine.check_lengths(prompts, entry.sampling.max_tokens)
                 return run(plan, store, engine, scorer)
             finally:
                 engine.close()

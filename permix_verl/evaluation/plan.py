@@ -51,6 +51,14 @@ class Plan:
     seed: int
     render: Render | None
 
+    def longest_prompts(self, entry: TaskPlan) -> list[str]:
+        """A task's prompts under the longest persona, as far as they are rendered here."""
+        if self.render is None:
+            return []
+        arm = max(self.arms, key=lambda arm: len(arm.system_prompt) if arm else 0)
+        users = ([{"role": "user", "content": entry.task.prompt(problem)}] for problem in entry.problems)
+        return [self.render(with_persona(user, arm)) for user in users]
+
     @property
     def size(self) -> int:
         """Number of samples wanted."""

@@ -69,9 +69,16 @@ def killed_and_resumed(
 ) -> tuple[Path, list[str]]:
     """Real GSM8K and MATH-500 rows under 17 arms, killed three times while rows are being stored; and its command."""
     folder = tmp_path_factory.mktemp("results") / "tiny"
+    short = {}
+    for task, field in (("gsm8k", "question"), ("math500", "problem")):
+        lines = (shared_data / task / "test.jsonl").read_text().splitlines()
+        # The tiny model's context is 512 tokens of hardly more than a character each.
+        fitting = [line for line in lines if len(json.loads(line)[field]) < 160][:PROBLEMS]
+        short[task] = folder.parent / f"{task}.jsonl"
+        short[task].write_text("\n".join(fitting) + "\n")
     arguments = command(
-        "run.py", "--model", world["model"], "--out", folder, "--max-tokens", 64, "--runs", RUNS, "--limit", PROBLEMS,
-        "--tasks", f"gsm8k={shared_data}/gsm8k,math500={shared_data}/math500",
+        "run.py", "--model", world["model"], "--out", folder, "--max-tokens", 64, "--runs", RUNS,
+        "--tasks", f"gsm8k={short['gsm8k']},math500={short['math500']}",
     )  # fmt: skip
     draw = random.Random(0)
     kept: list[dict[str, Any]] = []
@@ -201,8 +208,20 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
     }
 
 
-def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(endpoint: str, tmp_path: Path) -> None:
-    output = done(command("run.py", "--model", "other", "--base-url", endpoint, "--out", tmp_path / "x"), status=2)
+def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_generated(
+    world: dict[str, Path], shared_data: Path, tmp_path: Path
+) -> None:
+    asked = ["--model", world["model"], "--tasks", f"math500={shared_data}/math500", "--out", tmp_path / "x"]
+    output = done(command("run.py", *asked, "--max-tokens", 64), status=2)
+    assert "do not fit into the model's context of 512; use a model with a longer one" in output.splitlines()[-1]
+    assert rows(tmp_path / "x") == []
+
+
+def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(
+    endpoint: str, world: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = ["--tasks", f"gsm8k={world['data']}", "--out", tmp_path / "x"]
+    output = done(command("run.py", "--model", "other", "--base-url", endpoint, *asked), status=2)
     assert "has no model 'other'; it serves tiny" in output.splitlines()[-1]
 
 
@@ -234,9 +253,10 @@ def test_an_adapter_for_another_base_is_refused(world: dict[str, Path], tmp_path
     ).save_pretrained(other)
     adapter = tmp_path / "adapter"
     make_initial_adapter(str(other), adapter, rank=8, alpha=16, dropout=0.0, target_modules=["q_proj"], seed=0)
-    output = done(command("run.py", "--model", world["model"], "--adapter", adapter, "--out", tmp_path / "x"), status=2)
-    assert "was trained on" in output.splitlines()[-1]
+    asked = command("run.py", "--model", world["model"], "--tasks", f"gsm8k={world['data']}", "--out", tmp_path / "x")
+    asked += ["--adapter", str(adapter)]
+    assert "was trained on" in done(asked, status=2).splitlines()[-1]
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "some/base"}))
-    output = done(command("run.py", "--model", world["model"], "--adapter", adapter, "--out", tmp_path / "x"), status=2)
-    assert "does not fit" in output.splitlines()[-1]
+    assert "does not fit" in done(asked, status=2).splitlines()[-1]
+    assert not (tmp_path / "x").exists(), "nothing was begun"

@@ -59,6 +59,9 @@ class Completion:
 class Engine(Protocol):
     """Takes requests, gives completions. Called from one thread."""
 
+    def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
+        """Refuse prompts that leave no room for an answer, before anything is generated."""
+
     def room(self) -> int:
         """How many more requests it can use now."""
 

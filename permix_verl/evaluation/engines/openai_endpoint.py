@@ -18,10 +18,10 @@ from permix_verl.evaluation.engines import openai_replies as replies
 from permix_verl.evaluation.engines.openai_replies import AttemptError
 from permix_verl.prompts import Message
 
+_Read = TypeVar("_Read")
 COLLECT_WAIT_S = 1.0
 HOPELESS = (401, 403, 404)
 """Wrong key, wrong model or wrong URL: every other request would fail as well."""
-_Read = TypeVar("_Read")
 
 
 class OpenAIEngine:
@@ -48,7 +48,7 @@ class OpenAIEngine:
         api_key: str | None = None,
         concurrency: int = 64,
         retries: int = 5,
-        timeout_s: float = 600,
+        timeout_s: float = 600.0,
         template_kwargs: Mapping[str, Any] | None = None,
         vllm_template_kwargs: Mapping[str, Any] | None = None,
         first_wait_s: float = 1.0,
@@ -63,14 +63,16 @@ class OpenAIEngine:
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
         self._finished: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
-        self._failure: Exception | None = None
-        # All below belongs to the loop's thread.
+        self._failure: Exception | None = None  # all below belongs to the loop's thread
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending, self._reached, self._given_up = False, False, 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
+
+    def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
+        """Nothing: the server renders the prompts, and refuses those that are too long."""
 
     def room(self) -> int:
         """Twice the concurrency, so that every slot is busy, less the requests not yet collected."""
@@ -115,12 +117,11 @@ class OpenAIEngine:
 
     def close(self) -> None:
         """End the thread and its connections; requests still running are dropped."""
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def _start(self, requests: Sequence[Request]) -> None:
         for request in () if self._ending else requests:

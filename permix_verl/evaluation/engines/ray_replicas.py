@@ -26,6 +26,9 @@ class Replica:
         """Requests it can use when it is empty."""
         return self._engine.room()
 
+    def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
+        self._engine.check_lengths(prompts, max_tokens)
+
     def work(self, requests: Sequence[Request], seconds: float = 1.0) -> list[Completion]:
         """Take requests and generate for a while; what finished."""
         self._engine.submit(requests)
@@ -73,6 +76,14 @@ class RayReplicas:
         self._running = [0] * replicas
         self._waiting: list[list[Request]] = [[] for _ in range(replicas)]
         self._calls: dict[Any, int] = {}
+
+    def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
+        try:
+            self._ray.get(self._replicas[0].check_lengths.remote(prompts, max_tokens))
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            raise
 
     def room(self) -> int:
         return sum(self._room_of(number) for number in range(len(self._replicas)))

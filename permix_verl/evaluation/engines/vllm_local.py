@@ -48,6 +48,10 @@ class VllmEngine:
         self._running: dict[str, str] = {}  # vLLM's request id -> ours
         self._number = 0
 
+    def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
+        ids = self._tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+        check_fits(max(map(len, ids)), max_tokens, self.context)
+
     def room(self) -> int:
         return max(0, self._most - len(self._running))
 
@@ -64,11 +68,7 @@ class VllmEngine:
         tokens = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
         for request, ids in zip(requests, tokens, strict=True):
             sampling = request.sampling
-            if len(ids) + sampling.max_tokens > self.context:
-                raise UserError(
-                    f"a prompt of {len(ids)} tokens and {sampling.max_tokens} for the answer do not fit into the "
-                    f"model's context of {self.context}; set --max-tokens to at most {self.context - len(ids)}"
-                )
+            check_fits(len(ids), sampling.max_tokens, self.context)
             params = SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
@@ -108,6 +108,21 @@ class VllmEngine:
     def close(self) -> None:
         self._engine.engine_core.shutdown()
         self._guard.close()
+
+
+def check_fits(prompt_tokens: int, max_tokens: int, context: int) -> None:
+    """Refuse a request that vLLM would cut short without a word.
+
+    Raises:
+        UserError: prompt and answer do not fit into the model's context.
+    """
+    room = context - prompt_tokens
+    if max_tokens > room:
+        remedy = f"set --max-tokens to at most {room}" if room > 0 else "use a model with a longer one, or --limit"
+        raise UserError(
+            f"a prompt of {prompt_tokens} tokens and {max_tokens} for the answer do not fit into the model's context "
+            f"of {context}; {remedy}"
+        )
 
 
 def settle_on_cpu(adapter: str | None) -> bool:
