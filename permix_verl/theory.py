@@ -12,13 +12,16 @@ a per-token penalty, averaged over tokens as trainers do it, is not the same num
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, expit, logit
+from scipy.integrate import trapezoid
+from scipy.special import betainc, betaln, expit, logit
 
 from permix_verl.errors import UserError
+from permix_verl.statistics.accuracy import as_correct
 
 Floats = NDArray[np.float64]
 
-_POINTS = 400
+_EDGE, _PER_UNIT = 40.0, 16
+_SMALLEST_BETA = 1e-3
 
 
 def optimal_accuracy(reference: ArrayLike, beta: float) -> Floats:
@@ -44,13 +47,15 @@ def style_posterior(prior: ArrayLike, competence: ArrayLike, beta: float) -> Flo
         competence: chance to reason correctly in each style, (..., styles).
     """
     _check(beta)
-    # Divided by exp(1 / beta): K c + 1 becomes c + (1 - c) exp(-1 / beta), which cannot overflow.
-    c = np.asarray(competence, dtype=np.float64)
-    weight = np.asarray(prior, dtype=np.float64) * (c + (1 - c) * np.exp(-1 / beta))
-    total = weight.sum(axis=-1, keepdims=True)
-    if (total == 0).any():
-        raise UserError("all styles with a share are incompetent and beta is tiny; there is nothing left to normalise")
-    shares: Floats = weight / total
+    with np.errstate(divide="ignore"):
+        log_prior, log_c = np.log(np.asarray(prior, dtype=np.float64)), np.log(np.asarray(competence, dtype=np.float64))
+    # log(1 + K c) without K, which overflows.
+    log_weight = log_prior + np.logaddexp(0, log_c + 1 / beta + np.log1p(-np.exp(-1 / beta)))
+    largest = log_weight.max(axis=-1, keepdims=True)
+    if np.isneginf(largest).any():
+        raise UserError("the prior gives no style a share; give shares that sum to 1")
+    weight = np.exp(log_weight - largest)
+    shares: Floats = weight / weight.sum(axis=-1, keepdims=True)
     return shares
 
 
@@ -62,29 +67,35 @@ def predicted_accuracy(correct_PRN: ArrayLike, beta: float, *, smoothed: bool = 
         beta: KL coefficient.
         smoothed: a share of right answers among few runs is not a chance, and the shift is
             far from linear: 0 of 5 would stay 0 for ever. Smoothed averages the shift over
-            what the chance may be, given the answers and a beta distribution fitted to the
-            persona's other problems; otherwise the raw share is shifted ("plug-in").
+            what the chance may be, given the answers and a beta distribution fitted to all of
+            the persona's problems; otherwise the raw share is shifted ("plug-in"). One run says
+            nothing of how difficulty is spread: a share of 0.5 between problems is assumed then.
+
+    Raises:
+        UserError: not (P, R, N), not 0/1, or beta not above 0.
     """
-    correct = np.asarray(correct_PRN, dtype=np.float64)
-    if correct.ndim != 3:
-        raise UserError(f"correctness has the shape {correct.shape}; give (personas, runs, problems)")
+    correct = as_correct(correct_PRN)
+    if not np.isin(correct, (0, 1)).all():
+        raise UserError("correctness holds values other than 0 and 1; the closed form counts right answers")
+    _check(beta)
+    if smoothed and beta < _SMALLEST_BETA:
+        raise UserError(f"the KL coefficient beta is {beta}; smoothed predictions take at least {_SMALLEST_BETA}")
     if not smoothed:
         accuracy: Floats = optimal_accuracy(correct.mean(axis=1), beta).mean(axis=1)
         return accuracy
-    _check(beta)
     return np.array([_smoothed(right_N, correct.shape[1], beta) for right_N in correct.sum(axis=1)])
 
 
 def _smoothed(right_N: Floats, runs: int, beta: float) -> float:
     a, b = _fit_beta(right_N, runs)
     counts = np.arange(runs + 1)
-    # Chances at the midpoints of equal steps in the logit, where the shift is smooth.
-    steps = np.linspace(-40, 40, _POINTS * 4)
+    # Over the logit of the chance, in equal steps. Below the window the shifted chance is 0, above it is 1.
+    steps = np.linspace(-_EDGE - 1 / beta, _EDGE, int(_PER_UNIT * (2 * _EDGE + 1 / beta)))
     log_p, log_q = -np.logaddexp(0, -steps), -np.logaddexp(0, steps)
     log_density = (a + counts[:, None]) * log_p + (b + runs - counts[:, None]) * log_q
     log_density -= betaln(a + counts, b + runs - counts)[:, None]
-    density = np.exp(log_density)
-    after = (density * expit(steps + 1 / beta)).sum(axis=1) / density.sum(axis=1)
+    after = trapezoid(np.exp(log_density) * expit(steps + 1 / beta), steps, axis=1)
+    after += betainc(b + runs - counts, a + counts, expit(-_EDGE))
     return float(after[right_N.astype(int)].mean())
 
 

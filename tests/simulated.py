@@ -25,7 +25,7 @@ class Scenario:
         shape: which personas are bad; see :meth:`factors`.
         pss: the true one.
         mean: true accuracy of the best persona.
-        size: a + b of the beta distribution of difficulty; below 2 it is U-shaped.
+        size: a + b of the beta distribution of difficulty; below 1 it is U-shaped at any mean.
         interaction: a + b of a persona's chance around the problem's; large is none.
     """
 
@@ -92,7 +92,7 @@ def coverage(scenario: Scenario, data_sets: int, seed: int) -> dict[str, Coverag
         correct = scenario.draw(np.random.default_rng([seed, number]))
         found["mean"].count(statistics.mean_interval(correct), float(true_P.mean()))
         choices = statistics.cross_fitted_choices(correct, seed=number)
-        chosen = sum(true_P[persona] * len(scored) for persona, scored in choices) / sum(len(s) for _, s in choices)
+        chosen = sum(true_P[tied].mean() * len(scored) for tied, scored in choices) / sum(len(s) for _, s in choices)
         found["worst"].count(statistics.cross_fitted_worst(correct, seed=number), float(chosen))
         found["pss"].count(statistics.pss_interval(correct, seed=number, draws=1500), scenario.pss)
     return found

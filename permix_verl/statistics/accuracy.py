@@ -2,10 +2,10 @@
 
 PSS, the Persona Stability Score (the paper, Eq. 1), is worst accuracy over best accuracy,
 1 where personas change nothing. The paper's figure is not one formula: its Tables 8 and 9
-are ratios of means over runs (:func:`pss` of :func:`persona_accuracy`), while Tables 2 and 3
-lie below worst/best as printed, which the mean over runs of each run's ratio
-(:func:`mean_of_run_pss`) would do. Both carry noise downwards: min and max of 16 noisy means
-lie apart even where all personas are the same.
+are ratios of means over runs (:func:`pss` of :func:`persona_accuracy`), while the MATH500
+columns of Tables 2 and 3 lie below worst/best as printed, which the mean over runs of each run's
+ratio (:func:`mean_of_run_pss`) would do; the GSM8K columns do not. Both carry noise downwards: min
+and max of 16 noisy means lie apart even where all personas are the same.
 """
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from permix_verl.errors import UserError
 
 Floats = NDArray[np.float64]
+TIE_DIGITS = 9
+"""Accuracies are compared to so many digits: equal shares, summed in another order, differ in the last."""
 
 
 def as_correct(correct_PRN: ArrayLike) -> Floats:
@@ -78,16 +80,24 @@ def leave_one_out_pss(accuracy_P: ArrayLike) -> Floats:
 def best_of_k(accuracy_P: ArrayLike, scored_P: ArrayLike | None = None) -> Floats:
     """Expected accuracy of the best of k personas tried, for k = 1 .. P, shape (P,): the paper's Figure 1c.
 
-    The expectation is over all subsets of k personas, exactly.
+    The expectation is over all subsets of k personas, exactly; personas that tie are chosen alike often.
 
     Args:
         accuracy_P: what the best is chosen by.
         scored_P: what the chosen one is scored by; ``accuracy_P`` itself gives the apparent curve, which
             rises by chance alone; accuracies on other problems give an honest one
             (:func:`permix_verl.statistics.cross_fitted_best_of_k`).
+
+    Raises:
+        UserError: no accuracies, or scores of another shape.
     """
     chosen_by = np.asarray(accuracy_P, dtype=np.float64)
     scored = chosen_by if scored_P is None else np.asarray(scored_P, dtype=np.float64)
+    if chosen_by.ndim != 1 or not len(chosen_by) or scored.shape != chosen_by.shape:
+        raise UserError(f"accuracies of shapes {chosen_by.shape} and {scored.shape}; give one for each persona")
+    chosen_by = np.round(chosen_by, TIE_DIGITS)
+    _, tied_with, sizes = np.unique(chosen_by, return_inverse=True, return_counts=True)
+    scored = (np.bincount(tied_with, weights=scored) / sizes)[tied_with]
     order = np.argsort(chosen_by, kind="stable")
     ranks, number = np.arange(1, len(chosen_by) + 1), len(chosen_by)
     curve = np.empty(number)

@@ -46,15 +46,23 @@ def cluster_interval(scores_SN: ArrayLike, estimand: str, level: float = 0.95) -
 
     Args:
         scores_SN: shape (N,), or (S, N) for S versions of the score (splits): the estimate is
-            their mean, the standard error that of one of them, which is a little cautious.
+            their mean, the standard error that of one of them.
+
+    Raises:
+        UserError: scores outside of [0, 1].
     """
     scores = np.atleast_2d(np.asarray(scores_SN, dtype=np.float64))
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise UserError("scores lie outside of [0, 1]; give each problem's share of right answers")
     estimate, number = float(scores.mean()), scores.shape[1]
     least = MIN_NEAR_CEILING if estimate > NEAR_CEILING else MIN_PROBLEMS
     if number < least:
         at = f" at an accuracy above {NEAR_CEILING:g}" if least > MIN_PROBLEMS else ""
         return refused_interval(estimand, estimate, level, f"{number} problems; at least {least} are needed{at}")
-    degrees = float(np.mean([_degrees(version) for version in scores]))
+    room = float(min(scores.mean(), 1 - scores.mean())) * number
+    degrees = min(degrees_of_freedom(scores), 2 * room)
+    if degrees == 0:
+        return refused_interval(estimand, estimate, level, "all problems score the same")
     if degrees < MIN_DEGREES:
         side = "right" if estimate < 0.5 else "wrong"
         return refused_interval(estimand, estimate, level, f"too few {side} answers, on too few problems")
@@ -64,22 +72,22 @@ def cluster_interval(scores_SN: ArrayLike, estimand: str, level: float = 0.95) -
     return Interval(estimand, estimate, low, high, level, error)
 
 
-def _degrees(scores_N: Floats) -> float:
-    """Degrees of freedom of a standard error: N - 1, or fewer where few problems carry it.
+def degrees_of_freedom(scores_SN: Floats) -> float:
+    """Degrees of freedom of a standard error: N - 1, or fewer where few problems carry it; 0 where none does.
 
-    A variance estimated from heavy tails (kurtosis k) is as certain as one from
-    2 N / (k - 1) + 1 normal values; and no more than twice the problems' worth of the rarer
-    kind of answer is counted.
+    A variance estimated from heavy tails (kurtosis k) is as certain as one from 2 N / (k - 1) + 1
+    normal values.
     """
-    number = len(scores_N)
-    room = float(min(scores_N.sum(), number - scores_N.sum()))
-    deviation = scores_N - scores_N.mean()
-    variance = float((deviation**2).mean())
-    if variance == 0:
-        return 0.0
-    kurtosis = float((deviation**4).mean()) / variance**2
-    by_tails = 2 * number / (kurtosis - 1) if kurtosis > 1 else number
-    return min(number - 1, by_tails, 2 * room)
+    found = []
+    for scores_N in np.atleast_2d(scores_SN):
+        number = len(scores_N)
+        deviation = scores_N - scores_N.mean()
+        variance = float((deviation**2).mean())
+        if variance < 1e-20:  # rounding
+            return 0.0
+        kurtosis = float((deviation**4).mean()) / variance**2
+        found.append(min(number - 1, 2 * number / (kurtosis - 1)) if kurtosis > 1 else number - 1)
+    return float(np.mean(found))
 
 
 def mean_interval(correct_PRN: ArrayLike, level: float = 0.95) -> Interval:

@@ -65,14 +65,16 @@ def worst_minus_control(correct_PRN: ArrayLike, control_RN: ArrayLike, *, seed: 
     Raises:
         UserError: other problems.
     """
-    control = np.asarray(control_RN, dtype=np.float64)
-    if control.ndim != 2 or control.shape[1] != np.shape(correct_PRN)[2]:
+    correct, control = as_correct(correct_PRN), np.asarray(control_RN, dtype=np.float64)
+    if control.ndim != 2 or not len(control) or control.shape[1] != correct.shape[2]:
         raise UserError(
-            f"the arm without persona has the shape {control.shape} against {np.shape(correct_PRN)}; "
-            "give (runs, problems) on the same problems"
+            f"the arm without persona has the shape {control.shape} against {correct.shape}; give (runs, problems) on "
+            "the same problems"
         )
+    if not ((control >= 0) & (control <= 1)).all():
+        raise UserError("the arm without persona holds values that are not between 0 and 1; give 0 or 1")
     return paired_interval(
-        cross_fitted_scores(correct_PRN, seed=seed),
+        cross_fitted_scores(correct, seed=seed),
         control.mean(axis=0),
         "accuracy of the persona chosen as worst on half of the problems, minus accuracy without persona",
         level,

@@ -5,8 +5,10 @@ problem's difficulty stays where it is:
 
 * ``"sharp"``: on each problem, every answer under every persona has the same chance. Single
   runs change places.
-* ``"blocks"``: a persona may help on one problem and hurt on another, and none is better
-  over all. All runs of a persona on a problem move as one block.
+* ``"blocks"``: a persona may help on one problem and hurt on another, as long as it is drawn
+  alike for all of them which it does. All runs of a persona on a problem move as one block. It
+  speaks against a persona that is better or worse over all, but also against one that is more
+  volatile than the others.
 
 The drawn values also say what PSS such a model would score at this accuracy and size.
 """
@@ -48,7 +50,13 @@ class InvarianceTest:
 
     @property
     def verdict(self) -> str:
-        """In words, at 5 %."""
+        """In words, at 5 %; only the sharp null is invariance."""
+        if self.null == "blocks":
+            return (
+                "no persona is distinguishably better or worse over all"
+                if self.p_value > 0.05
+                else "some persona is better or worse over all, or more volatile"
+            )
         if self.p_value > 0.05:
             return "not distinguishable from persona-invariant"
         return "less stable than a persona-invariant model would be"
@@ -60,8 +68,10 @@ def invariance_test(correct_PRN: ArrayLike, null: Null = "sharp", *, seed: int, 
     The p-value counts the measured value among the draws, so it is at least 1 / (draws + 1).
 
     Raises:
-        UserError: an unknown null, or no correct answer at all.
+        UserError: an unknown null, no draws, or no correct answer at all.
     """
+    if draws < 1:
+        raise UserError(f"draws is {draws}; it must be 1 or more")
     if null not in NULLS:
         raise UserError(f"unknown null {null!r}; known: {', '.join(NULLS)}")
     correct = as_correct(correct_PRN)
@@ -93,7 +103,7 @@ def invariance_test(correct_PRN: ArrayLike, null: Null = "sharp", *, seed: int, 
 def _permute_runs(correct: Floats, generator: np.random.Generator) -> Floats:
     """Accuracies (P, R) after all P x R answers to each problem changed places."""
     personas, runs, number = correct.shape
-    cells = np.ascontiguousarray(correct.reshape(personas * runs, number).T, dtype=np.float32)
+    cells = np.ascontiguousarray(correct.reshape(personas * runs, number).T)
     sums: Floats = generator.permuted(cells, axis=1).sum(axis=0, dtype=np.float64)
     return sums.reshape(personas, runs) / number
 

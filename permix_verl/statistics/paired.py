@@ -1,8 +1,10 @@
 """Two models on the same problems.
 
 Differences are taken problem by problem, which removes the problems' difficulty from the
-noise (arXiv 2411.00640, section 4). For what is not a mean over problems, as PSS, the test
-exchanges the two models' answers within problems.
+noise (arXiv 2411.00640, section 4). For what is not a mean over problems, the test exchanges the
+two models' answers on whole problems. Its null is that the two are one model. PSS depends on
+accuracy too (min and max of noisier accuracies lie further apart), so a small p-value of the PSS
+difference may come from a difference in accuracy alone: it is no test of equal PSS.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from scipy.special import stdtrit
 
 from permix_verl.errors import UserError
 from permix_verl.statistics.accuracy import Floats, as_correct, pss
-from permix_verl.statistics.clustered import MIN_PROBLEMS, Interval, refused_interval
+from permix_verl.statistics.clustered import MIN_DEGREES, MIN_PROBLEMS, Interval, degrees_of_freedom, refused_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +49,34 @@ def paired_interval(scores_SN: ArrayLike, other_SN: ArrayLike, estimand: str, le
         UserError: different numbers of problems.
     """
     scores, other = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (scores_SN, other_SN))
-    if scores.shape[1] != other.shape[1]:
+    if scores.shape[1] != other.shape[1] or (len(scores) != len(other) and 1 not in (len(scores), len(other))):
         raise UserError(
-            f"{scores.shape[1]} problems against {other.shape[1]}; a pair needs one score for each of the same problems"
+            f"scores of {scores.shape[1]} problems against {other.shape[1]}, in {len(scores)} and {len(other)} versions; "
+            "a pair needs the same problems"
         )
     difference = scores - other
     estimate, number = float(difference.mean()), difference.shape[1]
     if number < MIN_PROBLEMS:
         return refused_interval(estimand, estimate, level, f"{number} problems; at least {MIN_PROBLEMS} are needed")
+    degrees = degrees_of_freedom(difference)
+    if degrees < MIN_DEGREES:
+        return refused_interval(estimand, estimate, level, "too few problems on which the two differ")
     error = float(np.sqrt(difference.var(axis=1, ddof=1).mean() / number))
-    half = float(stdtrit(number - 1, 0.5 + level / 2)) * error
+    half = float(stdtrit(degrees, 0.5 + level / 2)) * error
     return Interval(estimand, estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), level, error)
 
 
 def swap_test(correct_PRN: ArrayLike, other_PRN: ArrayLike, *, seed: int, draws: int = 10_000) -> SwapTest:
     """Exchange the two models' answers on whole problems, at random.
 
-    The models may have been run a different number of times; problems and personas must agree.
+    Runs are cut to the number that both have: fewer runs alone would make min and max lie further apart.
 
     Raises:
         UserError: different personas or problems, or no correct answer in one of them.
     """
-    mine_PN, other_PN = as_correct(correct_PRN).mean(axis=1), as_correct(other_PRN).mean(axis=1)
+    mine, other = as_correct(correct_PRN), as_correct(other_PRN)
+    runs = min(mine.shape[1], other.shape[1])
+    mine_PN, other_PN = mine[:, :runs].mean(axis=1), other[:, :runs].mean(axis=1)
     if mine_PN.shape != other_PN.shape:
         raise UserError(
             f"{mine_PN.shape} personas and problems against {other_PN.shape}; both models need the same ones"

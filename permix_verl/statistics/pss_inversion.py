@@ -10,15 +10,15 @@ there, so the plain bootstrap sits below the truth: near 1 it never covers. Inst
   bootstrap's over problems. The pattern matters, because ties pull the measured PSS down: it
   is read off after an empirical-Bayes step that gathers personas which noise alone sets
   apart (Kiefer and Wolfowitz's mixture). Two strengths of it are tried, and where the pattern
-  is hardly wider than noise also the one with the most ties, half of the personas at either
-  end; the widest is taken.
+  is hardly wider than noise also one with many ties, half of the personas at either end; the
+  widest is taken.
   At candidate 1 all personas are alike, so *high* is 1 unless invariance itself is rejected.
 * *low* is the smallest of the one-sided limits of all pairs' ratios: PSS is the smallest of
   those ratios, and a limit that holds for the pair that attains it holds for PSS. Where many
   personas are tied it is cautious.
 
 Both error shares were set so that coverage of the 95 % interval lies between 92 % and 98 % in
-simulations with known truth (docs/soak/calibration.log); other levels are not offered.
+simulations with known truth (tests/soak/test_calibration.py); other levels are not offered.
 """
 
 import numpy as np

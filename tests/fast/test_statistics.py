@@ -44,6 +44,16 @@ def test_arrays_that_are_no_correctness_are_refused(array: np.ndarray, message: 
         statistics.persona_accuracy(array)
 
 
+def test_personas_that_tie_are_chosen_alike_often() -> None:
+    chosen_by, scored = [0.2 + 0.4, 0.6, 0.4], [0.7, 0.3, 0.2]  # a tie that floats do not see
+    assert statistics.best_of_k(chosen_by, scored) == pytest.approx([0.4, (0.5 + 0.5 + 0.5) / 3, 0.5])
+    assert statistics.best_of_k(chosen_by[::-1], scored[::-1]) == pytest.approx(statistics.best_of_k(chosen_by, scored))
+    correct = (np.random.default_rng(3).random((6, 2, 9)) < 0.3).astype(float)
+    for best in (True, False):
+        turned = statistics.cross_fitted_scores(correct[::-1], seed=0, best=best)
+        assert statistics.cross_fitted_scores(correct, seed=0, best=best) == pytest.approx(turned)
+
+
 @pytest.mark.parametrize("accuracy", [[0.1, 0.5, 0.3, 0.9], [0.5, 0.5, 0.2, 0.5], [0.0, 0.0, 0.0, 0.0]])
 def test_best_of_k_is_the_mean_over_all_subsets(accuracy: list[float]) -> None:
     expected = [np.mean([max(subset) for subset in combinations(accuracy, k)]) for k in range(1, 5)]
@@ -174,6 +184,8 @@ def test_a_pss_interval_that_cannot_hold_is_refused(correct: np.ndarray, reason:
 def test_a_mean_on_few_problems_or_at_the_edge_is_refused() -> None:
     assert "10 problems" in str(statistics.mean_interval(SMALL.repeat(2, axis=2)[:, :, :10]).refused)
     assert "at an accuracy above 0.8" in str(statistics.cluster_interval([1.0] * 25 + [0.0] * 5, "x").refused)
+    assert "all problems score the same" in str(statistics.cluster_interval([0.7] * 101, "x").refused)
+    assert "too few problems on which" in str(statistics.paired_interval([0.0] * 499 + [1.0], [0.0] * 500, "x").refused)
     assert "too few right answers" in str(statistics.cluster_interval([0.0] * 399 + [1.0], "x").refused)
     assert statistics.cluster_interval([0.0, 1.0] * 20, "x").refused is None
 
@@ -205,7 +217,7 @@ def test_the_sharp_null_notices_interaction_and_both_notice_a_bad_persona() -> N
         statistics.invariance_test(bad, "blocks", seed=0, draws=199),
     ):
         assert found.p_value == 1 / 200
-        assert found.verdict == "less stable than a persona-invariant model would be"
+        assert found.verdict != "not distinguishable from persona-invariant"
         assert found.low <= found.expected <= found.high
         assert found.measured < found.low
 
@@ -225,7 +237,9 @@ def test_two_models_that_are_one_are_not_told_apart_and_two_that_are_not_are() -
         chance = np.random.default_rng([9, number]).beta(0.3, 0.3, 150)
         first, second = np.random.default_rng([10, number]).random((2, P, R, 150)) < chance
         p_values.append(statistics.swap_test(first, second, seed=number, draws=199).pss_p_value)
-    assert 0.01 <= np.mean(np.array(p_values) <= 0.05) <= 0.11
+        fewer = statistics.swap_test(first[:, :2], second, seed=number, draws=199)
+        p_values.append(fewer.pss_p_value)
+    assert 0.01 <= np.mean(np.array(p_values) <= 0.05) <= 0.1
     better = Scenario("one bad", 1.0, 150, 0.5).draw(np.random.default_rng([8, 0]))
     found = statistics.swap_test(same[0], better, seed=0)
     assert found.pss_difference < 0
@@ -238,7 +252,7 @@ def test_two_models_that_are_one_are_not_told_apart_and_two_that_are_not_are() -
 def test_models_on_other_problems_are_refused() -> None:
     with pytest.raises(UserError, match="both models need the same ones"):
         statistics.swap_test(SMALL, SMALL[:, :, :5], seed=0)
-    with pytest.raises(UserError, match="7 problems against 5"):
+    with pytest.raises(UserError, match="scores of 7 problems against 5"):
         statistics.paired_interval(np.zeros(7), np.zeros(5), "x")
     with pytest.raises(UserError, match="on the same problems"):
         statistics.worst_minus_control(SMALL, np.zeros((3, 5)), seed=0)

@@ -1,8 +1,8 @@
 """The closed form against its own formula, and the claims of Proposition 1."""
 
+import mpmath
 import numpy as np
 import pytest
-from scipy import stats
 
 from permix_verl import UserError, theory
 
@@ -59,15 +59,25 @@ def test_smoothed_predictions_average_over_what_the_chance_may_be() -> None:
         assert (np.abs(plug_in - truth) > np.abs(smoothed - truth)).all()
 
 
-def test_the_posterior_is_the_beta_distributions() -> None:
-    """One persona, k of 5 right on every problem: compare with scipy's integral in the chance itself."""
-    right = np.array([0.0, 1.0, 2.0, 5.0, 5.0, 3.0])
-    a, b = theory._fit_beta(right, 5)
-    expected = [
-        stats.beta(a + k, b + 5 - k).expect(lambda p: theory.optimal_accuracy(p, 0.5), epsabs=1e-10, limit=200)
-        for k in right
-    ]
-    assert theory._smoothed(right, 5, 0.5) == pytest.approx(np.mean(expected), abs=1e-5)
+@pytest.mark.parametrize("right", [[0, 1, 2, 5, 5, 3], [0] * 40 + [1], [0, 0, 0, 0], [5, 5, 5], [0, 5] * 20])
+def test_the_posterior_is_the_beta_distributions(right: list[int]) -> None:
+    """Against the closed form of the integral, also where nearly all of the chance lies at 0 or at 1."""
+    a, b = theory._fit_beta(np.array(right, dtype=float), 5)
+    for beta in (0.1, 0.5, 3.0):
+        k = np.exp(1 / beta) - 1
+        # E[(1 + K) p / (1 + K p)] for a beta distribution is a hypergeometric function.
+        expected = [(1 + k) * (a + r) / (a + b + 5) * float(mpmath.hyp2f1(1, a + r + 1, a + b + 6, -k)) for r in right]
+        assert theory._smoothed(np.array(right, dtype=float), 5, beta) == pytest.approx(np.mean(expected), abs=1e-4)
+
+
+def test_what_cannot_be_predicted_is_refused() -> None:
+    with pytest.raises(UserError, match="values other than 0 and 1"):
+        theory.predicted_accuracy(np.full((2, 2, 3), 0.5), 1.0)
+    with pytest.raises(UserError, match="smoothed predictions take at least"):
+        theory.predicted_accuracy(np.ones((2, 2, 3)), 1e-9)
+    with pytest.raises(UserError, match="gives no style a share"):
+        theory.style_posterior([0.0, 0.0], [0.5, 0.5], 1.0)
+    assert theory.style_posterior([0.3, 0.7], [0.0, 0.0], 1e-3) == pytest.approx([0.3, 0.7])
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])

@@ -21,15 +21,16 @@ GUIDE = (
     (
         "PSS, mean of run ratios.",
         "Worst is divided by best within each run, and these ratios are averaged: it lies lower, as each run's own "
-        "noise pulls its worst and best apart (the paper's Tables 2 and 3 look like this one).",
+        "noise pulls its worst and best apart (the MATH500 columns of the paper's Tables 2 and 3 look like this one).",
     ),
     (
         "PSS of a persona-invariant model.",
         "A model that ignores personas scores below 1 too, as the smallest and largest of several noisy accuracies lie "
         "apart. How far, at this accuracy and size, is found by exchanging persona labels within each problem. Sharp "
         "null: on each problem, every answer has the same chance under every persona; single runs move. Blocks null: a "
-        "persona may help on one problem and hurt on another, and none is better over all; all runs of a persona on a "
-        "problem move as one block. p is the chance of a PSS as low as the measured one under that null.",
+        "persona may help on one problem and hurt on another, drawn alike for all personas; all runs of a persona on a "
+        "problem move as one block. A persona that is better or worse over all, or more volatile than "
+        "the others, speaks against it. p is the chance of a PSS as low as the measured one under that null.",
     ),
     (
         "Cross-fitted worst and best.",
@@ -66,7 +67,8 @@ GUIDE = (
     (
         "Pairs of models.",
         "First minus second, problem by problem, on the problems and personas that both have. The swap test's null: on "
-        "every problem, it does not matter which of the two models answered; its p-values are two-sided.",
+        "every problem, it does not matter which of the two models answered; its p-values are two-sided. A small p of "
+        "the PSS difference may come from a difference in accuracy alone: it is no test of equal PSS.",
     ),
 )
 

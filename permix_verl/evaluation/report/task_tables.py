@@ -24,16 +24,16 @@ def verdict(label: str, model: Mapping[str, Any]) -> Text:
     tests = model["invariance"]
     if not tests:
         return Text(f"Refused: {why_untested(model)}.", f"{label}: not tested.", verdict=True)
-    found = {test["verdict"] for test in tests.values()}
     said = " ".join(
         f"{null.capitalize()} null: {words.p_value(test['p_value'])}, {words.ratio(test['expected'])} expected."
         for null, test in tests.items()
     )
     text = f"PSS {words.ratio(model['pss_ratio_of_means'])}. {said}"
-    if len(found) == 1:
-        return Text(text, f"{label}: {found.pop()}.", verdict=True)
-    split = "; ".join(f"{test['verdict']} ({null} null)" for null, test in tests.items())
-    return Text(text, f"{label}: {split}.", verdict=True)
+    return Text(
+        f"{text} By the blocks null, {tests['blocks']['verdict']}.",
+        f"{label}: {tests['sharp']['verdict']}.",
+        verdict=True,
+    )
 
 
 def measured(models: Models) -> Table:
