@@ -51,7 +51,7 @@ def paired_interval(scores_SN: ArrayLike, other_SN: ArrayLike, estimand: str, le
     scores, other = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (scores_SN, other_SN))
     if scores.shape[1] != other.shape[1] or (len(scores) != len(other) and 1 not in (len(scores), len(other))):
         raise UserError(
-            f"scores of {scores.shape[1]} problems against {other.shape[1]}, in {len(scores)} and {len(other)} versions; "
+            f"scores of {scores.shape[1]} problems against {other.shape[1]}, {len(scores)} and {len(other)} versions; "
             "a pair needs the same problems"
         )
     difference = scores - other
