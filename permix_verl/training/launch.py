@@ -34,7 +34,7 @@ from permix_verl.training.run_folder import (
     exclusive,
     finished_step,
     latest_checkpoint,
-    step_back,
+    recorded_step,
     supersede,
 )
 from permix_verl.training.verdict import conclude
@@ -60,12 +60,10 @@ def main(argv: list[str] | None = None) -> int:
     with exclusive(folder), alone_on_this_machine():
         begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)
-        done = finished_step(folder)
-        if done >= total and done not in training_steps(read_metrics(folder.metrics)):
-            # Killed after the last checkpoint and before its step was logged: nobody looked at that step.
-            done = step_back(folder, before=done)
-            if done == 0:
-                supersede(folder)
+        saved = finished_step(folder)
+        done = recorded_step(folder, training_steps(read_metrics(folder.metrics)), total)
+        if saved and done == 0:
+            supersede(folder)
         if done >= total:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:

@@ -173,6 +173,27 @@ def finished_step(folder: RunFolder) -> int:
     return step_back(folder, before=None)
 
 
+def recorded_step(folder: RunFolder, logged: Collection[int], total: int) -> int:
+    """The step to go on from: of the newest checkpoint, or of an older one where its step left no record.
+
+    verl saves first, then writes the step's rollouts and metrics. A step that was killed in
+    between is trained again, so that every step has its record; unless that would throw away all
+    there is of a run.
+
+    Args:
+        logged: steps that the metrics hold.
+        total: steps of the whole run; its last one must have been looked at.
+    """
+    done = finished_step(folder)
+    if done == 0 or done in logged:
+        return done
+    older = step_back(folder, before=done)
+    if older or done == 1 or done >= total:
+        return older
+    write_whole(folder.tracker, str(done))
+    return done
+
+
 def latest_checkpoint(folder: RunFolder) -> Path | None:
     """The newest complete checkpoint, verl's ``global_step_N`` folder."""
     step = finished_step(folder)

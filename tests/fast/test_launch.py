@@ -22,6 +22,7 @@ from permix_verl.training.run_folder import (
     begin,
     exclusive,
     finished_step,
+    recorded_step,
     step_back,
 )
 
@@ -52,6 +53,26 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
         total_steps(overrides(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
         total_steps(overrides(folder, "data.train_batch_size=128"))
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "logged", "step"),
+    [
+        ([4, 5], [3, 4, 5], 5),
+        ([4, 5], [3, 4], 4),  # killed between saving step 5 and recording it
+        ([5], [3, 4], 5),  # nothing older to go on from: a missing record is the lesser loss
+        ([1], [], 0),  # one step is soon trained again
+        ([9, 12], [9], 9),  # the last step, with a longer way back
+        ([12], [9], 0),
+    ],
+)
+def test_a_step_that_left_no_record_is_trained_again(
+    folder: RunFolder, checkpoints: list[int], logged: list[int], step: int
+) -> None:
+    for number in checkpoints:
+        checkpoint(folder, number)
+    assert recorded_step(folder, logged, total=12) == step
+    assert finished_step(folder) == step
 
 
 def test_rows_without_a_draw_are_not_read_twice(folder: RunFolder) -> None:
