@@ -11,9 +11,9 @@ Test problems and evaluation personas are never touched.
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from permix_verl.arguments import json_object
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.preparation import Preparation, prepare
 from permix_verl.problems import HUB_NAME
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         "--no-persona", action="store_true", help="the plain RLVR arm from the same rows: that probability is 1"
     )
     parser.add_argument(
-        "--chat-template-kwargs", type=_json_object, default={}, help="JSON object for the chat template"
+        "--chat-template-kwargs", type=json_object, default={}, help="JSON object for the chat template"
     )
     args = parser.parse_args(argv)
     if args.val_problems < 1:
@@ -57,16 +57,6 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         no_persona_probability=1.0 if args.no_persona else args.no_persona_probability,
         template_kwargs=args.chat_template_kwargs,
     )
-
-
-def _json_object(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {text!r} ({error})") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"not a JSON object: {text!r}")
-    return value
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,10 +12,9 @@ draws those in addition. Exit status: 0, or 1 if requests failed (the same comma
 """
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
+from permix_verl.arguments import json_object
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.evaluation.evaluate import Options, evaluate
 
@@ -49,7 +48,7 @@ def parse_args(argv: list[str] | None) -> Options:
     add("--top-p", type=float, default=Options.top_p)
     add("--top-k", type=int, default=Options.top_k, help="0: no limit")
     add("--max-tokens", type=int, help="of an answer; default: each task's own")
-    add("--chat-template-kwargs", type=_json_object, help='JSON object; default: {"enable_thinking": false}, for Qwen3')
+    add("--chat-template-kwargs", type=json_object, help='JSON object; default: {"enable_thinking": false}, for Qwen3')
     add("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
     add("--concurrency", type=int, default=Options.concurrency, help="requests at a time to an endpoint")
     add("--retries", type=int, default=Options.retries, help="of a request to an endpoint")
@@ -57,7 +56,7 @@ def parse_args(argv: list[str] | None) -> Options:
     add(
         "--data-parallel-size", type=int, default=1, help="replicas of the model, under Ray (RAY_ADDRESS for a cluster)"
     )
-    add("--engine-args", type=_json_object, default={}, help='vLLM\'s, as JSON: {"gpu_memory_utilization": 0.8}')
+    add("--engine-args", type=json_object, default={}, help='vLLM\'s, as JSON: {"gpu_memory_utilization": 0.8}')
     args = vars(parser.parse_args(argv))
     args["template_kwargs"] = args.pop("chat_template_kwargs")
     args["tasks"] = _split_tasks(args["tasks"])
@@ -69,16 +68,6 @@ def _split_tasks(text: str) -> list[str]:
     if not names:
         raise UserError("--tasks names no task; give one, such as gsm8k")
     return names
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
-    return value
 
 
 if __name__ == "__main__":

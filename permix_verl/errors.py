@@ -8,6 +8,12 @@ class UserError(ValueError):
     """Bad input. The message says what is wrong, with which value, and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, in one line; its kind where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def exit_with_message(main: Callable[[], int | None]) -> None:
     """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit status 2.
 

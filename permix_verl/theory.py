@@ -11,14 +11,12 @@ a per-token penalty, averaged over tokens as trainers do it, is not the same num
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 from scipy.special import betainc, betaln, expit, logit
 
 from permix_verl.errors import UserError
-from permix_verl.statistics.accuracy import as_correct
-
-Floats = NDArray[np.float64]
+from permix_verl.statistics.accuracy import Floats, as_correct
 
 _EDGE, _PER_UNIT = 40.0, 16
 _SMALLEST_BETA = 1e-3

@@ -90,7 +90,8 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
 def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
     """Two models on the problems and personas that both have."""
     personas = [persona for persona in first.personas if persona in second.personas]
-    problems = [problem for problem in first.problems if problem in set(second.problems)]
+    shared = set(second.problems)
+    problems = [problem for problem in first.problems if problem in shared]
     pair: dict[str, Any] = {
         "first": first.label,
         "second": second.label,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.evaluation.engines import Engine, Sampling
 from permix_verl.evaluation.identity import adapter_identity, check_adapter_fits, model_identity
 from permix_verl.evaluation.plan import Plan, Remaining, Render, TaskPlan, arm_name
@@ -97,7 +97,7 @@ def evaluate(options: Options) -> Outcome:
                 for entry in entries:
                     if prompts := plan.longest_prompts(entry):
                         engine.check_lengths(prompts, entry.sampling.max_tokens)
-                return run(plan, store, engine, scorer)
+                return run(remaining, engine, scorer)
             finally:
                 engine.close()
         finally:
@@ -209,9 +209,8 @@ def _renderer(options: Options, arms: Sequence[Persona | None]) -> Render | None
     try:
         tokenizer = AutoTokenizer.from_pretrained(options.model)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"cannot load the tokenizer of {options.model} ({reason}); check the name and the network"
+            f"cannot load the tokenizer of {options.model} ({first_line(error)}); check the name and the network"
         ) from None
     template_kwargs = _template_kwargs(options)
     personas = tuple(arm for arm in arms if arm)

@@ -1,6 +1,6 @@
 """What a model is, so that results of two models never share a folder.
 
-A hub model is its name and commit; a folder is a fingerprint of its files, so that it may be
+A hub model is its name; a folder is a fingerprint of its files, so that it may be
 moved or renamed. Weights are sampled, not read whole: sizes, and the ends of every file.
 """
 

@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine
-from permix_verl.evaluation.plan import Plan, Remaining, Wanted
+from permix_verl.evaluation.plan import Remaining, Wanted
 from permix_verl.evaluation.scoring import Scorer, Verdict
-from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.store import Sample
 
 SUBMIT = 256
 """Most requests handed over at a time: between two such lots the engine works on."""
@@ -32,9 +32,9 @@ class Outcome:
     failed: int
 
 
-def run(plan: Plan, store: SampleStore, engine: Engine, scorer: Scorer) -> Outcome:
+def run(remaining: Remaining, engine: Engine, scorer: Scorer) -> Outcome:
     """Draw, score and store every sample that is missing. The store must be held (``store.writing()``)."""
-    remaining = Remaining(plan, store)
+    plan, store = remaining.plan, remaining.store
     wanted = iter(remaining)
     asked: dict[str, Wanted] = {}
     verdicts: list[tuple[Wanted, Completion, Future[Verdict]]] = []

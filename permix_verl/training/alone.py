@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.files import hold
 from permix_verl.training import processes
 
@@ -48,10 +48,9 @@ def refuse_a_busy_cluster(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({reason}); start it with ray start --head, with the "
-            "same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
+            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); start it with ray start "
+            "--head, with the same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
         ) from error
     try:
         ray.get_actor("TransferQueueController", namespace="transfer_queue")

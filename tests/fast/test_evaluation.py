@@ -11,7 +11,7 @@ import pytest
 from permix_verl import UserError, load_pool
 from permix_verl.evaluation.engines import Completion, Request, Sampling
 from permix_verl.evaluation.matrix import load_results
-from permix_verl.evaluation.plan import Plan, TaskPlan, arm_name
+from permix_verl.evaluation.plan import Plan, Remaining, TaskPlan, arm_name
 from permix_verl.evaluation.rescore import rescore
 from permix_verl.evaluation.runner import Outcome, run
 from permix_verl.evaluation.scoring import Scorer
@@ -94,7 +94,7 @@ def go(folder: Path, scorer: Scorer, engine: TableEngine | None = None, **change
     with store.writing():
         wanted = plan(**changes)
         store.begin(SETTINGS, {"sums": {"arms": [arm_name(arm) for arm in wanted.arms], "runs": wanted.runs}})
-        return run(wanted, store, engine, scorer), engine
+        return run(Remaining(wanted, store), engine, scorer), engine
 
 
 def stored(folder: Path) -> list[Sample]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.evaluation.engines import Completion, Request
 
 POLL_S = 0.05
@@ -130,8 +130,7 @@ def _start_ray(ray: Any) -> None:
         else:
             ray.init(address="local", log_to_driver=False, include_dashboard=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot start on Ray, RAY_ADDRESS={address or '(not set)'} ({reason}); start the cluster with ray start "
-            "--head, or unset RAY_ADDRESS"
+            f"cannot start on Ray, RAY_ADDRESS={address or '(not set)'} ({first_line(error)}); start the cluster "
+            "with ray start --head, or unset RAY_ADDRESS"
         ) from error
