@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from permix_verl.training import metrics as m
+from permix_verl.training.run_folder import RunFolder
 
 from ..e2e.conftest import Recipe, dumped, kill_by_name, kill_everything, processes_of, recipe  # noqa: F401
 
@@ -24,23 +25,34 @@ OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
 KNOBS = {"EPOCHS": "4", "SAVE_FREQ": "1", "ROLLOUTS": "4"}
 STEPS = 30
 KILLS = 20
-KINDS = ("everything", "everything", "in a save", "EngineCore", "VLLM::Worker", "TaskRunner", "WorkerDict", "raylet")
+PROCESSES = ("EngineCore", "VLLM::Worker", "TaskRunner", "WorkerDict", "raylet")
+AT_A_SAVE = ("in a save", "after a save")
+KINDS = ("everything", "everything", *AT_A_SAVE, *PROCESSES)
 
 
 def killer(
     folder: Path, kind: str, delay_s: float, in_training: bool, killed: list[str], over: threading.Event
 ) -> Callable[[], None]:
-    """SIGKILL to one kind of process, or to all: after a while, or a while after a checkpoint was begun."""
+    """SIGKILL to one kind of process, or to all: after a while, or a while after a checkpoint was begun.
+
+    "after a save" is the moment between verl's checkpoint and its record of the step.
+    """
+
+    def saved() -> str:
+        tracker = RunFolder(folder).tracker
+        return tracker.read_text() if tracker.is_file() else ""
 
     def checkpoints() -> set[str]:
         return {path.name for path in (folder / "checkpoints").glob("global_step_*")}
 
     def kill() -> None:
-        before = checkpoints()
+        before, saved_before = checkpoints(), saved()
+        while kind == "after a save" and not over.is_set() and saved() in ("", saved_before):
+            time.sleep(0.002)
         while (in_training or kind == "in a save") and not over.is_set() and not checkpoints() - before:
             time.sleep(0.002)
         started = time.monotonic()
-        while kind != "in a save" and time.monotonic() - started < delay_s and not over.is_set():
+        while kind not in AT_A_SAVE and time.monotonic() - started < delay_s and not over.is_set():
             time.sleep(0.05)
         if over.is_set():
             return
@@ -48,7 +60,7 @@ def killer(
         waited_since = time.monotonic()
         while count == 0 and not over.is_set():
             # It may be that no such process is there yet; if none ever comes, everything goes.
-            if kind in ("everything", "in a save") or time.monotonic() - waited_since > 60:
+            if kind not in PROCESSES or time.monotonic() - waited_since > 60:
                 count = len(processes_of(folder))
                 kill_everything(folder)
             else:
@@ -73,6 +85,7 @@ def test_twenty_kills_change_nothing(recipe: Recipe, tmp_path: Path, seed: int) 
         kind, in_training, workers = draw.choice(KINDS), draw.random() < 0.6, draw.choice((0, 2))
         delay_s = draw.uniform(0, 12) if in_training else draw.uniform(5, 100)
         when = f"{delay_s:.0f} s after {'a save began' if in_training else 'the start'}"
+        when = when if kind not in AT_A_SAVE else "at once"
         print(f"--- launch {launch}: {kind}, {when}, {workers} data loader workers, {len(killed)} kills")
         over = threading.Event()
         began = time.monotonic()
