@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from permix_verl import processes
 from permix_verl.errors import UserError, first_line
 from permix_verl.files import hold
-from permix_verl.training import processes
 
 
 @contextlib.contextmanager

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from permix_verl import processes
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.files import write_whole
-from permix_verl.training import processes
 from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.metrics import read_metrics, training_steps

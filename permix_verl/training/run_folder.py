@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from permix_verl import processes
 from permix_verl.errors import UserError
 from permix_verl.files import hold, write_whole
-from permix_verl.training import processes
 from permix_verl.training.overrides import as_dict
 
 FREE_TO_CHANGE = (

@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from permix_verl import load_pool
+from permix_verl.processes import running
+from permix_verl.tiny.model import ensure_world
 from permix_verl.training.metrics import Metrics, read_metrics
-from permix_verl.training.processes import running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,12 @@ def recipe() -> Recipe:
         return Run(process.wait(), "".join(lines), folder)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def world() -> dict[str, Path]:
+    """The tiny model and its problems."""
+    return {name: Path(path) for name, path in ensure_world(ROOT / "runs" / "tiny-world").items()}
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

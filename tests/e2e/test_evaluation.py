@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -13,54 +12,25 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from permix_verl import load_pool
-from permix_verl.tiny.model import ensure_world
 
-ROOT = Path(__file__).resolve().parents[2]
+from .evaluations import (
+    ARMS,
+    command,
+    done,
+    engine_core,
+    kill,
+    no_row_is_missing_or_doubled,
+    nobody,
+    rows,
+    short_problems,
+)
+
 PROBLEMS, RUNS = 8, 2
-ARMS = [*load_pool("eval").keys, "no_persona"]
-KILLS = 3
-
-
-@pytest.fixture(scope="module")
-def world() -> dict[str, Path]:
-    """The tiny model and its problems."""
-    return {name: Path(path) for name, path in ensure_world(ROOT / "runs" / "tiny-world").items()}
-
-
-def command(script: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(ROOT / "eval" / script), *map(str, arguments)]
-
-
-def done(arguments: list[str], status: int = 0) -> str:
-    """Output of a finished command."""
-    found = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
-    assert found.returncode == status, (found.stdout + found.stderr)[-4000:]
-    return found.stdout + found.stderr
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """Stored samples, read with nothing but json; a line without its end is not there."""
-    found = []
-    for file in sorted((folder / "samples").glob("*.jsonl")):
-        found += [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return found
-
-
-def ended(processes: list[psutil.Process], limit_s: float = 20) -> list[str]:
-    """What is still running after a while; it is ended then, by its id."""
-    _, left = psutil.wait_procs(processes, timeout=limit_s)
-    names = []
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            names.append(process.name())
-            process.kill()
-    return names
 
 
 @pytest.fixture(scope="module")
@@ -69,48 +39,24 @@ def killed_and_resumed(
 ) -> tuple[Path, list[str]]:
     """Real GSM8K and MATH-500 rows under 17 arms, killed three times while rows are being stored; and its command."""
     folder = tmp_path_factory.mktemp("results") / "tiny"
-    short = {}
-    for task, field in (("gsm8k", "question"), ("math500", "problem")):
-        lines = (shared_data / task / "test.jsonl").read_text().splitlines()
-        # The tiny model's context is 512 tokens of hardly more than a character each.
-        fitting = [line for line in lines if len(json.loads(line)[field]) < 160][:PROBLEMS]
-        short[task] = folder.parent / f"{task}.jsonl"
-        short[task].write_text("\n".join(fitting) + "\n")
+    problems = short_problems(shared_data, folder.parent, PROBLEMS)
     arguments = command(
         "run.py", "--model", world["model"], "--out", folder, "--max-tokens", 64, "--runs", RUNS,
-        "--tasks", f"gsm8k={short['gsm8k']},math500={short['math500']}",
+        "--tasks", ",".join(f"{task}={file}" for task, file in problems.items()),
     )  # fmt: skip
     draw = random.Random(0)
-    kept: list[dict[str, Any]] = []
-    for _ in range(KILLS):
-        with open(folder.parent / "log", "wb") as log:
-            running = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=ROOT)
-        goal = len(kept) + draw.randint(1, 100)
-        while running.poll() is None and len(rows(folder)) < goal:
-            time.sleep(0.02)
-        children = psutil.Process(running.pid).children(recursive=True)
-        assert any("EngineCore" in process.name() for process in children)
-        running.send_signal(signal.SIGKILL)
-        assert running.wait() == -signal.SIGKILL, (folder.parent / "log").read_text()[-3000:]
-        assert ended(children) == [], "vLLM's engine outlived its killed parent"
-        now = rows(folder)
-        # Nothing that was stored is lost or asked again.
-        assert [row["key"] for row in now[: len(kept)]] == [row["key"] for row in kept] or {
-            row["key"] for row in kept
-        } <= {row["key"] for row in now}
-        kept = now
-    assert len(kept) < 2 * len(ARMS) * PROBLEMS * RUNS, "it was finished before the last kill"
+    for victim in (nobody, engine_core, nobody):
+        added = kill(arguments, folder, victim, after_rows=draw.randint(1, 100))
+        assert added is not None, "it was finished before the last kill"
+    kept = {row["key"] for row in rows(folder)}
     done(arguments)
-    assert {row["key"] for row in kept} <= {row["key"] for row in rows(folder)}
+    assert kept <= {row["key"] for row in rows(folder)}
     return folder, arguments
 
 
 def test_killed_three_times_no_row_is_lost_doubled_or_asked_again(killed_and_resumed: tuple[Path, list[str]]) -> None:
     folder, arguments = killed_and_resumed
-    places = Counter((row["task"], row["persona"], row["problem"], row["run"]) for row in rows(folder))
-    assert set(places.values()) == {1}
-    assert len(places) == 2 * len(ARMS) * PROBLEMS * RUNS
-    assert {place[1] for place in places} == set(ARMS)
+    no_row_is_missing_or_doubled(folder, 2 * len(ARMS) * PROBLEMS * RUNS)
     before = {file: file.read_bytes() for file in (folder / "samples").iterdir()}
     assert "0 of them new" in done(arguments)
     assert {file: file.read_bytes() for file in (folder / "samples").iterdir()} == before

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from permix_verl import UserError, load_pool
+from permix_verl import UserError, load_pool, processes
 from permix_verl.mixing import PersonaDraw
 from permix_verl.rows import DRAW_METADATA
-from permix_verl.training import processes
 from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.launch import explain_failure
 from permix_verl.training.overrides import as_dict, quoted, total_steps

@@ -2,30 +2,41 @@
 
 vLLM's engine core does not notice that its parent is gone: it stays, with the GPU's memory, and
 the same command finds no room. So a small process waits on a pipe; when the pipe closes, as it
-does however a process ends, it kills what it was told about.
+does however a process ends, it kills whatever carries the engine's token.
 
-    python -m permix_verl.evaluation.engines.orphans    # reads "pid start-time" lines from stdin
+    python -m permix_verl.evaluation.engines.orphans TOKEN    # until stdin is closed
 """
 
+import contextlib
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+
+ENGINE_TOKEN = "PERMIX_ENGINE_TOKEN"
 
 
 class OrphanGuard:
-    """Watches over the child processes that there are when it is made."""
+    """Watches over the processes that are started under :meth:`covering`, and over theirs."""
 
     def __init__(self) -> None:
-        import psutil
+        from permix_verl.processes import new_token
 
-        children = psutil.Process().children(recursive=True)
-        lines = "".join(f"{process.pid} {process.create_time()}\n" for process in children)
+        self._token = new_token()
         # In a session of its own, so that a terminal's Ctrl-C does not end it before its time.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", __name__, self._token], stdin=subprocess.PIPE, start_new_session=True
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(lines)
-        self._process.stdin.flush()
+
+    @contextlib.contextmanager
+    def covering(self) -> Iterator[None]:
+        """What is started now is the engine's, from its first moment on."""
+        os.environ[ENGINE_TOKEN] = self._token
+        try:
+            yield
+        finally:
+            del os.environ[ENGINE_TOKEN]
 
     def close(self) -> None:
         """The processes ended as they should, or are ended now."""
@@ -37,14 +48,14 @@ class OrphanGuard:
 def main() -> None:
     import psutil
 
-    told = [line.split() for line in sys.stdin]
-    for pid, created in told:
-        try:
-            process = psutil.Process(int(pid))
-            if process.create_time() == float(created):  # and not another one that got its number
+    from permix_verl.processes import running
+
+    sys.stdin.read()
+    for _ in range(3):  # one that is being ended may have just started another
+        for process in running(sys.argv[1], ENGINE_TOKEN):
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-        except psutil.Error:
-            pass
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -72,18 +72,13 @@ class RayReplicas:
         actor = ray.remote(Replica)
         arguments = {"tensor_parallel_size": tensor_parallel_size} | engine_args
         self._replicas = [actor.options(**options).remote(model, adapter, arguments) for _ in range(replicas)]
-        self._most = ray.get([replica.room.remote() for replica in self._replicas])
+        self._most = [self._result(call) for call in [replica.room.remote() for replica in self._replicas]]
         self._running = [0] * replicas
         self._waiting: list[list[Request]] = [[] for _ in range(replicas)]
         self._calls: dict[Any, int] = {}
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
-        try:
-            self._ray.get(self._replicas[0].check_lengths.remote(prompts, max_tokens))
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError):
-                raise error.cause from None
-            raise
+        self._result(self._replicas[0].check_lengths.remote(prompts, max_tokens))
 
     def room(self) -> int:
         return sum(self._room_of(number) for number in range(len(self._replicas)))
@@ -107,7 +102,7 @@ class RayReplicas:
         completions = []
         for call in ready:
             number = self._calls.pop(call)
-            finished = self._ray.get(call)
+            finished = self._result(call)
             self._running[number] -= len(finished)
             completions += finished
         return completions
@@ -117,6 +112,20 @@ class RayReplicas:
             self._ray.kill(replica)
         if self._started_ray:
             self._ray.shutdown()
+
+    def _result(self, call: Any) -> Any:
+        """Of a replica's call; its own errors as they were."""
+        try:
+            return self._ray.get(call)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            raise
+        except self._ray.exceptions.RayActorError as error:
+            raise UserError(
+                f"a replica died ({first_line(error)}). What was scored is stored: mend the cause (memory, as a "
+                "rule), and the same command goes on"
+            ) from error
 
     def _room_of(self, number: int) -> int:
         return max(0, int(self._most[number]) - self._running[number])

@@ -4,9 +4,10 @@
 and completions come out while others run, so that scoring and storing cost no time of their own.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ class VllmEngine:
         if adapter:
             engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
         engine_args = {"enable_prefix_caching": True, "disable_log_stats": True} | engine_args
-        self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
         self._guard = OrphanGuard()
+        with self._guard.covering():
+            self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
         self._engine = self._llm.llm_engine
         self._tokenizer = self._llm.get_tokenizer()
         config = self._engine.vllm_config
@@ -80,13 +82,16 @@ class VllmEngine:
             self._number += 1
             name = str(self._number)
             self._running[name] = request.key
-            self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
+            with _alive():
+                self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
 
     def collect(self) -> list[Completion]:
         if not self._running:
             return []
+        with _alive():
+            outputs = self._engine.step()
         completions = []
-        for output in self._engine.step():
+        for output in outputs:
             if not output.finished:
                 continue
             answer = output.outputs[0]
@@ -108,6 +113,19 @@ class VllmEngine:
     def close(self) -> None:
         self._engine.engine_core.shutdown()
         self._guard.close()
+
+
+@contextlib.contextmanager
+def _alive() -> Iterator[None]:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise UserError(
+            "vLLM's engine process died; its last words, if it had any, stand above. What was scored is stored: "
+            "mend the cause (memory, as a rule), and the same command goes on"
+        ) from error
 
 
 def check_fits(prompt_tokens: int, max_tokens: int, context: int) -> None:

@@ -1,7 +1,7 @@
 """Leave no process behind: Ray and vLLM start dozens, and a killed driver orphans them.
 
-Every process of a run inherits one environment variable with a value of its own;
-whatever still carries it when the run is over is the run's, and is ended by its id.
+Every process of a run, or of an evaluation's engine, inherits one environment variable with a
+value of its own; whatever still carries it when that is over belonged to it, and is ended by its id.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ def new_token() -> str:
     return uuid.uuid4().hex
 
 
-def running(token: str | None = None) -> list[psutil.Process]:
-    """The live processes that carry the token, or any token; this one aside."""
+def running(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[psutil.Process]:
+    """The live processes that carry the token in the variable, or any token; this one aside."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            carried = process.environ().get(TOKEN_VARIABLE)
+            carried = process.environ().get(variable)
             if process.pid != os.getpid() and carried and token in (None, carried):
                 found.append(process)
     return found
