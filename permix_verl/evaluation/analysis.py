@@ -50,8 +50,11 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
         "runs": correct.shape[1],
         "problems": correct.shape[2],
         "dropped_problems": result.dropped,
-        "personas": _arms(result),
-        "no_persona": _control(result),
+        "personas": [
+            {"persona": persona, **_arm(result, persona, correct[row], f"under {persona}")}
+            for row, persona in enumerate(result.personas)
+        ],
+        "no_persona": None,
         "worst": {"persona": result.personas[worst], "accuracy": float(accuracy[worst])},
         "best": {"persona": result.personas[best], "accuracy": float(accuracy[best])},
         "mean": asdict(statistics.mean_interval(correct)),
@@ -81,6 +84,7 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
         left_out = statistics.leave_one_out_pss(accuracy)
         analysis["leave_one_out_pss"] = dict(zip(result.personas, map(_number, left_out), strict=True))
     if result.control_RN is not None:
+        analysis["no_persona"] = _arm(result, "no_persona", result.control_RN, "without a persona")
         analysis["worst_minus_no_persona"] = asdict(
             statistics.worst_minus_control(correct, result.control_RN, seed=seed)
         )
@@ -125,37 +129,14 @@ def _shared(result: Results, personas: Sequence[str], problems: Sequence[str]) -
     return result.correct_PRN[rows][:, :, [place[problem] for problem in problems]]
 
 
-def _arms(result: Results) -> list[dict[str, Any]]:
-    accuracy = statistics.persona_accuracy(result.correct_PRN)
-    std = statistics.run_std(result.correct_PRN)
-    return [
-        {
-            "persona": persona,
-            "accuracy": float(accuracy[row]),
-            "std_over_runs": _number(std[row]),
-            "interval": asdict(
-                statistics.cluster_interval(
-                    result.correct_PRN[row].mean(axis=0), f"accuracy under {persona} on problems like these"
-                )
-            ),
-            **_audited(result, persona),
-        }
-        for row, persona in enumerate(result.personas)
-    ]
-
-
-def _control(result: Results) -> dict[str, Any] | None:
-    control = result.control_RN
-    if control is None:
-        return None
-    runs = control.mean(axis=1)
+def _arm(result: Results, arm: str, correct_RN: Any, named: str) -> dict[str, Any]:
+    """One persona, or the control arm."""
+    estimand = f"accuracy {named} on problems like these"
     return {
-        "accuracy": float(control.mean()),
-        "std_over_runs": float(runs.std(ddof=1)) if len(runs) > 1 else None,
-        "interval": asdict(
-            statistics.cluster_interval(control.mean(axis=0), "accuracy without a persona on problems like these")
-        ),
-        **_audited(result, "no_persona"),
+        "accuracy": float(correct_RN.mean()),
+        "std_over_runs": _number(statistics.run_std(correct_RN[None])[0]),
+        "interval": asdict(statistics.cluster_interval(correct_RN.mean(axis=0), estimand)),
+        **_audited(result, arm),
     }
 
 
