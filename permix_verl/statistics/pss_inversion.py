@@ -13,10 +13,12 @@ there, so the plain bootstrap sits below the truth: near 1 it never covers. Inst
   is hardly wider than noise also one with many ties, half of the personas at either end; the
   widest is taken.
   At candidate 1 all personas are alike, so *high* is 1 unless invariance itself is rejected.
-* *low* is the smallest PSS at which a value as high as the measured one would still be seen
-  in more than a share ``ALPHA_LOW`` of draws, the personas placed in the measured pattern as it
-  stands: noise has set them apart in it, and the fewer ties, the less the measured PSS is pulled
-  down and the lower the limit. So where many personas are tied it is cautious.
+* *low*, where the pattern is wide, is the smallest of the one-sided limits of all pairs' ratios:
+  PSS is the smallest of those ratios, and a limit that holds for the pair that attains it holds
+  for PSS. Where the pattern is hardly wider than noise that is far too cautious, and *low* is the
+  smallest PSS at which a value as high as the measured one would still be seen in more than a
+  share ``ALPHA_LOW_BLURRED`` of draws, the personas placed in the measured pattern as it stands:
+  noise has set them apart in it, and the fewer ties, the less PSS is pulled down.
 
 The error shares were set so that coverage of the 95 % interval lies between 92 % and 98 % in
 simulations with known truth (tests/soak/test_calibration.py); other levels are not offered.
@@ -24,6 +26,7 @@ simulations with known truth (tests/soak/test_calibration.py); other levels are 
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtri
 
 from permix_verl.statistics.accuracy import Floats, as_correct, persona_accuracy, pss
 from permix_verl.statistics.clustered import Interval, bootstrap_accuracy, cluster_covariance, refused_interval
@@ -31,7 +34,8 @@ from permix_verl.statistics.clustered import Interval, bootstrap_accuracy, clust
 ALPHA_HIGH = 0.035
 ALPHA_HIGH_BLURRED = 0.07
 """For the pattern with many ties, which is seldom the true one."""
-ALPHA_LOW = 0.01
+ALPHA_LOW = 0.025
+ALPHA_LOW_BLURRED = 0.01
 SHRINKING = (1.2, 1.6)
 """Noise of the empirical-Bayes step, in units of the measured noise."""
 BLURRED = 5.0
@@ -59,8 +63,10 @@ def pss_interval(correct_PRN: ArrayLike, *, seed: int, draws: int = 4000) -> Int
     high = max(_limit(accuracy, noise_BP, pattern, ALPHA_HIGH, upper=True) for pattern in patterns)
     if np.ptp(patterns[0]) < BLURRED * apart.mean():
         high = max(high, _limit(accuracy, noise_BP, _halves(accuracy), ALPHA_HIGH_BLURRED, upper=True))
-    measured = accuracy if np.ptp(accuracy) > 1e-9 else accuracy + np.linspace(-1e-3, 1e-3, len(accuracy))
-    low = _limit(accuracy, noise_BP, measured, ALPHA_LOW, upper=False)
+        measured = accuracy if np.ptp(accuracy) > 1e-9 else accuracy + np.linspace(-1e-3, 1e-3, len(accuracy))
+        low = _limit(accuracy, noise_BP, measured, ALPHA_LOW_BLURRED, upper=False)
+    else:
+        low = _lowest_of_pairs(accuracy, covariance)
     # Min and max of noise can pull so far that a limit passes the estimate; it is never left outside.
     return Interval(ESTIMAND, estimate, min(low, estimate), max(high, estimate), 0.95)
 
@@ -76,6 +82,14 @@ def _why_not(correct: Floats) -> str | None:
     if worst < MIN_WORST_CORRECT:
         return f"the worst persona solves {worst:.1f} problems' worth; at least {MIN_WORST_CORRECT:g} are needed"
     return None
+
+
+def _lowest_of_pairs(accuracy: Floats, covariance: Floats) -> float:
+    logs = np.log(accuracy)
+    relative = covariance / np.outer(accuracy, accuracy)
+    own = np.diag(relative)
+    error_PP = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2 * relative, 0))
+    return float(np.exp((logs[:, None] - logs[None, :] + ndtri(ALPHA_LOW) * error_PP).min()))
 
 
 def _limit(accuracy: Floats, noise_BP: Floats, pattern: Floats, alpha: float, *, upper: bool) -> float:

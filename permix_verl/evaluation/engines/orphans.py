@@ -26,17 +26,28 @@ class OrphanGuard:
         self._token = new_token()
         # In a session of its own, so that a terminal's Ctrl-C does not end it before its time.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, self._token], stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", __name__, self._token], stdin=subprocess.PIPE, text=True, start_new_session=True
         )
 
     @contextlib.contextmanager
     def covering(self) -> Iterator[None]:
-        """What is started now is the engine's, from its first moment on."""
+        """What is started now is the engine's, from its first moment on.
+
+        By a token in its environment; once it stands also by its id, as a process that sets its
+        title may write over its environment.
+        """
+        import psutil
+
         os.environ[ENGINE_TOKEN] = self._token
         try:
             yield
         finally:
             del os.environ[ENGINE_TOKEN]
+        assert self._process.stdin is not None
+        for process in psutil.Process().children(recursive=True):
+            if process.pid != self._process.pid:
+                self._process.stdin.write(f"{process.pid} {process.create_time()}\n")
+        self._process.stdin.flush()
 
     def close(self) -> None:
         """The processes ended as they should, or are ended now."""
@@ -50,11 +61,16 @@ def main() -> None:
 
     from permix_verl.processes import running
 
-    sys.stdin.read()
+    told = []
+    for pid, created in (line.split() for line in sys.stdin):
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(int(pid))
+            if process.create_time() == float(created):
+                told.append(process)
     for _ in range(3):  # one that is being ended may have just started another
-        for process in running(sys.argv[1], ENGINE_TOKEN):
+        for process in [*running(sys.argv[1], ENGINE_TOKEN), *told]:
             with contextlib.suppress(psutil.Error):
-                process.kill()
+                process.kill()  # psutil looks whether another process got its number
         time.sleep(0.1)
 
 

@@ -7,7 +7,7 @@ and completions come out while others run, so that scoring and storing cost no t
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,16 @@ from permix_verl.evaluation.engines.orphans import OrphanGuard
 
 WAITING = 2
 """Requests kept waiting for every one that runs, so that the scheduler never runs dry."""
+
+CPU_ENGINE_ARGS: Mapping[str, Any] = {
+    # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU.
+    "enable_chunked_prefill": False,
+    "enforce_eager": True,
+    # What the recipes train in on CPU; "auto" would be bfloat16, which many CPUs only emulate.
+    "dtype": "float32",
+    # Prefixes are shared in whole blocks, and the CPU's default of 128 tokens is longer than many prompts.
+    "block_size": 32,
+}
 
 
 class VllmEngine:
@@ -33,8 +43,7 @@ class VllmEngine:
         from vllm import LLM
 
         if settle_on_cpu(adapter):
-            # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU.
-            engine_args = {"enable_chunked_prefill": False, "enforce_eager": True} | engine_args
+            engine_args = {**CPU_ENGINE_ARGS, **engine_args}
         if adapter:
             engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
         engine_args = {"enable_prefix_caching": True, "disable_log_stats": True} | engine_args
