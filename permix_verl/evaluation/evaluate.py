@@ -133,7 +133,7 @@ def make_engine(options: Options, arms: Sequence[Persona | None]) -> Engine:
         if not endpoint.check(with_persona(CONTROL_QUESTION, persona), CONTROL_QUESTION):
             print(f"{options.base_url} does not count prompt tokens: that it keeps the system message is not checked")
         return endpoint
-    engine_args = {"dtype": "auto"} | dict(options.engine_args)
+    engine_args = dict(options.engine_args)
     if options.data_parallel_size > 1:
         from permix_verl.evaluation.engines.ray_replicas import RayReplicas
 

@@ -1,14 +1,14 @@
 """What a model is, so that results of two models never share a folder.
 
-A hub model is its name and commit; a folder is a fingerprint of its files, so that it may
-be moved or renamed. Weights are sampled, not read whole: sizes, and the ends of every file.
+A hub model is its name; a folder is a fingerprint of its files, so that it may be
+moved or renamed. Weights are sampled, not read whole: sizes, and the ends of every file.
 """
 
 import hashlib
 import json
 from pathlib import Path
 
-from permix_verl.errors import UserError, first_line
+from permix_verl.errors import UserError
 
 _ENDS = 1 << 20
 
@@ -17,7 +17,7 @@ def model_identity(model: str) -> dict[str, str]:
     """Name and fingerprint of a model: a folder, or a hub name.
 
     Raises:
-        UserError: a path that is not there, a folder without ``config.json``, a name the hub does not have.
+        UserError: a path that is not there, or a folder without ``config.json``.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -26,18 +26,7 @@ def model_identity(model: str) -> dict[str, str]:
         return {"name": path.resolve().name, "fingerprint": fingerprint(path)}
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise UserError(f"no model folder {model!r}; give a folder, or a hub name such as Qwen/Qwen3-4B")
-    return {"name": model, "fingerprint": f"hub:{model}@{_hub_commit(model)}"}
-
-
-def _hub_commit(model: str) -> str:
-    """The commit that loading the model now would give, from the network or the cache."""
-    from transformers.utils import cached_file
-    from transformers.utils.hub import extract_commit_hash
-
-    try:
-        return str(extract_commit_hash(cached_file(model, "config.json"), None))
-    except OSError as error:
-        raise UserError(f"cannot load model {model} ({first_line(error)}); check the name and the network") from None
+    return {"name": model, "fingerprint": f"hub:{model}"}
 
 
 def adapter_identity(adapter: str) -> dict[str, str]:

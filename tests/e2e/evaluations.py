@@ -37,7 +37,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     """Stored samples, read with nothing but json; a line without its end is not there."""
     found = []
     for file in sorted((folder / "samples").glob("*.jsonl")):
-        found += [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        found += [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
     return found
 
 
@@ -65,7 +65,9 @@ def short_problems(shared_data: Path, folder: Path, number: int) -> dict[str, Pa
 
 
 def engine_core(process: psutil.Process) -> bool:
-    return "EngineCore" in process.name()
+    with contextlib.suppress(psutil.Error):
+        return "EngineCore" in process.name()
+    return False
 
 
 def nobody(process: psutil.Process) -> bool:

@@ -114,7 +114,7 @@ class RayReplicas:
             self._ray.shutdown()
 
     def _result(self, call: Any) -> Any:
-        """Of a replica's call; its own errors as they were."""
+        """Of a replica's call; what was the user's to mend stays a :class:`UserError`."""
         try:
             return self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
@@ -122,9 +122,11 @@ class RayReplicas:
                 raise error.cause from None
             raise
         except self._ray.exceptions.RayActorError as error:
+            # A replica that fails as it starts dies with its own error as the last line of Ray's.
+            words = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
-                f"a replica died ({first_line(error)}). What was scored is stored: mend the cause (memory, as a "
-                "rule), and the same command goes on"
+                f"a replica died ({words[-1] if words else type(error).__name__}). What is stored stays: mend the "
+                "cause (memory, as a rule), and the same command goes on"
             ) from error
 
     def _room_of(self, number: int) -> int:

@@ -40,6 +40,8 @@ class VllmEngine:
         self, model: str, adapter: str | None = None, *, tensor_parallel_size: int = 1, **engine_args: Any
     ) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # a progress bar is being drawn
+        # A forked engine does not show its token (engines/orphans.py), and CUDA does not bear forking.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
 
         if settle_on_cpu(adapter):
@@ -48,8 +50,12 @@ class VllmEngine:
             engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
         engine_args = {"enable_prefix_caching": True, "disable_log_stats": True} | engine_args
         self._guard = OrphanGuard()
-        with self._guard.covering():
-            self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
+        try:
+            with self._guard.covering():
+                self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
+        except BaseException:
+            self._guard.close()
+            raise
         self._engine = self._llm.llm_engine
         self._tokenizer = self._llm.get_tokenizer()
         config = self._engine.vllm_config
@@ -120,8 +126,10 @@ class VllmEngine:
         return completions
 
     def close(self) -> None:
-        self._engine.engine_core.shutdown()
-        self._guard.close()
+        try:
+            self._engine.engine_core.shutdown()
+        finally:
+            self._guard.close()
 
 
 @contextlib.contextmanager
@@ -132,7 +140,7 @@ def _alive() -> Iterator[None]:
         yield
     except EngineDeadError as error:
         raise UserError(
-            "vLLM's engine process died; its last words, if it had any, stand above. What was scored is stored: "
+            "vLLM's engine process died; its last words, if it had any, stand above. What is stored stays: "
             "mend the cause (memory, as a rule), and the same command goes on"
         ) from error
 
