@@ -109,7 +109,11 @@ def kill(
     victims = [child.pid for child in children if victim(child)]
     with contextlib.suppress(ProcessLookupError):
         os.kill(victims[0] if victims else running.pid, signal.SIGKILL)
-    status = running.wait(120)
+    try:
+        status = running.wait(60)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        raise
     words = log.read_text()[-3000:]
     if victims and len(rows(folder)) > len(kept):
         assert status == 2, words

@@ -7,6 +7,8 @@ and completions come out while others run, so that scoring and storing cost no t
 import contextlib
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ class VllmEngine:
             self._guard.close()
             raise
         self._engine = self._llm.llm_engine
+        _wake_when_dead(self._engine.engine_core)
         self._tokenizer = self._llm.get_tokenizer()
         config = self._engine.vllm_config
         self.context = int(config.model_config.max_model_len)
@@ -130,6 +133,22 @@ class VllmEngine:
             self._engine.engine_core.shutdown()
         finally:
             self._guard.close()
+
+
+def _wake_when_dead(client: Any) -> None:
+    """Make a step that waits for an engine process that died raise; vLLM's synchronous client would wait for ever."""
+    resources, queue = getattr(client, "resources", None), getattr(client, "outputs_queue", None)
+    if resources is None or queue is None:
+        return  # the engine runs in this process
+
+    def watch() -> None:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        while not resources.engine_dead:
+            time.sleep(1)
+        queue.put_nowait(EngineDeadError())
+
+    threading.Thread(target=watch, name="permix-engine-watch", daemon=True).start()
 
 
 @contextlib.contextmanager
