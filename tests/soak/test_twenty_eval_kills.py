@@ -41,9 +41,10 @@ def test_twenty_kills_lose_nothing(world: dict[str, Path], shared_data: Path, tm
         seconds, fresh = draw.uniform(1, 25), draw.randint(1, 250)
         kind = f"{victim.__name__} after " + (f"{seconds:.0f} s" if starting else f"{fresh} rows")
         moment = {"after_s": seconds} if starting else {"after_rows": fresh}
-        added = kill(arguments, folder, victim, **moment)
-        assert added is not None, "it was finished before the last kill"
-        kinds[victim.__name__ + (", starting" if starting else ", generating")] += 1
+        killed = kill(arguments, folder, victim, **moment)
+        assert killed is not None, "it was finished before the last kill"
+        added, what = killed
+        kinds[what + (", generating" if added else ", before its first row")] += 1
         print(f"--- kill {number + 1}: {kind}: {added} new rows, {len(rows(folder))} of {SAMPLES}", flush=True)
     kept = {row["key"] for row in rows(folder)}
     print("---", done(arguments).splitlines()[-2])
