@@ -15,11 +15,12 @@ there, so the plain bootstrap sits below the truth: near 1 it never covers. Inst
   At candidate 1 all personas are alike, so *high* is 1 unless invariance itself is rejected.
 * *low*, where the pattern is wide, is the smallest of the one-sided limits of all pairs' ratios:
   PSS is the smallest of those ratios, and a limit that holds for the pair that attains it holds
-  for PSS. Where the pattern is narrower than ``BLURRED`` standard errors that is far too cautious, and *low* is the
-  smallest PSS at which a value as high as the measured one would still be seen in more than a
-  share ``ALPHA_LOW_BLURRED`` of draws, the personas placed in the measured pattern as it stands:
-  noise has set them apart in it, and the fewer ties, the less PSS is pulled down. A measured
-  value above the median of personas that are all alike counts as that median, as it is luck.
+  for PSS. Where the pattern is narrower than ``BLURRED`` standard errors that is far too
+  cautious, and *low* is the smallest PSS at which a value as high as the measured one would
+  still be seen in more than a share ``ALPHA_LOW_BLURRED`` of draws, the personas placed in the
+  measured pattern as it stands: noise has set them apart in it, and the fewer ties, the less PSS
+  is pulled down. A measured value above the median of personas that are all alike counts as
+  that median, as it is luck.
 
 The error shares were set so that coverage of the 95 % interval lies between 92 % and 98 % in
 simulations with known truth (tests/soak/test_calibration.py); other levels are not offered.
@@ -98,6 +99,7 @@ def _limit(accuracy: Floats, noise_BP: Floats, pattern: Floats, alpha: float, *,
 
     Args:
         accuracy, pattern: (P,).
+            Of a lower limit the pattern must not be constant.
         noise_BP: bootstrap draws minus the measured accuracies.
         upper: "as extreme" is as low as the measured one, and the limit the largest such PSS.
     """
@@ -111,7 +113,7 @@ def _limit(accuracy: Floats, noise_BP: Floats, pattern: Floats, alpha: float, *,
         placed = centre + stretch * offset
         return pss(np.clip(placed + noise_BP * (_spread(placed) / spread), 0, 1).T)
 
-    if not upper and np.ptp(offset) > 1e-12:
+    if not upper:
         # A value higher than alike personas score says no more than that they may be alike.
         measured = min(measured, float(np.median(drawn(1.0))))
 

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ class VllmEngine:
             self._guard.close()
             raise
         self._engine = self._llm.llm_engine
-        _wake_when_dead(self._engine.engine_core)
+        self._closed = _wake_when_dead(self._engine.engine_core)
         self._tokenizer = self._llm.get_tokenizer()
         config = self._engine.vllm_config
         self.context = int(config.model_config.max_model_len)
@@ -129,26 +128,34 @@ class VllmEngine:
         return completions
 
     def close(self) -> None:
+        self._closed.set()
         try:
             self._engine.engine_core.shutdown()
         finally:
             self._guard.close()
 
 
-def _wake_when_dead(client: Any) -> None:
-    """Make a step that waits for an engine process that died raise; vLLM's synchronous client would wait for ever."""
+def _wake_when_dead(client: Any) -> threading.Event:
+    """Make a step that waits for an engine process that died raise; vLLM's synchronous client would wait for ever.
+
+    Returns:
+        Set it once the engine is closed: nobody waits for it then.
+    """
+    closed = threading.Event()
     resources, queue = getattr(client, "resources", None), getattr(client, "outputs_queue", None)
     if resources is None or queue is None:
-        return  # the engine runs in this process
+        return closed  # the engine runs in this process
 
     def watch() -> None:
-        from vllm.v1.engine.exceptions import EngineDeadError
+        while not closed.wait(1):
+            if resources.engine_dead:
+                from vllm.v1.engine.exceptions import EngineDeadError
 
-        while not resources.engine_dead:
-            time.sleep(1)
-        queue.put_nowait(EngineDeadError())
+                queue.put_nowait(EngineDeadError())
+                return
 
     threading.Thread(target=watch, name="permix-engine-watch", daemon=True).start()
+    return closed
 
 
 @contextlib.contextmanager

@@ -1,0 +1,82 @@
+"""What reaches vLLM's engine, and what is left behind when it does not start; vLLM itself is a recorder here."""
+
+import os
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, _wake_when_dead
+from permix_verl.evaluation.evaluate import Options, make_engine
+
+
+class StartedError(Exception):
+    """Raised by the recorder in place of an engine."""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of the engine that was asked for."""
+    settings: dict[str, Any] = {}
+
+    def record(**given: Any) -> None:
+        settings.update(given)
+        raise StartedError
+
+    vllm: Any = types.ModuleType("vllm")
+    vllm.LLM = record
+    vllm.platforms = types.ModuleType("vllm.platforms")
+    vllm.platforms.current_platform = types.SimpleNamespace(is_cpu=lambda: settings.pop("on_cpu", False))
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", vllm.platforms)
+    for name in ("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND", "VLLM_LOGGING_LEVEL"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    return settings
+
+
+def test_every_option_reaches_the_engine(started: dict[str, Any], tmp_path: Path) -> None:
+    options = Options("llama", tmp_path, tensor_parallel_size=4, engine_args={"gpu_memory_utilization": 0.8})
+    with pytest.raises(StartedError):
+        make_engine(options, [])
+    assert started == {
+        "model": "llama",
+        "tensor_parallel_size": 4,
+        "gpu_memory_utilization": 0.8,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+    }
+
+
+def test_on_cpu_its_settings_reach_the_engine_and_the_users_come_before_them(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    started["on_cpu"] = True
+    with pytest.raises(StartedError):
+        make_engine(Options("llama", tmp_path, engine_args={"block_size": 128}), [])
+    assert {name: started[name] for name in CPU_ENGINE_ARGS} == {**CPU_ENGINE_ARGS, "block_size": 128}
+
+
+def test_the_adapters_rank_is_reserved(started: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"r": 12, "rank_pattern": {"q_proj": 20}}')
+    with pytest.raises(StartedError):
+        make_engine(Options("llama", tmp_path, adapter=str(tmp_path)), [])
+    assert (started["enable_lora"], started["max_loras"], started["max_lora_rank"]) == (True, 1, 32)
+
+
+def test_the_watch_over_an_engine_ends_with_it() -> None:
+    client = types.SimpleNamespace(resources=types.SimpleNamespace(engine_dead=False), outputs_queue=SimpleQueue())
+    before = set(threading.enumerate())
+    closed = _wake_when_dead(client)
+    (watch,) = set(threading.enumerate()) - before
+    closed.set()
+    watch.join(timeout=5)
+    assert not watch.is_alive()
+    client.resources.engine_dead = True
+    time.sleep(0.1)
+    assert client.outputs_queue.empty()
