@@ -175,6 +175,8 @@ def _read_line(worker, deadline):
         if not chunk:
             raise EOFError(f"the verifier ended with status {worker.wait()}")
         line += chunk
+    if line.count(b"\n") > 1:
+        raise EOFError("the verifier gave a reply that nobody waits for")
     return line
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -143,6 +144,15 @@ def test_an_answer_to_another_request_is_not_taken(reward: Any) -> None:
     os.write(worker.stdin.fileno(), json.dumps(stray).encode() + b"\n")
     assert reward.compute_score("x", "\\boxed{1}", "2")["status"] == "wrong"
     assert reward._worker is not worker
+
+
+def test_two_answers_at_once_are_none(reward: Any) -> None:
+    """A stray reply that comes in one piece with the awaited one; it once ended in an error of the JSON reader."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", 0) as stdout, os.fdopen(writer, "wb", 0) as stdin:
+        stdin.write(b'{"id": -1}\n{"id": 7}\n')
+        with pytest.raises(EOFError, match="a reply that nobody waits for"):
+            reward._read_line(types.SimpleNamespace(stdout=stdout), time.monotonic() + 5)
 
 
 def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
