@@ -5,6 +5,9 @@ export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
 [[ -n ${EMBEDDED:-} ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
+# Ray gives an actor one thread unless told otherwise; only one of trainer and rollout engine works at a time.
+CORES=$(nproc)
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( CORES < GPUS ? 1 : CORES / GPUS > 8 ? 8 : CORES / GPUS ))}
 if [[ -n ${RAY_ADDRESS:-} ]]; then            # a cluster that is there brings its own: ray start --num-cpus 64 --num-gpus 1
   CPU_RAY=(ray_kwargs.ray_init.num_cpus=null +ray_kwargs.ray_init.num_gpus=null +ray_kwargs.ray_init.address="'$RAY_ADDRESS'"
     +ray_kwargs.ray_init.include_dashboard=null)
@@ -21,6 +24,7 @@ PROFILE_ARGS=(
 
   +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
+  actor_rollout_ref.model.enable_gradient_checkpointing=False   # a third of an update's time, for memory that is there
   actor_rollout_ref.actor.fsdp_config.param_offload=False
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=False
   actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu="$(micro_batch 32)"

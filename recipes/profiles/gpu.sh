@@ -12,6 +12,7 @@ PROFILE_ARGS=(
 
   +actor_rollout_ref.actor.fsdp_config.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32}'
   actor_rollout_ref.actor.fsdp_config.use_torch_compile=True
+  actor_rollout_ref.model.enable_gradient_checkpointing=True
   actor_rollout_ref.actor.fsdp_config.param_offload=True
   actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
   actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu="$(micro_batch 4)"

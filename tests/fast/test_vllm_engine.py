@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-import time
 import types
 from pathlib import Path
 from queue import SimpleQueue
@@ -69,14 +68,31 @@ def test_the_adapters_rank_is_reserved(started: dict[str, Any], tmp_path: Path) 
     assert (started["enable_lora"], started["max_loras"], started["max_lora_rank"]) == (True, 1, 32)
 
 
-def test_the_watch_over_an_engine_ends_with_it() -> None:
-    client = types.SimpleNamespace(resources=types.SimpleNamespace(engine_dead=False), outputs_queue=SimpleQueue())
+def watched(dead: bool, closed: threading.Event) -> tuple[threading.Thread, SimpleQueue[Any]]:
+    """The watch over an engine, and the queue that a waiting step looks at."""
+    client = types.SimpleNamespace(resources=types.SimpleNamespace(engine_dead=dead), outputs_queue=SimpleQueue())
     before = set(threading.enumerate())
-    closed = _wake_when_dead(client)
-    (watch,) = set(threading.enumerate()) - before
+    _wake_when_dead(client, closed)
+    (watch,) = (t for t in set(threading.enumerate()) - before if t.name == "permix-engine-watch")
+    return watch, client.outputs_queue
+
+
+def test_a_dead_engine_wakes_the_step_that_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    exceptions: Any = types.ModuleType("vllm.v1.engine.exceptions")
+    exceptions.EngineDeadError = type("EngineDeadError", (Exception,), {})
+    for name in ("vllm", "vllm.v1", "vllm.v1.engine"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "vllm.v1.engine.exceptions", exceptions)
+    watch, queue = watched(True, threading.Event())
+    assert isinstance(queue.get(timeout=5), exceptions.EngineDeadError)
+    watch.join(timeout=5)
+    assert not watch.is_alive()
+
+
+def test_the_watch_over_an_engine_ends_with_it() -> None:
+    closed = threading.Event()
+    watch, queue = watched(False, closed)
     closed.set()
     watch.join(timeout=5)
     assert not watch.is_alive()
-    client.resources.engine_dead = True
-    time.sleep(0.1)
-    assert client.outputs_queue.empty()
+    assert queue.empty()

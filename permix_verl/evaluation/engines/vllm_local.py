@@ -51,19 +51,21 @@ class VllmEngine:
             engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
         engine_args = {"enable_prefix_caching": True, "disable_log_stats": True} | engine_args
         self._guard = OrphanGuard()
+        self._closed = threading.Event()
         try:
             with self._guard.covering():
                 self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
+            self._engine = self._llm.llm_engine
+            _wake_when_dead(self._engine.engine_core, self._closed)
+            self._tokenizer = self._llm.get_tokenizer()
+            config = self._engine.vllm_config
+            self.context = int(config.model_config.max_model_len)
+            self._most = int(config.scheduler_config.max_num_seqs) * (1 + WAITING)
+            self._lora = _lora_request(adapter)
         except BaseException:
+            self._closed.set()
             self._guard.close()
             raise
-        self._engine = self._llm.llm_engine
-        self._closed = _wake_when_dead(self._engine.engine_core)
-        self._tokenizer = self._llm.get_tokenizer()
-        config = self._engine.vllm_config
-        self.context = int(config.model_config.max_model_len)
-        self._most = int(config.scheduler_config.max_num_seqs) * (1 + WAITING)
-        self._lora = _lora_request(adapter)
         self._running: dict[str, str] = {}  # vLLM's request id -> ours
         self._number = 0
 
@@ -135,16 +137,15 @@ class VllmEngine:
             self._guard.close()
 
 
-def _wake_when_dead(client: Any) -> threading.Event:
+def _wake_when_dead(client: Any, closed: threading.Event) -> None:
     """Make a step that waits for an engine process that died raise; vLLM's synchronous client would wait for ever.
 
-    Returns:
-        Set it once the engine is closed: nobody waits for it then.
+    Args:
+        closed: set once nobody waits for the engine any more; the watch ends then.
     """
-    closed = threading.Event()
     resources, queue = getattr(client, "resources", None), getattr(client, "outputs_queue", None)
     if resources is None or queue is None:
-        return closed  # the engine runs in this process
+        return  # the engine runs in this process
 
     def watch() -> None:
         while not closed.wait(1):
@@ -155,7 +156,6 @@ def _wake_when_dead(client: Any) -> threading.Event:
                 return
 
     threading.Thread(target=watch, name="permix-engine-watch", daemon=True).start()
-    return closed
 
 
 @contextlib.contextmanager
