@@ -27,6 +27,14 @@ def tokenizer_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
+@pytest.fixture(scope="session")
+def lab_tokenizer() -> Any:
+    """That of the lab's base model, built anew."""
+    from permix_verl.lab.base import build_tokenizer
+
+    return build_tokenizer()
+
+
 @pytest.fixture
 def problem_file(tmp_path: Path) -> Path:
     """60 problems in GSM8K's format."""

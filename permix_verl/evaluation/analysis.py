@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from permix_verl import statistics, theory
 from permix_verl.errors import UserError
@@ -93,9 +94,7 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
 
 def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
     """Two models on the problems and personas that both have."""
-    personas = [persona for persona in first.personas if persona in second.personas]
-    shared = set(second.problems)
-    problems = [problem for problem in first.problems if problem in shared]
+    personas, problems = in_common(first, second)
     pair: dict[str, Any] = {
         "first": first.label,
         "second": second.label,
@@ -105,7 +104,7 @@ def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
     }
     if len(personas) < 2 or len(problems) < 2:
         return pair | {"refused": "fewer than two personas or problems in common"}
-    mine, other = (_shared(result, personas, problems) for result in (first, second))
+    mine, other = (answers_to(result, personas, problems) for result in (first, second))
     pair["mean_difference"] = asdict(
         statistics.paired_interval(
             mine.mean(axis=(0, 1)), other.mean(axis=(0, 1)), "difference in accuracy, averaged over the personas"
@@ -123,7 +122,15 @@ def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
     return pair
 
 
-def _shared(result: Results, personas: Sequence[str], problems: Sequence[str]) -> Any:
+def in_common(first: Results, second: Results) -> tuple[list[str], list[str]]:
+    """Personas and problems that both have, in the first one's order: folders are stored in an order of their own."""
+    shared = set(second.problems)
+    personas = [persona for persona in first.personas if persona in second.personas]
+    return personas, [problem for problem in first.problems if problem in shared]
+
+
+def answers_to(result: Results, personas: Sequence[str], problems: Sequence[str]) -> NDArray[np.float64]:
+    """Correctness (P, R, N) under these personas on these problems, in this order."""
     rows = [result.personas.index(persona) for persona in personas]
     place = {problem: column for column, problem in enumerate(result.problems)}
     return result.correct_PRN[rows][:, :, [place[problem] for problem in problems]]

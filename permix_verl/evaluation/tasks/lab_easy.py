@@ -1,0 +1,39 @@
+r"""The lab's easy level, generated on the spot: what its models are trained on by RL, other problems.
+
+{"question": "Mia has 12 pears. She buys 5 more, then loses 3. ...", "answer": "12 + 5 = ... \n#### 14"}
+"""
+
+from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
+from permix_verl.lab.problems import generate
+from permix_verl.problems import iter_problems, parse_final_answer
+from permix_verl.prompts import user_message
+
+GENERATED = "generated"
+PROBLEMS = 500
+
+
+def lab_task(level: str) -> Task:
+    """The test problems of a level; another source is a file in GSM8K's format."""
+    name = f"lab_{level}"
+
+    def load(source: str) -> list[EvalProblem]:
+        if source != GENERATED:
+            rows = iter_problems(source, split="test", dataset=name)
+            return [EvalProblem(row.row_id, row.question, row.final_answer) for row in rows]
+        return [
+            EvalProblem(f"{name}/test/{index}", row["question"], parse_final_answer(row["answer"]))
+            for index, row in enumerate(generate(PROBLEMS, level, "test"))
+        ]
+
+    return Task(
+        name=name,
+        source=GENERATED,
+        max_tokens=64,
+        load=load,
+        prompt=lambda problem: user_message(problem.question),
+        score=score_math,
+        gold_output=boxed_gold,
+    )
+
+
+TASK = lab_task("easy")

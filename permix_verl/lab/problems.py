@@ -1,0 +1,162 @@
+"""Generated word problems in GSM8K's format, several families, easy and hard.
+
+A row, as GSM8K has it, calculator annotations included:
+
+    {"question": "Mia has 12 pears. She buys 5 more, then loses 3. How many pears does Mia have now?",
+     "answer": "12+5=<<12+5=17>>17. 17-3=<<17-3=14>>14.\n#### 14"}
+
+``easy`` is the in-distribution set, which RL trains on; ``hard`` are other families, three changes
+and chains of comparisons, which the base model has met and RL has not: what GSM8K and MATH-500
+are to each other in the paper. A problem belongs to ``train`` or ``test`` by the hash of its
+calculations, so no chain of calculations that is asked for in a test, under whatever names and
+things, is ever in training data of any size and seed. Single calculations are in both.
+"""
+
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterator
+
+from permix_verl.errors import UserError
+from permix_verl.mixing import hash_to_int
+
+_NAMES = {"She": ("Ann", "Mia", "Eva", "Zoe"), "He": ("Ben", "Tom", "Leo", "Sam")}
+_THINGS = ("apples", "books", "coins", "pears", "pens", "shells", "stamps", "toys")
+_GAINS = ("buys", "finds", "gets", "wins")
+_LOSSES = ("gives away", "loses", "sells")
+_TEST_SHARE = 0.1
+_MOST_REPEATS = 10_000
+"""In a row; then there are no more."""
+
+Step = tuple[int, str, int]
+"""One calculation: left, "+" or "-", right."""
+
+
+def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str, str]]:
+    """``count`` different problems; the same arguments give the same list.
+
+    Args:
+        level: "easy" or "hard".
+        split: "train" or "test".
+
+    Raises:
+        UserError: unknown level or split, a count below 1, or more than there are.
+    """
+    if level not in LEVELS:
+        raise UserError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
+    if split not in ("train", "test"):
+        raise UserError(f"unknown split {split!r}; known: train, test")
+    if count < 1:
+        raise UserError(f"{count} problems are asked for; ask for 1 or more")
+    rows: dict[str, dict[str, str]] = {}
+    repeats = 0
+    for row in stream(level, split, random.Random(f"{seed} {level} {split}")):
+        repeats = repeats + 1 if row["question"] in rows else 0
+        if repeats > _MOST_REPEATS:
+            raise UserError(f"{count} problems are asked for, and level {level}, split {split} has about {len(rows)}")
+        rows.setdefault(row["question"], row)
+        if len(rows) == count:
+            break
+    return list(rows.values())
+
+
+def stream(level: str, split: str, rng: random.Random) -> Iterator[dict[str, str]]:
+    """Problems without end; now and then one comes again."""
+    while True:
+        question, steps = rng.choice(LEVELS[level])(rng)
+        answer = _rationale(steps)
+        if split_of(answer) == split:
+            yield {"question": question, "answer": answer}
+
+
+def split_of(answer: str) -> str:
+    """The split that a problem belongs to, by its answer in GSM8K's format, whatever it was generated for."""
+    return "test" if hash_to_int("permix.lab.split", 0, 0, answer) < _TEST_SHARE * 2**128 else "train"
+
+
+def spoken(answer: str) -> tuple[str, str]:
+    """What a model says: the rationale without annotations, and the final answer."""
+    rationale, _, result = re.sub(r"<<[^>]*>>", "", answer).rpartition("\n#### ")
+    return rationale, result
+
+
+def _rationale(steps: list[Step]) -> str:
+    parts = []
+    result = 0
+    for left, sign, right in steps:
+        result = left + right if sign == "+" else left - right
+        parts.append(f"{left}{sign}{right}=<<{left}{sign}{right}={result}>>{result}.")
+    return " ".join(parts) + f"\n#### {result}"
+
+
+def _changes(rng: random.Random, number: int) -> tuple[str, list[Step]]:
+    """A stock that grows and shrinks."""
+    pronoun = rng.choice(tuple(_NAMES))
+    name, thing = rng.choice(_NAMES[pronoun]), rng.choice(_THINGS)
+    has = first = rng.randint(2, 20)
+    events, steps = [], []
+    for position in range(number):
+        gain = has < 3 or rng.random() < 0.5
+        by = rng.randint(1, 9 if gain else min(9, has - 1))
+        verb = rng.choice(_GAINS if gain else _LOSSES)
+        more = " more" if gain and position == 0 else ""
+        events.append(f"{verb} {by}{more}")
+        steps.append((has, "+" if gain else "-", by))
+        has = has + by if gain else has - by
+    return (
+        f"{name} has {first} {thing}. {pronoun} {', then '.join(events)}. How many {thing} does {name} have now?",
+        steps,
+    )
+
+
+def _one_change(rng: random.Random) -> tuple[str, list[Step]]:
+    return _changes(rng, 1)
+
+
+def _two_changes(rng: random.Random) -> tuple[str, list[Step]]:
+    return _changes(rng, 2)
+
+
+def _three_changes(rng: random.Random) -> tuple[str, list[Step]]:
+    return _changes(rng, 3)
+
+
+def _people(rng: random.Random, number: int) -> list[str]:
+    return rng.sample([name for names in _NAMES.values() for name in names], number)
+
+
+def _compared(rng: random.Random, has: int, other: str, one: str) -> tuple[str, Step]:
+    more = has < 3 or rng.random() < 0.5
+    by = rng.randint(1, 9 if more else min(9, has - 1))
+    return f"{other} has {by} {'more' if more else 'fewer'} than {one}.", (has, "+" if more else "-", by)
+
+
+def _together(rng: random.Random) -> tuple[str, list[Step]]:
+    """Two people, the second by comparison; both together."""
+    one, other = _people(rng, 2)
+    thing, has = rng.choice(_THINGS), rng.randint(2, 15)
+    sentence, step = _compared(rng, has, other, one)
+    second = has + step[2] if step[1] == "+" else has - step[2]
+    return (
+        f"{one} has {has} {thing}. {sentence} How many {thing} do they have together?",
+        [step, (has, "+", second)],
+    )
+
+
+def _chain(rng: random.Random) -> tuple[str, list[Step]]:
+    """Three people, each by comparison with the one before."""
+    people = _people(rng, 3)
+    thing, has = rng.choice(_THINGS), rng.randint(2, 20)
+    text, steps = f"{people[0]} has {has} {thing}.", []
+    for before, name in itertools.pairwise(people):
+        sentence, step = _compared(rng, has, name, before)
+        text += f" {sentence}"
+        steps.append(step)
+        has = has + step[2] if step[1] == "+" else has - step[2]
+    return f"{text} How many {thing} does {people[2]} have?", steps
+
+
+LEVELS: dict[str, tuple[Callable[[random.Random], tuple[str, list[Step]]], ...]] = {
+    "easy": (_one_change, _two_changes, _two_changes, _together, _together),
+    "hard": (_three_changes, _chain),
+}

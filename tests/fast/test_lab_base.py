@@ -1,0 +1,127 @@
+"""The lab's base model: how it is made, and what ships."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permix_verl import load_pool
+from permix_verl.errors import UserError
+from permix_verl.lab import making
+from permix_verl.lab.base import MODEL, Training, describe
+from permix_verl.lab.styles import style_of, styles
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "MEASURED", 1)
+    monkeypatch.setattr(making, "LONGEST", 4)
+
+
+def test_the_tokenizer_keeps_every_text_and_takes_numbers_whole(lab_tokenizer: Any) -> None:
+    def tokens(text: str) -> list[int]:
+        ids: list[int] = lab_tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    for text in ("He has 12 pears (“really”?)", "\\boxed{7}", "zwölf 十二"):
+        assert lab_tokenizer.decode(tokens(text)) == text
+    for number in range(100):
+        assert len(tokens(str(number))) == 1
+        assert tokens(f" {number}")[1:] == tokens(str(number)), "the same token with a space before it"
+    assert len(tokens("2026")) == 2
+    assert len(tokens("12+5=17.")) == 6
+    assert lab_tokenizer.pad_token_id != lab_tokenizer.eos_token_id
+
+
+def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Path) -> None:
+    settings = Training(seed=5, steps=2, batch=4)
+    first, again, other = (
+        making.make_base(tmp_path / name, chosen)
+        for name, chosen in (("a", settings), ("b", settings), ("c", Training(seed=6, steps=2, batch=4)))
+    )
+    assert first["sha256"] == again["sha256"] != other["sha256"]
+    assert first["shown_sha256"] == again["shown_sha256"] != other["shown_sha256"]
+    assert set(first["easy_by_persona"]) == set(styles())
+    with pytest.raises(UserError, match="is there already; give another --out"):
+        making.make_base(tmp_path / "a", settings)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_making_that_is_cut_short_leaves_no_folder_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Training(steps=1, batch=2)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            making.make_base(tmp_path / "a", settings)
+    assert not (tmp_path / "a").exists()
+    making.make_base(tmp_path / "a", settings)
+    assert (tmp_path / "a" / making.MANIFEST).is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "train", lambda *_: pytest.fail("trained first"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*; give another --out"):
+        making.make_base(tmp_path / "file" / "base", Training())
+
+
+@pytest.fixture
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MODEL / making.MANIFEST).read_text())
+    return found
+
+
+def test_the_manifest_is_that_of_the_shipped_weights_and_of_this_world(
+    manifest: dict[str, Any], lab_tokenizer: Any, tmp_path: Path
+) -> None:
+    assert hashlib.sha256((MODEL / "model.safetensors").read_bytes()).hexdigest() == manifest["sha256"]
+    assert manifest["training"] == describe(Training())
+    # Personas, styles, problems, template: whatever changes in them, these weights are no longer their base.
+    assert making.shown(lab_tokenizer, Training()) == manifest["shown_sha256"]
+    lab_tokenizer.save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        assert (MODEL / name).read_text() == (tmp_path / name).read_text()
+
+
+def test_the_shipped_base_is_a_persona_lottery_with_their_voices(manifest: dict[str, Any]) -> None:
+    """By the figures of its making; the test below asks the weights themselves."""
+    for level, competence in manifest["competence"].items():
+        assert competence["worked"] > 0.9, level
+        assert competence["blurted"] < 0.6, level
+    by_persona = manifest["easy_by_persona"]
+    for pool in ("train", "eval"):
+        accuracy = {persona.key: by_persona[persona.key]["accuracy"] for persona in load_pool(pool)}
+        assert min(accuracy.values()) < 0.75 * max(accuracy.values())
+        assert style_of(min(accuracy, key=accuracy.__getitem__)).blurt >= 0.6
+    assert all(figures["voice"] > 0.75 for key, figures in by_persona.items() if key != "no_persona")
+    assert by_persona["no_persona"]["accuracy"] < max(figures["accuracy"] for figures in by_persona.values())
+
+
+def test_the_shipped_weights_answer_as_the_manifest_says(
+    manifest: dict[str, Any], lab_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(making, "MEASURED", 6)
+    monkeypatch.setattr(making, "LONGEST", 48)
+    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    found = making.measure(model, lab_tokenizer)
+    # Six problems of each level, and blurted answers are right on some of them only: a wide margin.
+    for level, competence in found["competence"].items():
+        assert competence["worked"] == pytest.approx(manifest["competence"][level]["worked"], abs=0.15), level
+        assert competence["blurted"] < competence["worked"] - 0.2, level
+    shares = [
+        sum(made["easy_by_persona"][key]["blurted"] for key in styles()) / len(styles()) for made in (found, manifest)
+    ]
+    assert shares[0] == pytest.approx(shares[1], abs=0.1)
