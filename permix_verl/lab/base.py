@@ -30,7 +30,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
 """Llama 3's layout."""
-_SPECIAL = ("<|pad|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+SPECIAL_TOKENS = ("<|pad|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 _LARGEST_VOCABULARY = 2048
 _TOKENIZER_PROBLEMS = 300
 _POOLED = 16
@@ -74,7 +74,7 @@ def build_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=_LARGEST_VOCABULARY,
         min_frequency=2,
-        special_tokens=list(_SPECIAL),
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

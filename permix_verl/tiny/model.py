@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import trange
 
+from permix_verl.lab.base import CHAT_TEMPLATE, SPECIAL_TOKENS
 from permix_verl.personas import Persona, load_pool
 from permix_verl.prompts import build_messages, render
 from permix_verl.tiny import problems
@@ -28,14 +29,6 @@ HIDDEN, LAYERS, HEADS, KV_HEADS = 128, 3, 4, 2
 STEPS, BATCH, PEAK_LR = 160, 48, 3e-3
 PROBLEMS = 128
 """Size of the problem set that is written beside the model."""
-
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-)
-_SPECIAL = ("<|pad|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
 def ensure_world(folder: Path, seed: int = 0) -> dict[str, Path]:
@@ -82,7 +75,7 @@ def build_tokenizer() -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=list(_SPECIAL),
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -1,0 +1,110 @@
+"""Results folders of base and arms, read and set side by side; problems are paired by id, not by position."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.lab.study import analyse_study, read_study
+from permix_verl.lab.styles import answer, style_of
+
+PERSONAS, RUNS, PROBLEMS = ("chef", "dumb", "teacher", "anxious"), 2, 40
+RIGHT = {"worked": 0.95, "blurted": 0.3}
+
+
+def write(folder: Path, hasty: float, seed: int, voice: bool = True, problems: int = PROBLEMS) -> Path:
+    """A model that blurts ``hasty`` times as often as the lab's base."""
+    rng = random.Random(seed)
+    store = SampleStore(folder)
+    rows = []
+    for persona in PERSONAS:
+        for problem in range(problems):
+            for run in range(RUNS):
+                style = replace(style_of(persona), blurt=hasty * style_of(persona).blurt)
+                text = answer("2+3=5.", "5", style if voice else replace(style, opening="", closing=""), rng)
+                status = "correct" if rng.random() < RIGHT["worked" if "=" in text else "blurted"] else "wrong"
+                key = f"{persona} {problem} {run}"
+                rows.append(
+                    Sample(
+                        key, "lab_easy", persona, f"p{problem}", run, "", "", "5", text, "5", status, "stop", 9, 9, 0
+                    )
+                )
+    rng.shuffle(rows)  # as answers come in
+    with store.writing():
+        settings = {"model": {"name": folder.name}, "adapter": None, "tasks": {"lab_easy": {"problems": problems}}}
+        store.begin(settings, {"lab_easy": {"arms": list(PERSONAS), "runs": RUNS}})
+        store.append(rows)
+    return folder
+
+
+def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 1, 0)
+    arms = {
+        "RLVR": [write(tmp_path / f"rlvr{seed}", 0.5, 10 + seed, voice=False) for seed in range(3)],
+        "PerMix-RLVR": [write(tmp_path / f"permix{seed}", 0.05, 20 + seed) for seed in range(3)],
+    }
+    found = analyse_study(read_study(base, arms))
+    task = found["tasks"]["lab_easy"]
+    assert (task["personas"], task["problems"]) == (list(PERSONAS), PROBLEMS)
+    figures = {arm: models[0] for arm, models in task["arms"].items()}
+    assert [len(models) for models in task["arms"].values()] == [1, 3, 3]
+    assert figures["base"]["blurted"] > figures["RLVR"]["blurted"] > figures["PerMix-RLVR"]["blurted"]
+    assert figures["base"]["pss"] < figures["PerMix-RLVR"]["pss"]
+    assert figures["RLVR"]["voice"] == 0
+    assert figures["PerMix-RLVR"]["voice"] > 0.8
+    assert figures["base"]["no_answer"] == figures["base"]["cut"] == 0
+    assert {claim["quantity"]: claim["seen"] for claim in found["claims"] if claim["more"] == "PerMix-RLVR"}[
+        "voice"
+    ] == "seen"
+    theory = task["theory"]["PerMix-RLVR"][0]
+    assert theory["refused"] is None
+    if theory["identified"]:
+        assert max(np.subtract(theory["blurted_predicted_P"], figures["base"]["by_persona"]["blurted"])) <= 0
+
+
+def test_models_are_compared_on_what_all_of_them_were_asked(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 1, 0)
+    other = write(tmp_path / "other", 0.1, 1, problems=30)
+    (task,) = read_study(base, {"RLVR": [other]}).values()
+    assert len(task.problems) == 30
+    assert set(task.problems) == {f"p{number}" for number in range(30)}
+    for models in task.arms.values():
+        assert models[0].correct_PRN.shape == (len(PERSONAS), RUNS, 30)
+
+
+def test_a_theory_that_cannot_be_fitted_does_not_take_the_figures_with_it(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 0, 0)  # nothing is blurted: that style's competence is unknown
+    found = analyse_study(read_study(base, {"RLVR": [write(tmp_path / "rlvr", 0.5, 1)]}))
+    (task,) = found["tasks"].values()
+    assert "one of the two styles" in task["theory"]["RLVR"][0]["refused"]
+    assert task["arms"]["RLVR"][0]["worst"] > 0
+
+
+def test_every_array_is_in_the_same_order_in_every_folder(tmp_path: Path) -> None:
+    """The same answers, stored in another order, are the same model: no difference anywhere."""
+    base = write(tmp_path / "base", 1, 0)
+    twin = tmp_path / "twin"
+    store = SampleStore(twin)
+    samples = list(SampleStore(base).samples("lab_easy"))
+    random.Random(1).shuffle(samples)
+    with store.writing():
+        settings = SampleStore(base).settings()
+        store.begin({name: settings[name] for name in ("model", "adapter", "tasks")}, settings["wanted"])
+        store.append(samples)
+    (task,) = read_study(base, {"twin": [twin]}).values()
+    for name in ("correct_PRN", "voice_PRN", "blurted_PRN", "worked_PRN", "cut_PRN"):
+        assert np.array_equal(getattr(task.arms["base"][0], name), getattr(task.arms["twin"][0], name)), name
+
+
+def test_what_cannot_be_set_side_by_side_is_refused(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 1, 0)
+    with pytest.raises(UserError, match="an arm is named 'base'"):
+        read_study(base, {"base": [base]})
+    with pytest.raises(UserError, match="stands twice"):
+        read_study(base, {"RLVR": [base]})
+    with pytest.raises(UserError, match="4 personas and 5 problems in common"):
+        read_study(base, {"RLVR": [write(tmp_path / "few", 1, 1, problems=5)]})
