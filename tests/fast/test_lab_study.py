@@ -1,5 +1,6 @@
 """Results folders of base and arms, read and set side by side; problems are paired by id, not by position."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval import lab
 from permix_verl.errors import UserError
 from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.lab.study import analyse_study, read_study
@@ -108,3 +110,35 @@ def test_what_cannot_be_set_side_by_side_is_refused(tmp_path: Path) -> None:
         read_study(base, {"RLVR": [base]})
     with pytest.raises(UserError, match="4 personas and 5 problems in common"):
         read_study(base, {"RLVR": [write(tmp_path / "few", 1, 1, problems=5)]})
+
+
+def test_the_report_has_the_labs_sections_in_front_and_every_figure_in_json(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 1, 0)
+    rlvr = [write(tmp_path / f"rlvr{seed}", 0.5, 10 + seed, voice=False) for seed in range(2)]
+    permix = [write(tmp_path / f"permix{seed}", 0.05, 20 + seed) for seed in range(2)]
+    arguments = ["--base", str(base), "--out", str(tmp_path / "report"), "--draws", "50"]
+    for name, folders in (("RLVR", rlvr), ("PerMix-RLVR", permix)):
+        arguments += ["--arm", f"{name}={','.join(map(str, folders))}"]
+    lab.main(arguments)
+    page = (tmp_path / "report" / "report.html").read_text()
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert text.index("Claims of the paper") < text.index("The lab: task") < text.index("# Task lab")
+    assert "voice kept: PerMix-RLVR above RLVR" in text
+    assert 'aria-label="Theory against measurement, task lab_easy"' in page
+    study = json.loads((tmp_path / "report" / "lab.json").read_text())
+    assert [model["label"] for model in study["tasks"]["lab_easy"]["arms"]["RLVR"]] == ["rlvr0", "rlvr1"]
+    voice = study["tasks"]["lab_easy"]["arms"]["PerMix-RLVR"][0]["voice"]
+    assert f"{100 * voice:.1f}" in text
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [(["RLVR"], "is not NAME=FOLDER,FOLDER"), (["RLVR=a", "RLVR=b"], "one stands twice")],
+)
+def test_arms_that_cannot_be_read_are_named(
+    arms: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--base", "x", "--out", str(tmp_path), *(part for arm in arms for part in ("--arm", arm))]
+    with pytest.raises((UserError, SystemExit)) as caught:
+        lab.main(arguments)
+    assert said in str(caught.value) + capsys.readouterr().err

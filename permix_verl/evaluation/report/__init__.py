@@ -14,11 +14,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.report.content import build_document
+from permix_verl.evaluation.report.document import Section
 from permix_verl.evaluation.report.figures import check_matplotlib, draw_figures
 from permix_verl.evaluation.report.inputs import analyse_inputs
 from permix_verl.evaluation.report.markdown import to_markdown
@@ -56,8 +58,11 @@ def make_report(
     return printed_summary(analysis)
 
 
-def write_report(analysis: dict[str, Any], out: Path) -> None:
+def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section] = ()) -> None:
     """Write the six files into a folder beside ``out``, then move each into place.
+
+    Args:
+        sections: of one's own, in front of the tasks'.
 
     Raises:
         UserError: ``out`` is not or cannot be a folder.
@@ -66,6 +71,7 @@ def write_report(analysis: dict[str, Any], out: Path) -> None:
     _check_out(out)
     analysis = _without_nan(analysis)
     document = build_document(analysis, draw_figures(analysis))
+    document = replace(document, sections=[*sections, *document.sections])
     texts = {
         "report.md": to_markdown(document),
         "report.html": to_html(document),

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -24,23 +25,44 @@ def check_matplotlib() -> None:
 
 def draw_figures(analysis: Mapping[str, Any]) -> dict[str, list[Picture]]:
     """Each task's figures, in the order they appear; those without anything to show are left out."""
-    import matplotlib
-
     from permix_verl.evaluation.report.plots import PLOTS
 
     figures: dict[str, list[Picture]] = {}
     for number, (task, entry) in enumerate(analysis["tasks"].items(), start=1):
         figures[task] = []
         for plot in PLOTS:
-            name = f"task{number}-{plot.name}"
-            # From matplotlib's defaults, not from whatever the user's matplotlibrc says.
-            settings: Any = _defaults() | STYLE | {"svg.hashsalt": name}
-            with matplotlib.rc_context(settings):
-                figure = plot.draw(entry["models"])
-                if figure is not None:
-                    svg = to_svg(figure, name, f"{plot.title}, task {one_line(task)}")
-                    figures[task].append(Picture(name, svg, f"{plot.title}.", plot.caption))
+            drawn = draw(
+                f"task{number}-{plot.name}",
+                partial(plot.draw, entry["models"]),
+                f"{plot.title}, task {one_line(task)}",
+                plot.caption,
+                title=plot.title,
+            )
+            if drawn is not None:
+                figures[task].append(drawn)
     return figures
+
+
+def draw(name: str, figure: Callable[[], Any], description: str, caption: str, title: str = "") -> Picture | None:
+    """One figure in the page's style.
+
+    Args:
+        name: unique in the page.
+        figure: gives a matplotlib figure, or ``None`` for nothing to show.
+        description: for those who do not see it.
+        title: the description, if not given.
+    """
+    import matplotlib
+
+    # From matplotlib's defaults, not from whatever the user's matplotlibrc says.
+    settings: Any = _defaults() | STYLE | {"svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
+        drawn = figure()
+        return (
+            None
+            if drawn is None
+            else Picture(name, to_svg(drawn, name, description), f"{title or description}.", caption)
+        )
 
 
 def _defaults() -> dict[str, Any]:

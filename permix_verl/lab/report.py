@@ -1,0 +1,197 @@
+"""The study as sections of the evaluation's report: the paper's Table 2 in miniature, its claims, its theory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from permix_verl.evaluation.report import words
+from permix_verl.evaluation.report.document import Block, Picture, Section, Table, Text, table
+from permix_verl.evaluation.report.drawing import WIDTH, legend, line
+from permix_verl.evaluation.report.figures import draw
+from permix_verl.evaluation.report.palette import BLUE, MUTED, VERMILLION
+from permix_verl.lab.closed_form import GAIN, ONE, SHIFT, THEORY
+
+QUANTITIES = {"worst": "worst accuracy", "pss": "PSS", "voice": "voice kept"}
+
+
+def sections(study: Mapping[str, Any]) -> list[Section]:
+    """Of ``study.analyse_study``'s plain data: one of the claims, and one a task."""
+    found = [Section("Claims of the paper", _claims(study["claims"]))] if study["claims"] else []
+    return [*found, *(_task(name, task) for name, task in study["tasks"].items())]
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> list[Block]:
+    columns = (
+        ("l", "task"),
+        ("l", "claim"),
+        ("l", "difference, by seed"),
+        ("l", "95 % interval over seeds"),
+        ("r", "p over problems"),
+        ("r", "Holm"),
+        ("l", ""),
+    )
+    rows = []
+    for claim in claims:
+        unit = words.change if claim["quantity"] == "pss" else words.points
+        seeds = claim["over_seeds"]
+        rows.append(
+            [
+                claim["task"],
+                f"{QUANTITIES[claim['quantity']]}: {claim['more']} above {claim['other']}",
+                ", ".join(unit(value) for value in claim["differences"]),
+                f"[{unit(seeds[0])}, {unit(seeds[1])}]" if seeds else words.MISSING,
+                words.p_value(claim["p_value"]),
+                words.p_value(claim["holm"]),
+                claim["seen"],
+            ]
+        )
+    text = Text(
+        "Accuracies and voice in percentage points. Worst and PSS are cross-fitted: the personas are chosen on one "
+        "half of the problems and scored on the other. p is that of a paired test clustered by problem, the largest"
+        " of the seeds', for the models that were trained; the interval over seeds asks what other seeds would "
+        "give."
+    )
+    return [text, table("Seen or contrary at 5 % after Holm's correction.", columns, rows)]
+
+
+def _task(name: str, task: Mapping[str, Any]) -> Section:
+    blocks: list[Block] = [_figures(task), _voices(task)]
+    theories = [(arm, number, found) for arm, models in task["theory"].items() for number, found in enumerate(models)]
+    refused = [
+        Text(f"Theory refused for {arm}, model {number + 1}: {found['refused']}.")
+        for arm, number, found in theories
+        if found["refused"]
+    ]
+    fitted = [(arm, number, found) for arm, number, found in theories if not found["refused"]]
+    theory: list[Block] = [*refused]
+    if fitted:
+        picture = _picture(name, task)
+        theory = [*refused, _fits(task, fitted), *([picture] if picture else [])]
+    parts = [Section("Theory against measurement", theory)] if theory else []
+    return Section(f"The lab: task {name}", blocks, parts)
+
+
+def _models(task: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(arm, model) for arm, models in task["arms"].items() for model in models]
+
+
+def _figures(task: Mapping[str, Any]) -> Table:
+    columns = (
+        ("l", "arm"),
+        ("l", "model"),
+        ("r", "worst (%)"),
+        ("r", "best (%)"),
+        ("r", "mean (%)"),
+        ("r", "PSS"),
+        ("l", "95 % interval of PSS"),
+        ("r", "cross-fitted worst (%)"),
+        ("r", "cross-fitted PSS"),
+        ("r", "voice kept (%)"),
+        ("r", "blurted (%)"),
+        ("r", "no answer (%)"),
+        ("r", "cut (%)"),
+    )
+    rows = [
+        [
+            arm,
+            model["label"],
+            *(words.percent(model[key]) for key in ("worst", "best", "mean")),
+            words.ratio(model["pss"]),
+            words.limits(model["pss_interval"], words.ratio),
+            words.percent(model["cross_fitted_worst"]),
+            words.ratio(model["cross_fitted_pss"]),
+            *(words.percent(model[key]) for key in ("voice", "blurted", "no_answer", "cut")),
+        ]
+        for arm, model in _models(task)
+    ]
+    caption = (
+        f"{len(task['personas'])} personas, {task['problems']} problems that all models were asked. Voice kept: "
+        "share of a persona's two words that are there. Blurted: of the answers given, those without a calculation "
+        "before them."
+    )
+    return table(caption, columns, rows)
+
+
+def _voices(task: Mapping[str, Any]) -> Table:
+    arms = task["arms"]
+    columns = (
+        ("l", "persona"),
+        *(("r", f"{arm}: {what}") for arm in arms for what in ("accuracy", "voice", "blurted")),
+    )
+
+    def mean(models: Sequence[Mapping[str, Any]], key: str, row: int) -> str:
+        return words.percent(sum(model["by_persona"][key][row] for model in models) / len(models))
+
+    rows = [
+        [persona, *(mean(models, key, row) for models in arms.values() for key in ("accuracy", "voice", "blurted"))]
+        for row, persona in enumerate(task["personas"])
+    ]
+    return table("Every persona, in percent; means over an arm's seeds.", columns, rows, folded=True)
+
+
+def _fits(task: Mapping[str, Any], fitted: Sequence[tuple[str, int, Mapping[str, Any]]]) -> Table:
+    columns = (
+        ("l", "arm"),
+        ("l", "model"),
+        ("r", "KL coefficient"),
+        *(("r", f"error: {name} (points)") for name in (THEORY, GAIN, ONE, SHIFT)),
+    )
+    rows = [
+        [
+            arm,
+            task["arms"][arm][number]["label"],
+            f"{found['beta']:.2f}" if found["identified"] else "not identified",
+            *(f"{100 * found['errors'][name]:.1f}" for name in (THEORY, GAIN, ONE, SHIFT)),
+        ]
+        for arm, number, found in fitted
+    ]
+    caption = (
+        "Accuracy by persona, fitted on one half of the problems and judged on the other: root mean square error. Each "
+        "of the four has one fitted number."
+    )
+    return table(caption, columns, rows)
+
+
+def _picture(name: str, task: Mapping[str, Any]) -> Picture | None:
+    """Accuracy and blurting of every persona after RL, measured and as the theory has them, against before."""
+    arms = {arm: models for arm, models in task["theory"].items() if any(not found["refused"] for found in models)}
+
+    def figure() -> Any:
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(WIDTH, 2.7 * len(arms) + 0.5), layout="constrained")
+        axes = drawn.subplots(len(arms), 2, squeeze=False)
+        base = task["arms"]["base"][0]["by_persona"]
+        for row, (arm, models) in zip(axes, arms.items(), strict=True):
+            for found in models:
+                if found["refused"]:
+                    continue
+                _points(row[0], base["accuracy"], found["measured_P"], found["predicted_P"])
+                _points(row[1], base["blurted"], found["blurted_measured_P"], found["blurted_predicted_P"])
+            for axis, what in zip(row, ("accuracy (%)", "blurted (%)"), strict=True):
+                axis.axline((50, 50), slope=1, color=MUTED, linewidth=0.8)
+                axis.set_title(f"{arm}: {what}", loc="left")
+        drawn.supxlabel("base model, each persona", fontsize=9)
+        drawn.supylabel("after RL", fontsize=9)
+        handles = [
+            line("measured", BLUE, "o", markersize=4),
+            line("theory", VERMILLION, "x", markersize=5),
+            line("no change", MUTED, style="-", linewidth=0.8),
+        ]
+        legend(drawn, handles)
+        return drawn
+
+    slug = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return draw(
+        f"lab-{slug}-theory",
+        figure,
+        f"Theory against measurement, task {words.one_line(name)}",
+        "Each mark is a persona, each seed has its own. Theory: Proposition 1 per problem, at the KL coefficient "
+        "fitted on the other half of the problems; style shares from Eq. 3, where a coefficient was found.",
+    )
+
+
+def _points(axis: Any, before: Sequence[float], measured: Sequence[float], predicted: Sequence[float] | None) -> None:
+    x = [100 * value for value in before]
+    axis.plot(x, [100 * value for value in measured], "o", color=BLUE, markersize=4)
+    if predicted is not None:
+        axis.plot(x, [100 * value for value in predicted], "x", color=VERMILLION, markersize=5)
