@@ -95,7 +95,7 @@ def measure(model: Any, tokenizer: Any) -> dict[str, Any]:
         prompts = [render(tokenizer, build_messages(row["question"], persona)) for row, persona in asked]
         for (row, persona), output in zip(asked, _sampled(model, tokenizer, prompts), strict=True):
             # Enough for answers of this one form; what counts elsewhere is the reward file's verdict.
-            correct = f"\\boxed{{{row['answer'].rpartition('#### ')[2]}}}" in output
+            correct = f"\\boxed{{{problems.spoken(row['answer'])[1]}}}" in output
             way = way_of(output)
             if way:
                 right[level][way].append(correct)

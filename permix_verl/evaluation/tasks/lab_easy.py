@@ -1,6 +1,6 @@
 r"""The lab's easy level, generated on the spot: what its models are trained on by RL, other problems.
 
-{"question": "Mia has 12 pears. She buys 5 more, then loses 3. ...", "answer": "12 + 5 = ... \n#### 14"}
+{"question": "Mia has 12 pears. She buys 5 more, then loses 3. ...", "answer": "12+5=<<12+5=17>>17. ...\n#### 14"}
 """
 
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math

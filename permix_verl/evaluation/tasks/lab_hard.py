@@ -1,4 +1,4 @@
-"""The lab's hard level: other families with longer ways to the answer, which RL never sees."""
+"""The lab's hard level: three changes and chains of comparisons, which RL never sees."""
 
 from permix_verl.evaluation.tasks.lab_easy import lab_task
 
