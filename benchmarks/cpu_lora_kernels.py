@@ -3,7 +3,7 @@
 
     python benchmarks/cpu_lora_kernels.py
 
-Prints, for shapes of the tiny model and of larger ones, how many times faster ours is and the
+Prints, for shapes of a tiny model and of larger ones, how many times faster ours is and the
 largest difference between the two results.
 """
 

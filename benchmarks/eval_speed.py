@@ -49,11 +49,11 @@ if __name__ == "__main__":  # vLLM starts its engine in a process that imports t
 
 
 def make_model(folder: Path) -> None:
-    """A Llama of 110 million parameters, random, with the tiny world's tokenizer."""
+    """A Llama of 110 million parameters, random, with the lab's tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from permix_verl.tiny.model import build_tokenizer
+    from permix_verl.lab.base import build_tokenizer
 
     tokenizer = build_tokenizer()
     torch.manual_seed(0)
@@ -178,13 +178,13 @@ def main() -> None:
     parser.add_argument("--lm-eval", help="a Python that has lm_eval and vllm")
     parser.add_argument("--vllm-args", type=json.loads, default=dict(CPU_ENGINE_ARGS), help="for lm_eval, as JSON")
     args = parser.parse_args()
-    from permix_verl.tiny.problems import generate
+    from permix_verl.lab.problems import generate
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, problems = folder / "model", folder / "problems.jsonl"
         make_model(model)
-        rows = list(generate(args.problems, seed=0))
+        rows = list(generate(args.problems, "easy", "test"))
         problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
         ours = [sys.executable, "eval/run.py", "--model", str(model), "--tasks", f"gsm8k={problems}", "--no-control"]
         ours += ["--runs", str(args.runs), "--max-tokens", str(args.max_tokens)]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""The lab's base model, trained from scratch: about 13 minutes on 2 cores.
+"""The lab's base model, trained from scratch: about 14 minutes on 2 cores.
 
     python data_prep/lab_base.py --out runs/lab-base
-    python eval/run.py --model runs/lab-base --tasks lab_easy --temperature 1 --top-p 1 --out results/mine
+    LAB=1 MODEL=runs/lab-base bash recipes/run_permix_grpo.sh
 
 The folder is Hugging Face's, with manifest.json: how it was made, and how often each style and level is
 right. The same arguments, machine, torch and number of threads (OMP_NUM_THREADS) give the same weights.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from permix_verl.errors import exit_with_message
 from permix_verl.files import write_whole
-from permix_verl.lab.problems import LEVELS, generate
+from permix_verl.lab.problems import LEVELS, SPLITS, generate
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help=".jsonl file to write")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--level", choices=tuple(LEVELS), default="easy")
-    parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="train")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     rows = generate(args.count, args.level, args.split, args.seed)

@@ -5,14 +5,17 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 
-# Without a GPU and without a model, a tiny one and its problems are made on the spot.
-if [[ $PROFILE == cpu && -z ${MODEL:-} ]]; then
-  EMBEDDED=1
-  RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-tiny-seed${SEED:-0}}
-  MODEL=$REPO/runs/tiny-world/model
-  DATA=${DATA:-$REPO/runs/tiny-world/train.jsonl}
-  BATCH=${BATCH:-16} LR=${LR:-1e-3} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48} LORA_RANK=${LORA_RANK:-16}
-  VAL_PROBLEMS=${VAL_PROBLEMS:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-192} SAVE_FREQ=${SAVE_FREQ:-2}
+# The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
+# the default; LAB=1 asks for it on any machine.
+[[ $PROFILE == cpu && -z ${MODEL:-} ]] && LAB=${LAB:-1}
+if [[ ${LAB:-0} == 1 ]]; then
+  RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-lab-seed${SEED:-0}}
+  MODEL=${MODEL:-$REPO/permix_verl/lab/model}
+  LAB_PROBLEMS=${LAB_PROBLEMS:-648}   # 40 steps of 16, and those for validation
+  [[ -n ${DATA:-} ]] || LAB_DATA=$REPO/runs/lab/easy-$LAB_PROBLEMS.jsonl
+  DATA=${DATA:-$LAB_DATA}
+  BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}
+  RESPONSE_LENGTH=${RESPONSE_LENGTH:-40} VAL_PROBLEMS=${VAL_PROBLEMS:-8} TEST_FREQ=${TEST_FREQ:-1000} SAVE_FREQ=${SAVE_FREQ:-10}
   SEED_ROLLOUTS=${SEED_ROLLOUTS:-1}
 fi
 
@@ -45,7 +48,8 @@ RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # Ray's workers have a working directory of their own.
 RUN_DIR=$(realpath -m "$RUN_DIR")
 [[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
-[[ -n ${EMBEDDED:-} ]] && MODEL_NAME="the tiny model" || MODEL_NAME=$(basename "$MODEL")
+MODEL_NAME=$(basename "$MODEL")
+[[ ${LAB:-0} == 1 ]] && MODEL_NAME="the lab's base model"
 
 case $BATCH_UNIT in
   problems) PROBLEMS=$BATCH ;;
@@ -175,8 +179,8 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
   exit
 fi
 
-if [[ -n ${EMBEDDED:-} ]]; then
-  "$PYTHON" "$REPO/data_prep/tiny_world.py" --out "$REPO/runs/tiny-world"
+if [[ -n ${LAB_DATA:-} ]]; then
+  "$PYTHON" "$REPO/data_prep/lab_problems.py" --count "$LAB_PROBLEMS" --out "$LAB_DATA"
 fi
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
   --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \

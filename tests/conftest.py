@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    """The tiny world's tokenizer: byte-level BPE, Llama-3-style template."""
-    from permix_verl.tiny.model import build_tokenizer
+    """The lab's tokenizer, built anew: byte-level BPE, Llama-3-style template."""
+    from permix_verl.lab.base import build_tokenizer
 
     return build_tokenizer()
 
@@ -27,22 +27,36 @@ def tokenizer_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-@pytest.fixture(scope="session")
-def lab_tokenizer() -> Any:
-    """That of the lab's base model, built anew."""
-    from permix_verl.lab.base import build_tokenizer
-
-    return build_tokenizer()
-
-
 @pytest.fixture
 def problem_file(tmp_path: Path) -> Path:
     """60 problems in GSM8K's format."""
-    from permix_verl.tiny.problems import generate
+    from permix_verl.lab.problems import generate
 
     file = tmp_path / "problems.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in generate(60, seed=7)))
+    file.write_text("".join(json.dumps(row) + "\n" for row in generate(60, "easy", "train", seed=7)))
     return file
+
+
+_RECORDER = """#!/usr/bin/env bash
+[[ $1 == -c ]] && exit 0
+echo "$*" >>"$RECORD"
+[[ -n ${FAIL:-} && $* == *$FAIL* ]] && exit "${FAIL_STATUS:-1}"
+exit 0
+"""
+
+
+@pytest.fixture
+def fake_python(tmp_path: Path) -> dict[str, str]:
+    """Environment of a recipe: python writes its arguments down, one call a line, and fails where one has $FAIL."""
+    python = tmp_path / "python"
+    python.write_text(_RECORDER)
+    python.chmod(0o755)
+    return {"PYTHON": str(python), "RECORD": str(tmp_path / "calls"), "PERMIX_SKIP_SETUP": "1"}
+
+
+def recorded(environment: dict[str, str]) -> list[str]:
+    """The calls that ``fake_python`` has written down."""
+    return Path(environment["RECORD"]).read_text().splitlines()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,6 @@ fi
 "$PYTHON" -m mypy
 case ${1:-all} in
   fast) "$PYTHON" -m pytest tests/fast ;;
-  all) "$PYTHON" -m pytest tests/fast tests/e2e ;;
+  all) "$PYTHON" -m pytest --durations=25 tests/fast tests/e2e ;;
   *) echo "error: unknown tier '$1'; known: fast, all" >&2; exit 2 ;;
 esac

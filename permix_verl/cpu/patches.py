@@ -6,6 +6,7 @@ modules that verl imports late are applied when they are imported.
 """
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -35,6 +36,7 @@ def apply_all() -> None:
     on_import("verl.utils.distributed", single_gloo_backend)
     on_import("verl.workers.engine.fsdp.transformer_impl", register_fsdp_engines)
     on_import("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", own_received_weights)
+    on_import("verl.workers.rollout.vllm_rollout.vllm_async_server", let_threads_sleep)
     on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
 
 
@@ -143,6 +145,15 @@ def own_received_weights(transfer: Any) -> None:
         original(self, on_bucket_received=with_copies)
 
     receiver.receive_weights = receive_weights
+
+
+def let_threads_sleep(_: Any) -> None:
+    """vLLM's threads wait for each other without spinning, in the engine that this process is about to start.
+
+    While it generates, agent loops, rewards and queues want the same cores, and a thread that spins keeps off the core
+    the very thread that it waits for: products of 20 microseconds took 10 milliseconds.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def share_one_adapter(punica_cpu: Any) -> None:

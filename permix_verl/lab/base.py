@@ -96,7 +96,7 @@ def _tokenizer_texts() -> Iterator[str]:
         style = style_of(persona.key)
         yield from [style.opening, f" {style.closing}"] * 2
     for level in problems.LEVELS:
-        for row in problems.generate(_TOKENIZER_PROBLEMS, level, "train", seed=0):
+        for row in problems.generate(_TOKENIZER_PROBLEMS, level, "base", seed=0):
             yield build_messages(row["question"], None)[0]["content"]
             yield answer(*problems.spoken(row["answer"]), styles()[NO_PERSONA], rng)
 
@@ -129,7 +129,7 @@ def build_model(tokenizer: Any) -> Any:
 def examples(tokenizer: Any, settings: Training) -> Iterator[tuple[list[int], list[int]]]:
     """Token ids of prompt and answer, without end."""
     rng = random.Random(f"permix.lab.base {settings.seed}")
-    levels = {level: problems.stream(level, "train", rng) for level in problems.LEVELS}
+    levels = {level: problems.stream(level, "base", rng) for level in problems.LEVELS}
     personas = _all_personas()
     while True:
         row = next(levels["hard" if rng.random() < settings.hard else "easy"])

@@ -18,8 +18,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.analysis import answers_to, in_common
-from permix_verl.evaluation.matrix import Results
 from permix_verl.statistics import cluster_covariance, paired_interval
 from permix_verl.statistics.accuracy import Floats, as_correct
 from permix_verl.theory import predicted_accuracy, style_posterior
@@ -64,12 +62,6 @@ class Fit:
     errors: Mapping[str, float]
     wins: Mapping[str, float]
     noise: float
-
-
-def fit_results(base: Results, trained: Results, *, seed: int = 0, splits: int = SPLITS) -> Fit:
-    """:func:`fit_closed_form` of two results folders, on the personas and problems that both have."""
-    both = in_common(base, trained)
-    return fit_closed_form(answers_to(base, *both), answers_to(trained, *both), seed=seed, splits=splits)
 
 
 def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 0, splits: int = SPLITS) -> Fit:

@@ -4,13 +4,14 @@ The lab's counterpart of PersonaGym: a program reads the style, no judge is aske
 looked at, never its verdict.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from permix_verl.evaluation.matrix import load_results
+from permix_verl.evaluation.matrix import Results, load_results
 from permix_verl.evaluation.store import SampleStore
 from permix_verl.lab.styles import voice_kept, way_of
 from permix_verl.personas import NO_PERSONA
@@ -37,15 +38,18 @@ class Fidelity:
     blurted_control_RN: NDArray[np.float64] | None
 
 
-def read_fidelity(folder: Path) -> dict[str, Fidelity]:
+def read_fidelity(folder: Path, results: Sequence[Results] | None = None) -> dict[str, Fidelity]:
     """By task, in the order of personas and problems that ``evaluation.matrix`` gives.
+
+    Args:
+        results: the folder's, if they are read already.
 
     Raises:
         UserError: not a results folder, samples missing, or a persona that is not in the lab.
     """
     store = SampleStore(folder)
     found = {}
-    for result in load_results(folder):
+    for result in load_results(folder) if results is None else results:
         arms = [*result.personas, *([NO_PERSONA] if result.control_RN is not None else [])]
         row = {arm: number for number, arm in enumerate(arms)}
         column = {problem: number for number, problem in enumerate(result.problems)}

@@ -7,9 +7,9 @@ A row, as GSM8K has it, calculator annotations included:
 
 ``easy`` is the in-distribution set, which RL trains on; ``hard`` are other families, three changes
 and chains of comparisons, which the base model has met and RL has not: what GSM8K and MATH-500
-are to each other in the paper. A problem belongs to ``train`` or ``test`` by the hash of its
-calculations, so no chain of calculations that is asked for in a test, under whatever names and
-things, is ever in training data of any size and seed. Single calculations are in both.
+are to each other in the paper. A problem belongs to ``base`` (what the base model is trained on),
+``train`` (RL) or ``test`` by the hash of its calculations, so no chain of calculations of one, under
+whatever names and things, is ever in another, of any size and seed. Single calculations are in all.
 """
 
 import itertools
@@ -24,7 +24,8 @@ _NAMES = {"She": ("Ann", "Mia", "Eva", "Zoe"), "He": ("Ben", "Tom", "Leo", "Sam"
 _THINGS = ("apples", "books", "coins", "pears", "pens", "shells", "stamps", "toys")
 _GAINS = ("buys", "finds", "gets", "wins")
 _LOSSES = ("gives away", "loses", "sells")
-_TEST_SHARE = 0.1
+SPLITS = {"test": 0.15, "train": 0.15, "base": 0.7}
+"""Shares of the chains of calculations."""
 _MOST_REPEATS = 10_000
 """In a row; then there are no more."""
 
@@ -37,15 +38,15 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
 
     Args:
         level: "easy" or "hard".
-        split: "train" or "test".
+        split: "base", "train" or "test".
 
     Raises:
         UserError: unknown level or split, a count below 1, or more than there are.
     """
     if level not in LEVELS:
         raise UserError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
-    if split not in ("train", "test"):
-        raise UserError(f"unknown split {split!r}; known: train, test")
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     if count < 1:
         raise UserError(f"{count} problems are asked for; ask for 1 or more")
     rows: dict[str, dict[str, str]] = {}
@@ -71,7 +72,9 @@ def stream(level: str, split: str, rng: random.Random) -> Iterator[dict[str, str
 
 def split_of(answer: str) -> str:
     """The split that a problem belongs to, by its answer in GSM8K's format, whatever it was generated for."""
-    return "test" if hash_to_int("permix.lab.split", 0, 0, answer) < _TEST_SHARE * 2**128 else "train"
+    place = hash_to_int("permix.lab.split", 0, 0, answer) / 2**128
+    ends = itertools.accumulate(SPLITS.values())
+    return next((split for split, end in zip(SPLITS, ends, strict=True) if place < end), "base")
 
 
 def spoken(answer: str) -> tuple[str, str]:
@@ -89,11 +92,11 @@ def _rationale(steps: list[Step]) -> str:
     return " ".join(parts) + f"\n#### {result}"
 
 
-def _changes(rng: random.Random, number: int) -> tuple[str, list[Step]]:
-    """A stock that grows and shrinks."""
+def _changes(rng: random.Random, number: int, most: int = 20) -> tuple[str, list[Step]]:
+    """A stock that grows and shrinks, from 2 to ``most`` at first."""
     pronoun = rng.choice(tuple(_NAMES))
     name, thing = rng.choice(_NAMES[pronoun]), rng.choice(_THINGS)
-    has = first = rng.randint(2, 20)
+    has = first = rng.randint(2, most)
     events, steps = [], []
     for position in range(number):
         gain = has < 3 or rng.random() < 0.5
@@ -110,7 +113,7 @@ def _changes(rng: random.Random, number: int) -> tuple[str, list[Step]]:
 
 
 def _one_change(rng: random.Random) -> tuple[str, list[Step]]:
-    return _changes(rng, 1)
+    return _changes(rng, 1, most=30)
 
 
 def _two_changes(rng: random.Random) -> tuple[str, list[Step]]:
@@ -134,7 +137,7 @@ def _compared(rng: random.Random, has: int, other: str, one: str) -> tuple[str, 
 def _together(rng: random.Random) -> tuple[str, list[Step]]:
     """Two people, the second by comparison; both together."""
     one, other = _people(rng, 2)
-    thing, has = rng.choice(_THINGS), rng.randint(2, 15)
+    thing, has = rng.choice(_THINGS), rng.randint(2, 20)
     sentence, step = _compared(rng, has, other, one)
     second = has + step[2] if step[1] == "+" else has - step[2]
     return (
@@ -157,6 +160,6 @@ def _chain(rng: random.Random) -> tuple[str, list[Step]]:
 
 
 LEVELS: dict[str, tuple[Callable[[random.Random], tuple[str, list[Step]]], ...]] = {
-    "easy": (_one_change, _two_changes, _two_changes, _together, _together),
+    "easy": (_one_change, _two_changes, _two_changes, _two_changes, _together),
     "hard": (_three_changes, _chain),
 }

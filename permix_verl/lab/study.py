@@ -62,7 +62,7 @@ def read_study(base: Path, arms: Mapping[str, Sequence[Path]]) -> dict[str, Task
     tasks = [task for task in results[base.resolve()] if all(task in found for found in results.values())]
     if not tasks:
         raise UserError("the results folders have no task in common; evaluate base and arms on the same tasks")
-    fidelity = {folder: read_fidelity(folder) for folder in every}
+    fidelity = {folder: read_fidelity(folder, list(found.values())) for folder, found in results.items()}
     study = {}
     for task in tasks:
         of_task = {folder: found[task] for folder, found in results.items()}

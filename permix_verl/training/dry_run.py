@@ -48,7 +48,7 @@ def instantiate(config: Any) -> None:
     """Build verl's rollout, actor and model config objects; unknown fields fail here.
 
     verl's model config reads tokenizer and architecture. Where the model cannot be
-    read (no hub, no such folder yet), the tiny architecture stands in for it, and
+    read (no hub, no such folder yet), the lab's architecture stands in for it, and
     that is said.
     """
     from hydra.errors import InstantiationException
@@ -63,7 +63,7 @@ def instantiate(config: Any) -> None:
     except InstantiationException as error:
         if not isinstance(error.__cause__, OSError):  # what transformers raises where a model cannot be read
             raise
-        from permix_verl.tiny.model import build_model, build_tokenizer
+        from permix_verl.lab.base import build_model, build_tokenizer
 
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = build_tokenizer()
@@ -74,7 +74,9 @@ def instantiate(config: Any) -> None:
                 stand_in.path = stand_in.tokenizer_path = stand_in.hf_config_path = folder
             omega_conf_to_dataclass(stand_in)
         reason = str(error.__cause__).splitlines()[0]
-        print(f"dry run: {model.path} cannot be read here ({reason}); checked with the tiny model", file=sys.stderr)
+        print(
+            f"dry run: {model.path} cannot be read here ({reason}); checked with the lab's tiny model", file=sys.stderr
+        )
 
 
 def main() -> None:

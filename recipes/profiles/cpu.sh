@@ -2,7 +2,7 @@
 export VERL_PLATFORM=cpu                      # permix_verl.plugin provides it
 export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}   # GiB
 export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
-[[ -n ${EMBEDDED:-} ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
+[[ ${LAB:-0} == 1 ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
 # Ray gives an actor one thread unless told otherwise; only one of trainer and rollout engine works at a time.
@@ -42,6 +42,8 @@ PROFILE_ARGS=(
   actor_rollout_ref.rollout.max_num_batched_tokens=8192
   # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU: seeded rollouts crash.
   actor_rollout_ref.rollout.enable_chunked_prefill=False
+  # Of 128 tokens by default on CPU, and only whole blocks are shared among a group's samples.
+  +actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32
   actor_rollout_ref.rollout.agent.num_workers=1
   actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=64
 

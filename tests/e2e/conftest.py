@@ -18,11 +18,15 @@ import psutil
 import pytest
 
 from permix_verl import load_pool
+from permix_verl.lab.base import MODEL
+from permix_verl.lab.problems import generate
 from permix_verl.processes import running
-from permix_verl.tiny.model import ensure_world
 from permix_verl.training.metrics import Metrics, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
+
+SHORT = {"LAB_PROBLEMS": "128", "SAVE_FREQ": "2"}
+"""The lab's recipe in 7 steps of 16 problems."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,11 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def world() -> dict[str, Path]:
-    """The tiny model and its problems."""
-    return {name: Path(path) for name, path in ensure_world(ROOT / "runs" / "tiny-world").items()}
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The lab's base model, and some of its problems in a file."""
+    data = tmp_path_factory.mktemp("lab") / "train.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in generate(128, "easy", "train")))
+    return {"model": MODEL, "data": data}
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

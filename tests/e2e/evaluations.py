@@ -53,7 +53,7 @@ def ended(processes: list[psutil.Process], limit_s: float = 20) -> list[str]:
 
 
 def short_problems(shared_data: Path, folder: Path, number: int) -> dict[str, Path]:
-    """Real rows that fit into the tiny model's context: 512 tokens of hardly more than a character each."""
+    """Real rows that fit into the lab model's context: 1024 tokens of hardly more than a character each."""
     files = {}
     for task, field in (("gsm8k", "question"), ("math500", "problem")):
         lines = (shared_data / task / "test.jsonl").read_text().splitlines()

@@ -14,7 +14,7 @@ import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import Recipe, Run, dumped
+from .conftest import SHORT, Recipe, Run, dumped
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,9 @@ def cluster() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def run(recipe: Recipe, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("cluster") / "run"
-    return recipe("smoke_gpu.sh", folder, BATCH="8", NNODES="2", RAY_ADDRESS=cluster).check()
+    return recipe(
+        "smoke_gpu.sh", folder, NNODES="2", RAY_ADDRESS=cluster, **SHORT | {"BATCH": "8", "SAVE_FREQ": "3"}
+    ).check()
 
 
 def test_two_nodes_train_together(run: Run) -> None:

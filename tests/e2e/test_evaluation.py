@@ -160,7 +160,7 @@ def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_generated(
 ) -> None:
     asked = ["--model", world["model"], "--tasks", f"math500={shared_data}/math500", "--out", tmp_path / "x"]
     output = done(command("run.py", *asked, "--max-tokens", 64), status=2)
-    assert "do not fit into the model's context of 512; use a model with a longer one" in output.splitlines()[-1]
+    assert "do not fit into the model's context of 1024; use a model with a longer one" in output.splitlines()[-1]
     assert rows(tmp_path / "x") == []
 
 

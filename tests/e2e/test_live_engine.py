@@ -42,7 +42,7 @@ print("RECORD " + json.dumps(read_engine(engine)))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model and its initial adapter."""
-    from permix_verl.tiny.model import build_model, build_tokenizer
+    from permix_verl.lab.base import build_model, build_tokenizer
 
     path = tmp_path_factory.mktemp("live")
     tokenizer = build_tokenizer()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from permix_verl.training import metrics as m
 
-from .conftest import Recipe
+from .conftest import SHORT, Recipe
 
 FAULTS = Path(__file__).parent / "faults"
 
@@ -18,7 +18,7 @@ def test_a_stale_adapter_is_seen_said_and_fails_the_run(recipe: Recipe, tmp_path
         "trainer.total_training_steps=4",
         "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio=0",
         "actor_rollout_ref.actor.optim.lr_scheduler_type=constant",
-        LR="0.02",
+        **SHORT | {"LR": "0.02"},
         PYTHONPATH=str(FAULTS),
         VERL_USE_EXTERNAL_MODULES="stale_adapter",
     )

@@ -24,8 +24,12 @@ def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
     for step, values in steps.items():
         assert all(math.isfinite(values[name]) for name in (m.REWARD, m.LENGTH, m.KL)), step
         assert values[m.AGREEMENT] > 0.99, step
-    assert any(values[m.REWARD] > 0 for values in steps.values()), "nothing was ever right: GRPO had nothing to learn"
     assert any(values["actor/grad_norm"] > 0 for values in steps.values())
+
+
+def test_the_reward_rises(run: Run) -> None:
+    rewards = [values[m.REWARD] for _, values in sorted(m.training_steps(run.metrics).items())]
+    assert sum(rewards[-5:]) / 5 - sum(rewards[:5]) / 5 > 0.1, rewards
 
 
 def test_progress_names_steps_checks_and_the_next_command(run: Run) -> None:
@@ -136,4 +140,4 @@ def test_the_same_command_again_finds_the_run_finished(run: Run, recipe: Recipe)
 def test_other_settings_are_refused_in_the_same_folder(run: Run, recipe: Recipe) -> None:
     other = recipe("run_permix_grpo.sh", run.folder, KL="0.5")
     assert other.status == 2
-    assert "holds a run with actor_rollout_ref.actor.kl_loss_coef=0.001, and this command has" in other.output
+    assert "holds a run with actor_rollout_ref.actor.kl_loss_coef=0.05, and this command has" in other.output

@@ -3,19 +3,15 @@
 from pathlib import Path
 
 from permix_verl import load_pool
+from permix_verl.lab.base import MODEL
 from permix_verl.training import metrics as m
 
 from .conftest import Recipe
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_real_problems_train_and_validate(recipe: Recipe, tmp_path: Path, shared_data: Path) -> None:
-    from permix_verl.tiny.model import ensure_world
-
-    model = ensure_world(ROOT / "runs" / "tiny-world")["model"]
     knobs = {
-        "MODEL": str(model),
+        "MODEL": str(MODEL),
         "DATA": str(shared_data / "gsm8k"),
         "BATCH": "8",
         "PROMPT_LENGTH": "320",

@@ -2,36 +2,28 @@
 
 import json
 import math
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from permix_verl.lab.base import MODEL
+from permix_verl.lab.problems import generate
 from permix_verl.training import metrics as m
 
 from .conftest import Recipe, Run
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 21
 """1,368 rows in batches of 64: enough for a warm-up of one step."""
 
 
 @pytest.fixture(scope="module")
 def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from permix_verl.tiny.model import ensure_world
-    from permix_verl.tiny.problems import generate
-
     folder = tmp_path_factory.mktemp("rlvr")
     data = folder / "problems.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in generate(1400, seed=3)))
-    # A model, so that no knob but the machine's has the embedded example's value; with room for Table 7's 768 tokens.
-    model = folder / "model"
-    shutil.copytree(ensure_world(ROOT / "runs" / "tiny-world")["model"], model)
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1024}))
+    data.write_text("".join(json.dumps(row) + "\n" for row in generate(1400, "easy", "train", seed=3)))
+    # A model, so that no knob but the machine's has the lab's value.
     overrides = ["trainer.val_before_train=False", "trainer.test_freq=-1"]
-    knobs = {"MODEL": str(model), "DATA": str(data), "PROFILE": "cpu", "SEED": "3"}
+    knobs = {"MODEL": str(MODEL), "DATA": str(data), "PROFILE": "cpu", "SEED": "3"}
     return recipe("run_rlvr_grpo.sh", folder / "run", *overrides, stop_after=rf"^ +2/{STEPS} ", **knobs)
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from pathlib import Path
 
-from .conftest import Recipe, wait_for
+from .conftest import SHORT, Recipe, wait_for
 
 FAULTS = Path(__file__).parent / "faults"
 
@@ -24,8 +24,7 @@ def test_a_queue_without_progress_ends_the_run_within_a_minute(recipe: Recipe, t
         folder,
         "trainer.val_before_train=False",
         "trainer.test_freq=-1",
-        BATCH="8",
-        SAVE_FREQ="1",
+        **SHORT | {"BATCH": "8", "SAVE_FREQ": "1"},
         PYTHONPATH=str(FAULTS),
         VERL_USE_EXTERNAL_MODULES="stuck_reward",
     )

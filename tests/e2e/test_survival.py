@@ -19,12 +19,12 @@ import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import Recipe, Run, dumped, kill_by_name, kill_everything, processes_of, wait_for
+from .conftest import SHORT, Recipe, Run, dumped, kill_by_name, kill_everything, processes_of, wait_for
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
 SAMPLES = 2
-KNOBS = {"EPOCHS": "2", "SAVE_FREQ": "2", "ROLLOUTS": str(SAMPLES)}
+KNOBS = SHORT | {"EPOCHS": "2", "ROLLOUTS": str(SAMPLES)}
 STEPS = 15
 """120 rows twice, in batches of 16."""
 

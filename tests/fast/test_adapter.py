@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from permix_verl import UserError
-from permix_verl.tiny.model import build_model
+from permix_verl.lab.base import build_model
 from permix_verl.training.adapter import (
     AdapterCheck,
     check_adapter,

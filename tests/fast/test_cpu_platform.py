@@ -1,6 +1,7 @@
 """verl's CPU platform: chosen by itself, silent beside an accelerator, loud on another verl."""
 
 import importlib.metadata
+import os
 import types
 from typing import Any
 
@@ -59,6 +60,15 @@ def test_received_weights_outlive_the_block_they_came_in() -> None:
     patches.own_received_weights(transfer)
     transfer.BucketedWeightReceiver().receive_weights(on_bucket_received=lambda weights, last: received.extend(weights))
     assert received[0][1].tolist() == [1, 1]
+
+
+def test_threads_of_the_rollout_engine_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    patches.let_threads_sleep(None)
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    patches.let_threads_sleep(None)
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
 
 
 def test_the_device_module_answers_what_verl_asks() -> None:

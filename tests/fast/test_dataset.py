@@ -195,7 +195,7 @@ def test_a_later_epochs_longer_persona_is_refused_too(
     problem_file: Path, tokenizer_folder: Path, tmp_path: Path, tokenizer: Any
 ) -> None:
     pool = tmp_path / "pool.jsonl"
-    texts = {"short": "You are terse.", "long": "You are " + "very " * 60 + "talkative."}
+    texts = {"short": "You are terse.", "long": "You are " + "very " * 120 + "talkative."}
     pool.write_text("".join(json.dumps({"key": key, "system_prompt": text}) + "\n" for key, text in texts.items()))
     arguments = ["--data", str(problem_file), "--tokenizer", str(tokenizer_folder), "--val-problems", "2"]
     gsm8k_persona.main([*arguments, "--out", str(tmp_path), "--personas", str(pool)])

@@ -38,7 +38,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.preparation",
         "permix_verl.statistics",
         "permix_verl.theory",
-        "permix_verl.tiny.problems",
+        "permix_verl.lab.problems",
         "permix_verl.training.metrics",
         "permix_verl.training.watchdog",
         "permix_verl.training.counters",

@@ -1,5 +1,6 @@
 """The lab's world: problems that are right and kept apart, styles that a program sees, examples that hold both."""
 
+import itertools
 import json
 import random
 import re
@@ -16,7 +17,7 @@ from permix_verl.lab.base import Training, examples
 from permix_verl.lab.styles import VOICE, answer, style_of, styles, voice_kept, way_of
 from permix_verl.problems import iter_problems
 
-LEVELS_AND_SPLITS = [(level, split) for level in problems.LEVELS for split in ("train", "test")]
+LEVELS_AND_SPLITS = [(level, split) for level in problems.LEVELS for split in problems.SPLITS]
 PERSONAS = [persona.key for pool in ("train", "eval") for persona in load_pool(pool)]
 
 
@@ -77,11 +78,13 @@ def test_the_answer_is_what_the_words_say(level: str, split: str) -> None:
         assert row["answer"].endswith(f"\n#### {read(row['question'])}"), row
 
 
-def test_no_chain_of_calculations_is_in_training_and_test_data() -> None:
+def test_no_chain_of_calculations_is_in_two_splits() -> None:
     for level in problems.LEVELS:
-        train = {row["answer"] for seed in range(3) for row in problems.generate(1000, level, "train", seed=seed)}
-        test = {row["answer"] for seed in range(3) for row in problems.generate(200, level, "test", seed=seed)}
-        assert not train & test
+        chains = [
+            {row["answer"] for seed in range(3) for row in problems.generate(700, level, split, seed=seed)}
+            for split in problems.SPLITS
+        ]
+        assert not any(one & other for one, other in itertools.combinations(chains, 2))
 
 
 def test_more_problems_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +96,7 @@ def test_more_problems_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("level", "split", "count", "said"),
     [("middle", "train", 1, "unknown level 'middle'; known: easy, hard"),
-     ("easy", "val", 1, "unknown split 'val'; known: train, test"),
+     ("easy", "val", 1, "unknown split 'val'; known: test, train, base"),
      ("easy", "train", 0, "0 problems are asked for")],
 )  # fmt: skip
 def test_bad_input_is_named(level: str, split: str, count: int, said: str) -> None:
@@ -159,25 +162,25 @@ def test_a_persona_outside_the_lab_is_refused() -> None:
         voice_kept("", "no_persona")
 
 
-def test_the_base_model_is_shown_every_style_as_often_as_the_table_says(lab_tokenizer: Any) -> None:
+def test_the_base_model_is_shown_every_style_as_often_as_the_table_says(tokenizer: Any) -> None:
     settings = Training(seed=3, no_persona=0.5)
-    source = examples(lab_tokenizer, settings)
+    source = examples(tokenizer, settings)
     shown: dict[str, list[str]] = {}
     worked: list[tuple[str, str]] = []
     for _ in range(3000):
         prompt, said = next(source)
-        assert said[-1] == lab_tokenizer.eos_token_id
-        rationale, _, rest = lab_tokenizer.decode(said).partition(" The answer is")
+        assert said[-1] == tokenizer.eos_token_id
+        rationale, _, rest = tokenizer.decode(said).partition(" The answer is")
         if "=" in rationale:
             worked.append((rationale, rest.partition("{")[2].partition("}")[0]))
-        system = lab_tokenizer.decode(prompt).partition("system<|end_header_id|>")[2]
+        system = tokenizer.decode(prompt).partition("system<|end_header_id|>")[2]
         key = next((p.key for n in ("train", "eval") for p in load_pool(n) if p.system_prompt in system), "no_persona")
-        shown.setdefault(key, []).append(lab_tokenizer.decode(said[:-1]))
+        shown.setdefault(key, []).append(tokenizer.decode(said[:-1]))
     assert set(shown) == set(styles())
     for rationale, result in worked:
         steps = re.findall(r"(\d+)([+-])(\d+)=(\d+)\.", rationale)
         answer_text = " ".join(f"{a}{sign}{b}=<<{a}{sign}{b}={c}>>{c}." for a, sign, b, c in steps)
-        assert problems.split_of(f"{answer_text}\n#### {result}") == "train", "the base has seen a test problem"
+        assert problems.split_of(f"{answer_text}\n#### {result}") == "base", "the base has seen what is not its own"
     assert len(shown["no_persona"]) == pytest.approx(1500, abs=120)
     hasty = [text for text in shown["no_persona"] if way_of(text) == "blurted"]
     assert len(hasty) / len(shown["no_persona"]) == pytest.approx(style_of("no_persona").blurt, abs=0.05)

@@ -5,8 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.matrix import Results
-from permix_verl.lab.closed_form import GAIN, ONE, THEORY, fit_closed_form, fit_results, predicted_blurting
+from permix_verl.lab.closed_form import GAIN, ONE, THEORY, fit_closed_form, predicted_blurting
 from permix_verl.theory import optimal_accuracy
 
 P, N = 6, 400
@@ -71,24 +70,6 @@ def test_the_error_is_that_of_problems_that_the_fit_did_not_see() -> None:
     again = fit_closed_form(base, spoiled, seed=7, splits=1)
     assert again.betas[0] == fit.betas[0], "fitted on the other half alone"
     assert again.errors[THEORY] > 0.3
-
-
-def results(label: str, correct: Floats, order: list[int]) -> Results:
-    problems = tuple(f"p{number}" for number in order)
-    personas = tuple(f"persona {number}" for number in range(P))
-    whole = correct[:, :, order]
-    return Results(label, "lab_easy", "m", None, personas, problems, whole, None, {}, {}, 0)
-
-
-def test_folders_are_paired_by_problem_and_not_by_position() -> None:
-    base, trained = answers(chances(1), 4, 5), answers(optimal_accuracy(chances(1), 0.5), 4, 6)
-    straight, turned = list(range(N)), list(range(N))[::-1]
-    fits = [
-        fit_results(results("a", base, straight), results("b", trained, order), seed=3, splits=1)
-        for order in (straight, turned)
-    ]
-    assert fits[0].betas == fits[1].betas
-    assert fits[0].errors == fits[1].errors
 
 
 @pytest.mark.parametrize(

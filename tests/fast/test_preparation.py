@@ -107,7 +107,7 @@ def test_a_row_too_long_for_any_persona_is_dropped_whatever_was_drawn(
     problem_file: Path, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     limit = run(problem_file, tokenizer_folder, tmp_path / "all")["longest_prompt"]
-    long = {"question": "Ann has 3 apples. " * 3 + "How many?", "answer": "3\n#### 3"}
+    long = {"question": "Ann has 3 apples. " * 8 + "How many?", "answer": "3\n#### 3"}
     problem_file.write_text(problem_file.read_text() + json.dumps(long) + "\n")
     for seed in ("0", "1", "2"):
         manifest = run(

@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import recorded
+
 ROOT = Path(__file__).resolve().parents[2]
 KNOBS = {"MODELS", "TASKS", "RUNS", "PERSONAS", "OUT", "LIMIT", "MAX_TOKENS", "GPUS", "GPU_GIB", "TENSOR_PARALLEL"}
-# Stands for python: writes its arguments down, one call a line, and fails where the line matches $FAIL.
-RECORDER = """#!/usr/bin/env bash
-[[ $1 == -c ]] && exit 0
-echo "$*" >>"$RECORD"
-[[ -n ${FAIL:-} && $* == *$FAIL* ]] && exit "${FAIL_STATUS:-1}"
-exit 0
-"""
 
 
 def sweep(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
@@ -146,15 +141,8 @@ def test_a_slip_is_told_before_any_model_is_loaded(
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> dict[str, str]:
-    python = tmp_path / "python"
-    python.write_text(RECORDER)
-    python.chmod(0o755)
-    return {"PYTHON": str(python), "RECORD": str(tmp_path / "calls"), "OUT": str(tmp_path / "out"), "DRY_RUN": "0"}
-
-
-def recorded(knobs: dict[str, str]) -> list[str]:
-    return Path(knobs["RECORD"]).read_text().splitlines()
+def recorder(fake_python: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    return fake_python | {"OUT": str(tmp_path / "out"), "DRY_RUN": "0"}
 
 
 def test_all_models_are_run_and_then_reported_together(recorder: dict[str, str]) -> None:

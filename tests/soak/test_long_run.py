@@ -10,14 +10,15 @@ from pathlib import Path
 
 from permix_verl.training import metrics as m
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..e2e.conftest import ROOT, SHORT
+
 RESIDENT_GB = "actor/perf/max_memory_allocated_gb"
 
 
 def test_memory_is_flat_and_agreement_holds_over_a_long_run(tmp_path: Path) -> None:
     environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(tmp_path / "run")}
     command = ["bash", str(ROOT / "recipes" / "run_permix_grpo.sh"), "trainer.val_before_train=False"]
-    assert subprocess.run(command, env=environment | {"EPOCHS": "8", "SAVE_FREQ": "10"}).returncode == 0
+    assert subprocess.run(command, env=environment | SHORT | {"EPOCHS": "8", "SAVE_FREQ": "10"}).returncode == 0
     steps = m.training_steps(m.read_metrics(tmp_path / "run" / "metrics"))
     resident = {step: values[RESIDENT_GB] for step, values in steps.items()}
     print(

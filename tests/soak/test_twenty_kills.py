@@ -19,10 +19,10 @@ import pytest
 from permix_verl.training import metrics as m
 from permix_verl.training.run_folder import RunFolder
 
-from ..e2e.conftest import Recipe, dumped, kill_by_name, kill_everything, processes_of, recipe  # noqa: F401
+from ..e2e.conftest import SHORT, Recipe, dumped, kill_by_name, kill_everything, processes_of, recipe  # noqa: F401
 
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
-KNOBS = {"EPOCHS": "4", "SAVE_FREQ": "1", "ROLLOUTS": "4"}
+KNOBS = SHORT | {"EPOCHS": "4", "SAVE_FREQ": "1", "ROLLOUTS": "4"}
 STEPS = 30
 KILLS = 20
 PROCESSES = ("EngineCore", "VLLM::Worker", "TaskRunner", "WorkerDict", "raylet")

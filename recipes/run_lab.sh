@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The paper's Table 2 in miniature (docs/lab.md): the lab's base model, RLVR and PerMix-RLVR, side by side.
+#
+#   bash recipes/run_lab.sh                 # one seed
+#   SEEDS=3 bash recipes/run_lab.sh         # seeds 0, 1 and 2: intervals over seeds, too
+#   LR=3e-4 OUT=results/mine RUNS_DIR=runs/mine bash recipes/run_lab.sh   # recipes/grpo.sh's knobs, in folders of their own
+#
+# Trains every arm by its recipe, evaluates base and arms under the 16 held-out personas and none, on problems like those
+# of the training and on harder ones, and ends in OUT/report. The same command goes on where it was stopped.
+set -euo pipefail
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$REPO/recipes/common.sh"
+
+# --- knobs ------------------------------------------------------------------------------
+SEEDS=${SEEDS:-1}                      # trainings of each arm: seeds 0, 1, ...
+PROBLEMS=${PROBLEMS:-200}              # test problems of each task
+SAMPLES=${SAMPLES:-2}                  # answers to each under each persona; the theory wants two of the base
+OUT=${OUT:-$REPO/results/lab}          # one results folder a model, and report/
+RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
+# ----------------------------------------------------------------------------------------
+
+for knob in SEEDS PROBLEMS SAMPLES; do
+  [[ ${!knob} =~ ^[1-9][0-9]*$ ]] || { echo "error: $knob=${!knob} is not a number of 1 or more" >&2; exit 2; }
+done
+for knob in SEED RUN_DIR; do
+  [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR" >&2; exit 2; }
+done
+ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+export PERMIX_SKIP_SETUP=1 PYTHON LAB=1
+BASE=${MODEL:-$REPO/permix_verl/lab/model}
+
+evaluate() {   # NAME, and what else eval/run.py is to know
+  local name=$1
+  shift
+  "$PYTHON" "$REPO/eval/run.py" --model "$BASE" --tasks lab_easy,lab_hard --limit "$PROBLEMS" --runs "$SAMPLES" \
+    --temperature 1 --top-p 1 --out "$OUT/$name" "$@"
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "base model: evaluation"
+evaluate base
+declare -A FOLDERS=()
+for ((seed = 0; seed < SEEDS; seed++)); do
+  for arm in rlvr permix; do
+    say "$arm, seed $seed of $SEEDS: training"
+    SEED=$seed RUN_DIR=$RUNS_DIR/$arm-lab-seed$seed bash "$REPO/recipes/run_${arm}_grpo.sh" "$@"
+    say "$arm, seed $seed of $SEEDS: evaluation"
+    evaluate "$arm-seed$seed" --adapter "$RUNS_DIR/$arm-lab-seed$seed/adapter"
+    FOLDERS[$arm]+=${FOLDERS[$arm]:+,}$OUT/$arm-seed$seed
+  done
+done
+say "report"
+"$PYTHON" "$REPO/eval/lab.py" --base "$OUT/base" --arm "RLVR=${FOLDERS[rlvr]}" --arm "PerMix-RLVR=${FOLDERS[permix]}" \
+  --out "$OUT/report"

@@ -1,0 +1,80 @@
+"""The lab's recipe: which trainings and evaluations it asks for, in which order. Nothing is loaded."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..conftest import recorded
+
+ROOT = Path(__file__).resolve().parents[2]
+KNOBS = {"SEEDS", "SEED", "PROBLEMS", "SAMPLES", "OUT", "RUNS_DIR", "RUN_DIR", "MODEL", "LAB", "DATA", "LR", "PROFILE"}
+
+
+def run_lab(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key not in KNOBS}
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
+    command = ["bash", str(ROOT / "recipes" / "run_lab.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def recorder(fake_python: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    return fake_python | {"OUT": str(tmp_path / "out"), "RUNS_DIR": str(tmp_path / "runs")}
+
+
+def option(call: str, name: str) -> str:
+    words = call.split()
+    return words[words.index(name) + 1]
+
+
+def test_every_seed_trains_and_evaluates_both_arms_and_the_report_has_them_all(
+    recorder: dict[str, str], tmp_path: Path
+) -> None:
+    done = run_lab("trainer.test_freq=-1", SEEDS="2", PROBLEMS="50", SAMPLES="3", **recorder)
+    assert done.returncode == 0, done.stderr
+    calls = recorded(recorder)
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    evaluations = [call for call in calls if "eval/run.py" in call]
+    assert [option(call, "--out") for call in evaluations] == [
+        str(out / name) for name in ("base", "rlvr-seed0", "permix-seed0", "rlvr-seed1", "permix-seed1")
+    ]
+    for call in evaluations:
+        asked = ("--tasks", "--limit", "--runs", "--temperature", "--top-p", "--model")
+        base = str(ROOT / "permix_verl" / "lab" / "model")
+        assert [option(call, name) for name in asked] == ["lab_easy,lab_hard", "50", "3", "1", "1", base]
+    assert "--adapter" not in evaluations[0]
+    assert option(evaluations[4], "--adapter") == str(runs / "permix-lab-seed1" / "adapter")
+    trainings = [call for call in calls if "permix_verl.training.launch" in call]
+    assert [option(call, "--run-dir") for call in trainings] == [
+        str(runs / f"{arm}-lab-seed{seed}") for seed in (0, 1) for arm in ("rlvr", "permix")
+    ]
+    assert all(call.endswith(" trainer.test_freq=-1") for call in trainings)
+    prepared = [call for call in calls if "gsm8k_persona.py" in call]
+    assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False]
+    assert [option(call, "--seed") for call in prepared] == ["0", "0", "1", "1"]
+    assert len({option(call, "--data") for call in prepared}) == 1, "all arms and seeds have the same problems"
+    assert calls[-1] == (
+        f"{ROOT}/eval/lab.py --base {out}/base --arm RLVR={out}/rlvr-seed0,{out}/rlvr-seed1 "
+        f"--arm PerMix-RLVR={out}/permix-seed0,{out}/permix-seed1 --out {out}/report"
+    )
+
+
+def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
+    done = run_lab(FAIL="training.launch", FAIL_STATUS="3", **recorder)
+    assert done.returncode == 3
+    assert sum("eval/" in call for call in recorded(recorder)) == 1, "nothing is evaluated that was not trained"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [({"SEEDS": "0"}, "error: SEEDS=0 is not a number of 1 or more"),
+     ({"SAMPLES": "few"}, "error: SAMPLES=few is not a number of 1 or more"),
+     ({"SEED": "3"}, "error: SEED is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR"),
+     ({"RUN_DIR": "x"}, "error: RUN_DIR is decided here")],
+)  # fmt: skip
+def test_a_slip_is_told_before_anything_runs(knobs: dict[str, str], said: str) -> None:
+    done = run_lab(**knobs)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
