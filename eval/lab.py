@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 r"""Base, RLVR and PerMix-RLVR side by side in the lab: figures, the paper's claims, theory against measurement.
 
-    python eval/lab.py --base results/lab/base --arm RLVR=results/lab/rlvr-0,results/lab/rlvr-1,results/lab/rlvr-2 \
-        --arm PerMix-RLVR=results/lab/permix-0,results/lab/permix-1,results/lab/permix-2 --out results/lab/report
+    python eval/lab.py --base results/lab/base --arm RLVR=results/lab/rlvr-seed0,results/lab/rlvr-seed1 \
+        --arm PerMix-RLVR=results/lab/permix-seed0,results/lab/permix-seed1 --out results/lab/report
 
 Reads results folders of eval/run.py, one a seed; arms of any name can be set side by side, and the paper's
 claims are tested on RLVR and PerMix-RLVR. Writes the evaluation's report with the lab's sections in front,

@@ -1,6 +1,6 @@
 r"""Measure persona robustness: every problem under every persona, several times, scored and kept.
 
-    python eval/run.py --model permix_verl/lab/model --tasks lab_easy --temperature 1 --top-p 1 --out results/lab
+    python eval/run.py --model permix_verl/lab/model --tasks lab_easy --temperature 1 --top-p 1 --out results/base
     python eval/run.py --model meta-llama/Llama-3.1-8B-Instruct --tasks gsm8k,math500,aime24 --out results/llama
     python eval/run.py --model meta-llama/Llama-3.1-8B-Instruct --adapter runs/NAME/adapter --out results/permix
     python eval/run.py --base-url http://localhost:8000/v1 --model NAME --out results/served

@@ -3,7 +3,7 @@
 #
 #   bash recipes/run_lab.sh                 # one seed
 #   SEEDS=3 bash recipes/run_lab.sh         # seeds 0, 1 and 2: intervals over seeds, too
-#   LR=3e-4 OUT=results/mine RUNS_DIR=runs/mine bash recipes/run_lab.sh   # recipes/grpo.sh's knobs, in folders of their own
+#   KL=0.5 OUT=results/kl RUNS_DIR=runs/kl bash recipes/run_lab.sh   # grpo.sh's knobs, in folders of their own
 #
 # Trains every arm by its recipe, evaluates base and arms under the 16 held-out personas and none, on problems like those
 # of the training and on harder ones, and ends in OUT/report. The same command goes on where it was stopped.
@@ -13,7 +13,7 @@ source "$REPO/recipes/common.sh"
 
 # --- knobs ------------------------------------------------------------------------------
 SEEDS=${SEEDS:-1}                      # trainings of each arm: seeds 0, 1, ...
-PROBLEMS=${PROBLEMS:-200}              # test problems of each task
+PROBLEMS=${PROBLEMS:-200}              # test problems of each task, 20 to 400
 SAMPLES=${SAMPLES:-2}                  # answers to each under each persona; the theory wants two of the base
 OUT=${OUT:-$REPO/results/lab}          # one results folder a model, and report/
 RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
@@ -22,6 +22,18 @@ RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
 for knob in SEEDS PROBLEMS SAMPLES; do
   [[ ${!knob} =~ ^[1-9][0-9]*$ ]] || { echo "error: $knob=${!knob} is not a number of 1 or more" >&2; exit 2; }
 done
+if (( PROBLEMS < 20 || PROBLEMS > 400 )); then
+  echo "error: PROBLEMS=$PROBLEMS: the report wants at least 20, and there are 400" >&2
+  exit 2
+fi
+if [[ $OUT == *,* ]]; then
+  echo "error: OUT=$OUT has a comma, which separates folders for eval/lab.py; give another" >&2
+  exit 2
+fi
+if [[ ${DRY_RUN:-0} != 0 ]]; then
+  echo "error: DRY_RUN=$DRY_RUN is for one recipe: LAB=1 DRY_RUN=$DRY_RUN bash recipes/run_permix_grpo.sh" >&2
+  exit 2
+fi
 for knob in SEED RUN_DIR; do
   [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR" >&2; exit 2; }
 done
@@ -29,7 +41,7 @@ ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 take
 export PERMIX_SKIP_SETUP=1 PYTHON LAB=1
 BASE=${MODEL:-$REPO/permix_verl/lab/model}
 
-evaluate() {   # NAME, and what else eval/run.py is to know
+evaluate() {   # NAME, and what else eval/run.py takes
   local name=$1
   shift
   "$PYTHON" "$REPO/eval/run.py" --model "$BASE" --tasks lab_easy,lab_hard --limit "$PROBLEMS" --runs "$SAMPLES" \

@@ -12,7 +12,7 @@ set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 export RUN_DIR=${RUN_DIR:-$REPO/runs/smoke-$(date +%Y%m%dT%H%M%S)}
 export BATCH=${BATCH:-16} VAL_PROBLEMS=${VAL_PROBLEMS:-1} SAVE_FREQ=${SAVE_FREQ:-3}
-export LR=${LR:-1e-3}   # far above a training's: three steps must move the policy, or the adapter check says nothing
+export LR=${LR:-1e-3}   # far above an 8B model's: three steps must move the policy, or the adapter check says nothing
 
 if [[ ${DRY_RUN:-0} == 0 ]] && nvidia-smi >/dev/null 2>&1; then
   mkdir -p "$RUN_DIR"

@@ -6,10 +6,12 @@ A row, as GSM8K has it, calculator annotations included:
      "answer": "12+5=<<12+5=17>>17. 17-3=<<17-3=14>>14.\n#### 14"}
 
 ``easy`` is the in-distribution set, which RL trains on; ``hard`` are other families, three changes
-and chains of comparisons, which the base model has met and RL has not: what GSM8K and MATH-500
+and chains of three comparisons, which the base model has met and RL has not: what GSM8K and MATH-500
 are to each other in the paper. A problem belongs to ``base`` (what the base model is trained on),
-``train`` (RL) or ``test`` by the hash of its calculations, so no chain of calculations of one, under
-whatever names and things, is ever in another, of any size and seed. Single calculations are in all.
+``train`` (RL) or ``test`` by the hash of its calculation, so a calculation of one, under whatever
+names and things and with its changes in whatever order, is never asked for in another, of any size
+and seed. It may still be a step of a longer one there. In ``test`` no calculation comes twice, since
+two problems with the same one are hardly two.
 """
 
 import itertools
@@ -25,7 +27,7 @@ _THINGS = ("apples", "books", "coins", "pears", "pens", "shells", "stamps", "toy
 _GAINS = ("buys", "finds", "gets", "wins")
 _LOSSES = ("gives away", "loses", "sells")
 SPLITS = {"test": 0.15, "train": 0.15, "base": 0.7}
-"""Shares of the chains of calculations."""
+"""Shares of the calculations."""
 _MOST_REPEATS = 10_000
 """In a row; then there are no more."""
 
@@ -35,6 +37,8 @@ Step = tuple[int, str, int]
 
 def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str, str]]:
     """``count`` different problems; the same arguments give the same list.
+
+    A family with few calculations runs out in ``test``, and others take its place.
 
     Args:
         level: "easy" or "hard".
@@ -52,10 +56,11 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
     rows: dict[str, dict[str, str]] = {}
     repeats = 0
     for row in stream(level, split, random.Random(f"{seed} {level} {split}")):
-        repeats = repeats + 1 if row["question"] in rows else 0
+        key = calculation(row["answer"]) if split == "test" else row["question"]
+        repeats = repeats + 1 if key in rows else 0
         if repeats > _MOST_REPEATS:
             raise UserError(f"{count} problems are asked for, and level {level}, split {split} has about {len(rows)}")
-        rows.setdefault(row["question"], row)
+        rows.setdefault(key, row)
         if len(rows) == count:
             break
     return list(rows.values())
@@ -72,9 +77,19 @@ def stream(level: str, split: str, rng: random.Random) -> Iterator[dict[str, str
 
 def split_of(answer: str) -> str:
     """The split that a problem belongs to, by its answer in GSM8K's format, whatever it was generated for."""
-    place = hash_to_int("permix.lab.split", 0, 0, answer) / 2**128
+    place = hash_to_int("permix.lab.split", 0, 0, calculation(answer)) / 2**128
     ends = itertools.accumulate(SPLITS.values())
     return next((split for split, end in zip(SPLITS, ends, strict=True) if place < end), "base")
+
+
+def calculation(answer: str) -> str:
+    """What an answer in GSM8K's format calculates, with changes one after another in an order of their own."""
+    steps = re.findall(r"<<(\d+)([+-]\d+)=(\d+)>>", answer)
+    changes = [change for _, change, _ in steps]
+    if all(before[2] == after[0] for before, after in itertools.pairwise(steps)):
+        changes.sort()
+        return " ".join([steps[0][0], *changes])
+    return " ".join(left + change for left, change, _ in steps)
 
 
 def spoken(answer: str) -> tuple[str, str]:
@@ -147,8 +162,8 @@ def _together(rng: random.Random) -> tuple[str, list[Step]]:
 
 
 def _chain(rng: random.Random) -> tuple[str, list[Step]]:
-    """Three people, each by comparison with the one before."""
-    people = _people(rng, 3)
+    """Four people, each by comparison with the one before."""
+    people = _people(rng, 4)
     thing, has = rng.choice(_THINGS), rng.randint(2, 20)
     text, steps = f"{people[0]} has {has} {thing}.", []
     for before, name in itertools.pairwise(people):
@@ -156,7 +171,7 @@ def _chain(rng: random.Random) -> tuple[str, list[Step]]:
         text += f" {sentence}"
         steps.append(step)
         has = has + step[2] if step[1] == "+" else has - step[2]
-    return f"{text} How many {thing} does {people[2]} have?", steps
+    return f"{text} How many {thing} does {people[-1]} have?", steps
 
 
 LEVELS: dict[str, tuple[Callable[[random.Random], tuple[str, list[Step]]], ...]] = {

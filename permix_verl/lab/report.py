@@ -47,8 +47,8 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[Block]:
     text = Text(
         "Accuracies and voice in percentage points. Worst and PSS are cross-fitted: the personas are chosen on one "
         "half of the problems and scored on the other. p is that of a paired test clustered by problem, the largest"
-        " of the seeds', for the models that were trained; the interval over seeds asks what other seeds would "
-        "give."
+        " of the seeds', for the models that were trained: seen is said of these. What other seeds would give is the "
+        "interval's question, and of three seeds it is wide."
     )
     return [text, table("Seen or contrary at 5 % after Holm's correction.", columns, rows)]
 

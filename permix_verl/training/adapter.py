@@ -111,10 +111,21 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     config.save_pretrained(partial)
+    _sort_modules(partial / "adapter_config.json")
     save_file(weights, partial / "adapter_model.safetensors", metadata={"format": "pt"})
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
     return out
+
+
+def _sort_modules(config_file: Path) -> None:
+    """PEFT writes the target modules in the order of a set, another in every process: the same adapter, other bytes.
+
+    What was evaluated would then be another adapter after the run's command is given again.
+    """
+    config = json.loads(config_file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, device: str) -> AdapterCheck:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from permix_verl import load_pool
+from permix_verl.evaluation.identity import adapter_identity
 from permix_verl.training import metrics as m
 
 from .conftest import Recipe, Run
@@ -132,7 +133,9 @@ def test_no_process_is_left_behind(run: Run) -> None:
 
 
 def test_the_same_command_again_finds_the_run_finished(run: Run, recipe: Recipe) -> None:
+    evaluated = adapter_identity(str(run.folder / "adapter"))
     again = recipe("run_permix_grpo.sh", run.folder).check()
+    assert adapter_identity(str(run.folder / "adapter")) == evaluated, "its evaluation could not be resumed"
     assert "this run is finished" in again.output
     assert "adapter verified" in again.output
 

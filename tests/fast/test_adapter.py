@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from permix_verl import UserError
+from permix_verl.evaluation.identity import adapter_identity
 from permix_verl.lab.base import build_model
 from permix_verl.training.adapter import (
     AdapterCheck,
@@ -33,6 +34,9 @@ torch.save(state, f"{sys.argv[2]}/model_world_size_2_rank_{dist.get_rank()}.pt")
 """
 
 
+MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
 def lora_model(tokenizer: Any, folder: Path) -> tuple[Any, Path]:
     """A tiny model with a LoRA adapter that does something, its base saved beside it."""
     from peft import LoraConfig, get_peft_model
@@ -41,7 +45,7 @@ def lora_model(tokenizer: Any, folder: Path) -> tuple[Any, Path]:
     base = build_model(tokenizer)
     base.save_pretrained(folder / "base")
     # 5 rows of rank: uneven over two shards.
-    config = LoraConfig(r=5, lora_alpha=10, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    config = LoraConfig(r=5, lora_alpha=10, target_modules=MODULES, task_type="CAUSAL_LM")
     model = get_peft_model(base, config).eval()
     for name, parameter in model.named_parameters():
         if "lora_" in name:
@@ -83,13 +87,23 @@ def test_an_exported_adapter_loads_with_peft_and_is_the_model(tokenizer: Any, tm
     checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
     adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], sorted(config["target_modules"])) == (5, 10, ["down_proj", "q_proj"])
+    assert (config["r"], config["lora_alpha"], sorted(config["target_modules"])) == (5, 10, sorted(MODULES))
     assert not (tmp_path / "adapter.partial").exists()
     check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
     assert check.tokens == 5
     assert check.largest < 1e-5
     assert check.base_largest > 1e-3
     assert adapter_problems(check, "largest", 1e-4) == []
+
+
+def test_an_adapter_is_the_same_bytes_in_every_process(tokenizer: Any, tmp_path: Path) -> None:
+    """PEFT's own order is that of a set: one in 5,040 that it is sorted by chance."""
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
+    adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    assert json.loads((adapter / "adapter_config.json").read_text())["target_modules"] == sorted(MODULES)
+    first = adapter_identity(str(adapter))
+    assert adapter_identity(str(export_adapter(checkpoint, str(base), tmp_path / "adapter"))) == first
 
 
 def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path) -> None:

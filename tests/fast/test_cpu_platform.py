@@ -63,12 +63,21 @@ def test_received_weights_outlive_the_block_they_came_in() -> None:
 
 
 def test_threads_of_the_rollout_engine_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that it is put back
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     patches.let_threads_sleep(None)
     assert os.environ["OMP_WAIT_POLICY"] == "passive"
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     patches.let_threads_sleep(None)
     assert os.environ["OMP_WAIT_POLICY"] == "active"
+
+
+def test_every_patch_waits_for_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    hooked: dict[str, str] = {}
+    monkeypatch.setattr(patches, "on_import", lambda module, patch: hooked.__setitem__(patch.__name__, module))
+    patches.apply_all()
+    assert hooked["let_threads_sleep"] == "verl.workers.rollout.vllm_rollout.vllm_async_server"
+    assert len(hooked) == 5
 
 
 def test_the_device_module_answers_what_verl_asks() -> None:

@@ -64,8 +64,8 @@ def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
     ] == "seen"
     theory = task["theory"]["PerMix-RLVR"][0]
     assert theory["refused"] is None
-    if theory["identified"]:
-        assert max(np.subtract(theory["blurted_predicted_P"], figures["base"]["by_persona"]["blurted"])) <= 0
+    assert theory["identified"]
+    assert max(np.subtract(theory["blurted_predicted_P"], figures["base"]["by_persona"]["blurted"])) <= 0
 
 
 def test_models_are_compared_on_what_all_of_them_were_asked(tmp_path: Path) -> None:

@@ -116,6 +116,28 @@ def test_micro_batches_divide_a_ranks_samples(knobs: dict[str, str], update: int
     assert f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={log_probs}" in lines
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_lab_resolves_on_every_profile(profile: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, LAB="1"))))
+    assert config["actor_rollout_ref.model.path"] == str(ROOT / "permix_verl" / "lab" / "model")
+    # Its 6 heads do not divide over the 4 GPUs that the paper's model takes there.
+    assert config["actor_rollout_ref.rollout.tensor_model_parallel_size"] == 1
+    assert config["data.train_batch_size"] == 16
+
+
+def test_the_lab_is_the_default_only_without_a_gpu_and_a_model() -> None:
+    model = f"actor_rollout_ref.model.path='{ROOT}/permix_verl/lab/model'"
+    assert model in overrides_of("run_permix_grpo.sh", PROFILE="cpu")
+    assert model not in overrides_of("run_permix_grpo.sh", PROFILE="cpu", LAB="0")
+    assert model not in overrides_of("run_permix_grpo.sh", PROFILE="gpu")
+    mine = overrides_of("run_permix_grpo.sh", PROFILE="cpu", LAB="1", MODEL="some/base")
+    assert "actor_rollout_ref.model.path='some/base'" in mine
+    assert f"trainer.default_local_dir='{ROOT}/runs/permix-lab-base-seed0/checkpoints'" in mine, "a folder of its own"
+    assert recipe("run_permix_grpo.sh", LAB="yes").stderr.endswith("error: LAB=yes is neither 0 nor 1\n")
+
+
 def test_a_batch_of_completions_is_trls_reading() -> None:
     lines = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000", BATCH_UNIT="completions")
     assert "data.train_batch_size=8" in lines

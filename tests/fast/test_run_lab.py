@@ -9,11 +9,11 @@ import pytest
 from ..conftest import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
-KNOBS = {"SEEDS", "SEED", "PROBLEMS", "SAMPLES", "OUT", "RUNS_DIR", "RUN_DIR", "MODEL", "LAB", "DATA", "LR", "PROFILE"}
 
 
 def run_lab(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in KNOBS}
+    # No knob of the shell that runs the tests.
+    environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
     command = ["bash", str(ROOT / "recipes" / "run_lab.sh"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
@@ -54,11 +54,30 @@ def test_every_seed_trains_and_evaluates_both_arms_and_the_report_has_them_all(
     prepared = [call for call in calls if "gsm8k_persona.py" in call]
     assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False]
     assert [option(call, "--seed") for call in prepared] == ["0", "0", "1", "1"]
-    assert len({option(call, "--data") for call in prepared}) == 1, "all arms and seeds have the same problems"
+    generated = {call for call in calls if "lab_problems.py" in call}
+    data = runs / "lab-easy-648.jsonl"
+    assert generated == {f"{ROOT}/data_prep/lab_problems.py --level easy --split train --count 648 --out {data}"}
+    assert {option(call, "--data") for call in prepared} == {str(data)}, "all arms and seeds have the same problems"
     assert calls[-1] == (
         f"{ROOT}/eval/lab.py --base {out}/base --arm RLVR={out}/rlvr-seed0,{out}/rlvr-seed1 "
         f"--arm PerMix-RLVR={out}/permix-seed0,{out}/permix-seed1 --out {out}/report"
     )
+
+
+def test_knobs_of_the_trainings_arrive_and_only_there(recorder: dict[str, str], tmp_path: Path) -> None:
+    done = run_lab(KL="0.5", LAB_PROBLEMS="88", MODEL=str(tmp_path), **recorder)
+    assert done.returncode == 0, done.stderr
+    calls = recorded(recorder)
+    trainings = [call for call in calls if "permix_verl.training.launch" in call]
+    assert len(trainings) == 2
+    for call in trainings:
+        assert " actor_rollout_ref.actor.kl_loss_coef=0.5 " in call
+        assert " data.train_batch_size=16 " in call, "PROBLEMS and SAMPLES are the evaluation's"
+        assert " actor_rollout_ref.rollout.n=8 " in call
+        assert option(call, "--base") == str(tmp_path)
+    evaluations = [call for call in calls if "eval/run.py" in call]
+    assert {option(call, "--limit") for call in evaluations} == {"200"}
+    assert {option(call, "--model") for call in evaluations} == {str(tmp_path)}
 
 
 def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
@@ -71,6 +90,10 @@ def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
     ("knobs", "said"),
     [({"SEEDS": "0"}, "error: SEEDS=0 is not a number of 1 or more"),
      ({"SAMPLES": "few"}, "error: SAMPLES=few is not a number of 1 or more"),
+     ({"PROBLEMS": "19"}, "error: PROBLEMS=19: the report wants at least 20, and there are 400"),
+     ({"PROBLEMS": "401"}, "error: PROBLEMS=401: "),
+     ({"OUT": "a,b"}, "error: OUT=a,b has a comma"),
+     ({"DRY_RUN": "1"}, "error: DRY_RUN=1 is for one recipe"),
      ({"SEED": "3"}, "error: SEED is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR"),
      ({"RUN_DIR": "x"}, "error: RUN_DIR is decided here")],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from permix_verl.problems import iter_problems, parse_final_answer
 from permix_verl.prompts import user_message
 
 GENERATED = "generated"
-PROBLEMS = 500
+PROBLEMS = 400
 
 
 def lab_task(level: str) -> Task:
