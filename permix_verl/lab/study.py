@@ -30,6 +30,8 @@ class Measured:
     blurted_PRN: NDArray[np.float64]
     worked_PRN: NDArray[np.float64]
     cut_PRN: NDArray[np.float64]
+    control_RN: NDArray[np.float64] | None
+    """Correctness without a persona, if that was asked."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def _measured(result: Results, style: Fidelity, personas: Sequence[str], problem
     place = {problem: column for column, problem in enumerate(result.problems)}
     columns = [place[problem] for problem in problems]
     arrays = (result.correct_PRN, style.voice_PRN, style.blurted_PRN, style.worked_PRN, style.cut_PRN)
-    return Measured(result.label, *(array[rows][:, :, columns] for array in arrays))
+    control_RN = None if result.control_RN is None else result.control_RN[:, columns]
+    correct, voice, blurted, worked, cut = (array[rows][:, :, columns] for array in arrays)
+    return Measured(result.label, correct, voice, blurted, worked, cut, control_RN)
 
 
 def analyse_study(study: Mapping[str, Task], *, seed: int = 0) -> dict[str, Any]:
@@ -135,6 +139,7 @@ def _figures(model: Measured, seed: int) -> dict[str, Any]:
         "worst": float(accuracy.min()),
         "best": float(accuracy.max()),
         "mean": float(accuracy.mean()),
+        "no_persona": None if model.control_RN is None else float(model.control_RN.mean()),
         "pss": float(statistics.pss(accuracy)),
         "pss_interval": asdict(statistics.pss_interval(model.correct_PRN, seed=seed)),
         "cross_fitted_worst": influence(answers, "worst", seed)[0],

@@ -13,17 +13,21 @@ from permix_verl.errors import UserError
 from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.lab.study import analyse_study, read_study
 from permix_verl.lab.styles import answer, style_of
+from permix_verl.personas import NO_PERSONA
 
 PERSONAS, RUNS, PROBLEMS = ("chef", "dumb", "teacher", "anxious"), 2, 40
 RIGHT = {"worked": 0.95, "blurted": 0.3}
 
 
-def write(folder: Path, hasty: float, seed: int, voice: bool = True, problems: int = PROBLEMS) -> Path:
+def write(
+    folder: Path, hasty: float, seed: int, voice: bool = True, problems: int = PROBLEMS, control: bool = False
+) -> Path:
     """A model that blurts ``hasty`` times as often as the lab's base."""
     rng = random.Random(seed)
     store = SampleStore(folder)
     rows = []
-    for persona in PERSONAS:
+    arms = [*PERSONAS, NO_PERSONA] if control else list(PERSONAS)
+    for persona in arms:
         for problem in range(problems):
             for run in range(RUNS):
                 style = replace(style_of(persona), blurt=hasty * style_of(persona).blurt)
@@ -38,7 +42,7 @@ def write(folder: Path, hasty: float, seed: int, voice: bool = True, problems: i
     rng.shuffle(rows)  # as answers come in
     with store.writing():
         settings = {"model": {"name": folder.name}, "adapter": None, "tasks": {"lab_easy": {"problems": problems}}}
-        store.begin(settings, {"lab_easy": {"arms": list(PERSONAS), "runs": RUNS}})
+        store.begin(settings, {"lab_easy": {"arms": arms, "runs": RUNS}})
         store.append(rows)
     return folder
 
@@ -59,6 +63,7 @@ def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
     assert figures["RLVR"]["voice"] == 0
     assert figures["PerMix-RLVR"]["voice"] > 0.8
     assert figures["base"]["no_answer"] == figures["base"]["cut"] == 0
+    assert figures["base"]["no_persona"] is None
     assert {claim["quantity"]: claim["seen"] for claim in found["claims"] if claim["more"] == "PerMix-RLVR"}[
         "voice"
     ] == "seen"
@@ -84,6 +89,15 @@ def test_a_theory_that_cannot_be_fitted_does_not_take_the_figures_with_it(tmp_pa
     (task,) = found["tasks"].values()
     assert "one of the two styles" in task["theory"]["RLVR"][0]["refused"]
     assert task["arms"]["RLVR"][0]["worst"] > 0
+
+
+def test_accuracy_without_a_persona_stands_beside_and_counts_in_nothing_else(tmp_path: Path) -> None:
+    base, without = write(tmp_path / "base", 1, 0, control=True), write(tmp_path / "without", 0.1, 1)
+    (task,) = analyse_study(read_study(base, {"RLVR": [without]}))["tasks"].values()
+    figures = task["arms"]["base"][0]
+    right = [s.status == "correct" for s in SampleStore(base).samples("lab_easy") if s.persona == NO_PERSONA]
+    assert figures["no_persona"] == pytest.approx(sum(right) / len(right))
+    assert len(figures["by_persona"]["accuracy"]) == len(PERSONAS)
 
 
 def test_every_array_is_in_the_same_order_in_every_folder(tmp_path: Path) -> None:
