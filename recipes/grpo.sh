@@ -15,7 +15,7 @@ case ${LAB:=$([[ $PROFILE == cpu && -z ${MODEL:-} ]] && echo 1 || echo 0)} in
     [[ ${MODEL:-$LAB_MODEL} == "$LAB_MODEL" ]] && LAB_NAME=lab || LAB_NAME=lab-$(basename "$MODEL")
     MODEL=${MODEL:-$LAB_MODEL}
     RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$LAB_NAME-seed${SEED:-0}}
-    LAB_PROBLEMS=${LAB_PROBLEMS:-648}   # 40 steps of 16, and those for validation
+    LAB_PROBLEMS=${LAB_PROBLEMS:-584}   # 36 steps of 16, and those for validation
     [[ -n ${DATA:-} ]] || LAB_DATA=$(dirname "$RUN_DIR")/lab-easy-$LAB_PROBLEMS.jsonl
     DATA=${DATA:-$LAB_DATA}
     BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}

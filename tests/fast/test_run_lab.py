@@ -55,8 +55,8 @@ def test_every_seed_trains_and_evaluates_both_arms_and_the_report_has_them_all(
     assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False]
     assert [option(call, "--seed") for call in prepared] == ["0", "0", "1", "1"]
     generated = {call for call in calls if "lab_problems.py" in call}
-    data = runs / "lab-easy-648.jsonl"
-    assert generated == {f"{ROOT}/data_prep/lab_problems.py --level easy --split train --count 648 --out {data}"}
+    data = runs / "lab-easy-584.jsonl"
+    assert generated == {f"{ROOT}/data_prep/lab_problems.py --level easy --split train --count 584 --out {data}"}
     assert {option(call, "--data") for call in prepared} == {str(data)}, "all arms and seeds have the same problems"
     assert calls[-1] == (
         f"{ROOT}/eval/lab.py --base {out}/base --arm RLVR={out}/rlvr-seed0,{out}/rlvr-seed1 "
