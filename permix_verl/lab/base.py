@@ -23,6 +23,9 @@ from permix_verl.prompts import build_messages, render
 MODEL = Path(__file__).parent / "model"
 """The folder that ships: Hugging Face's, with a tokenizer and manifest.json."""
 
+LONGEST = 64
+"""Tokens that an answer may take where the base is measured or evaluated; its own take at most 35."""
+
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"

@@ -13,7 +13,7 @@ from typing import Any
 from permix_verl.errors import UserError, first_line
 from permix_verl.files import hold
 from permix_verl.lab import problems
-from permix_verl.lab.base import Training, build_tokenizer, describe, examples, train
+from permix_verl.lab.base import LONGEST, Training, build_tokenizer, describe, examples, train
 from permix_verl.lab.styles import voice_kept, way_of
 from permix_verl.personas import NO_PERSONA, load_pool
 from permix_verl.prompts import build_messages, render
@@ -21,8 +21,6 @@ from permix_verl.prompts import build_messages, render
 MANIFEST = "manifest.json"
 MEASURED = 40
 """Test problems of each level that are asked under each persona."""
-LONGEST = 64
-"""Tokens of an answer."""
 _AT_ONCE = 256
 
 

@@ -4,6 +4,7 @@ r"""The lab's easy level, generated on the spot: what its models are trained on 
 """
 
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
+from permix_verl.lab.base import LONGEST
 from permix_verl.lab.problems import generate
 from permix_verl.problems import iter_problems, parse_final_answer
 from permix_verl.prompts import user_message
@@ -28,7 +29,7 @@ def lab_task(level: str) -> Task:
     return Task(
         name=name,
         source=GENERATED,
-        max_tokens=64,
+        max_tokens=LONGEST,
         load=load,
         prompt=lambda problem: user_message(problem.question),
         score=score_math,
