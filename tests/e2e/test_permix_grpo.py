@@ -94,7 +94,7 @@ def test_the_adapter_on_the_base_gives_the_actors_log_probs(run: Run) -> None:
     from transformers import AutoModelForCausalLM
 
     base = json.loads((run.folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
-    plain = AutoModelForCausalLM.from_pretrained(base)
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)  # its weights lie in 16 bits
     model: Any = PeftModel.from_pretrained(plain, run.folder / "adapter").eval()
     step = (run.folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text()
     record_file = run.folder / "checkpoints" / f"global_step_{step}" / "rollout_log_probs.pt"
