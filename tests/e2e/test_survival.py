@@ -92,12 +92,13 @@ def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run)
 
 
 def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None:
+    """About half of these short answers do, in pairs; with one seed for a group none would."""
+    groups: dict[tuple[str, str], set[str]] = {}
     for file in (undisturbed.folder / "rollouts").glob("*.jsonl"):
-        groups: dict[str, set[str]] = {}
         for line in file.read_text().splitlines():
             row = json.loads(line)
-            groups.setdefault(row["input"], set()).add(row["output"])
-        assert sum(len(outputs) > 1 for outputs in groups.values()) >= 0.8 * len(groups)
+            groups.setdefault((file.stem, row["input"]), set()).add(row["output"])
+    assert sum(len(outputs) > 1 for outputs in groups.values()) > 0.3 * len(groups)
 
 
 def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
