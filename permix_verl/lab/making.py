@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from permix_verl.files import hold
 from permix_verl.lab import problems
 from permix_verl.lab.base import LONGEST, Training, build_tokenizer, describe, examples, train
 from permix_verl.lab.styles import voice_kept, way_of
-from permix_verl.personas import NO_PERSONA, load_pool
+from permix_verl.personas import NO_PERSONA, Persona, load_pool
 from permix_verl.prompts import build_messages, render
 
 MANIFEST = "manifest.json"
@@ -74,8 +75,8 @@ def shown(tokenizer: Any, settings: Training) -> str:
     return hashlib.sha256(json.dumps(first).encode()).hexdigest()
 
 
-def measure(model: Any, tokenizer: Any) -> dict[str, Any]:
-    """How the model answers under every persona and none, drawn at temperature 1.
+def measure(model: Any, tokenizer: Any, personas: Sequence[Persona] | None = None) -> dict[str, Any]:
+    """How the model answers under every persona (or these) and none, drawn at temperature 1.
 
     Returns:
         ``competence`` by level: shares of right answers among worked and blurted ones;
@@ -84,7 +85,7 @@ def measure(model: Any, tokenizer: Any) -> dict[str, Any]:
     import torch
 
     torch.manual_seed(0)
-    arms = [None, *load_pool("train"), *load_pool("eval")]
+    arms = [None, *([*load_pool("train"), *load_pool("eval")] if personas is None else personas)]
     right: dict[str, dict[str, list[bool]]] = {level: {"worked": [], "blurted": []} for level in problems.LEVELS}
     by_persona: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for level in problems.LEVELS:
