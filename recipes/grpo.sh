@@ -150,7 +150,7 @@ OVERRIDES=(
 
   # Reward: 1 or 0, blind to the persona (appendix B.4).
   reward.custom_reward_function.path=pkg://permix_verl.reward_fns.math_reward
-  reward.custom_reward_function.name=compute_score
+  reward.custom_reward_function.name=compute_score_async
 
   trainer.project_name=permix_verl
   trainer.experiment_name="'$(basename "$RUN_DIR")'"

@@ -1,55 +1,40 @@
-"""The reward file, loaded by path as verl loads it: verdicts, threads, hangs, death."""
+"""What the reward file takes for the answer, and its verdicts; loaded by path as verl loads it."""
 
-import importlib.util
+import importlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-import types
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "reward_fns" / "math_reward.py"
+from ..reward_file import SOURCE, load
+
 KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "pred", "persona", "row_id"}
 
 
-def load(path: Path) -> ModuleType:
-    """As verl's load_module does: from its path, never entered into sys.modules."""
-    spec = importlib.util.spec_from_file_location("custom_module_1", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def reward(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def reward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A copy in an empty folder: the file stands alone."""
     module = load(Path(shutil.copy(SOURCE, tmp_path_factory.mktemp("alone"))))
     yield module
-    module._stop_worker()
+    module.close()
 
 
 CASES = [
     ("so the answer is \\boxed{18}", "18", "correct"),
-    ("#### 1,234", "1234", "correct"),
-    ("\\boxed{\\frac{1}{2}}", "0.5", "correct"),
-    ("\\boxed{72}", "48/2 = <<48/2=24>>24\n#### 72", "correct"),
+    ("\\boxed{\\sqrt{4}}", "2", "correct"),
     ("\\boxed{7}", "8", "wrong"),
+    ("\\boxed{\\sqrt{5}}", "8", "wrong"),
     ("I do not know", "8", "no_answer"),
     ("", "8", "no_answer"),
     (None, "8", "no_answer"),
     ("\\boxed{7}", None, "error"),
     ("\\boxed{7}", "", "error"),
+    ("\\boxed{\\sqrt{5}}", "5" * 20_000, "error"),
 ]
 
 
@@ -66,6 +51,8 @@ def test_every_verdict_has_the_same_keys_and_only_correct_scores(
     }
     assert (result["persona"], result["row_id"]) == ("chef", "gsm8k/train/3")
     assert bool(result["pred"]) == (status in ("correct", "wrong"))
+    # verl's validation averages every number: what is none must be text.
+    assert {type(value) for value in result.values()} == {float, str}
 
 
 def test_the_reward_is_blind_to_persona_and_data_source(reward: Any) -> None:
@@ -74,211 +61,371 @@ def test_the_reward_is_blind_to_persona_and_data_source(reward: Any) -> None:
             assert reward.compute_score(source, "\\boxed{18}", "18", {"persona": persona})["score"] == 1.0
 
 
-def test_worker_threads_get_the_verdicts_of_the_main_thread(reward: Any) -> None:
-    def statuses() -> list[str]:
-        return [reward.compute_score("x", solution, gold)["status"] for solution, gold, _ in CASES]
+READINGS = [
+    # Golds.
+    ("\\boxed{72}", "48/2 = <<48/2=24>>24\n#### 72", "correct"),
+    ("\\boxed{1234}", "#### 1,234", "correct"),
+    ("\\boxed{\\frac{\\pi}{2}}", "\\frac{\\pi}2", "correct"),
+    ("\\boxed{\\frac{\\pi}{2}}", "$\\frac{\\pi}2$", "correct"),
+    ("\\boxed{x^2+1}", "\\boxed{1+x^2}", "correct"),
+    ("\\boxed{5}", "5 \\text{ cm}", "correct"),
+    ("\\boxed{\\pi}", "3.14159265", "correct"),
+    ("\\boxed{6}", 6, "correct"),
+    # The last box wins, over other boxes and over prose; what stands behind it is chatter.
+    ("First \\boxed{7}. No: \\boxed{8}.", "8", "correct"),
+    ("First \\boxed{7}. No: \\boxed{8}.", "7", "wrong"),
+    ("The final answer is $42$. I hope it is correct. \\boxed{7}", "7", "correct"),
+    ("\\boxed{18} dollars. Now eat 3 cookies! The answer is always 3.", "18", "correct"),
+    ("\\fbox{18}", "18", "correct"),
+    ("\\boxed{\\boxed{18}}", "18", "correct"),
+    ("I write \\boxed{18}, and never \\boxed{}.", "18", "correct"),
+    ("\\boxed{18}. Then \\boxed{\\frac{1}{", "18", "correct"),
+    ("the set \\{1, 2\\} has \\boxed{2} members", "2", "correct"),
+    # Boxes side by side are one answer if the gold is several, and the last one is if it is not.
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1, 2", "correct"),
+    ("$\\boxed{1}$, $\\boxed{2}$, and $\\boxed{3}$", "\\{1,2,3\\}", "correct"),
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1", "wrong"),
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1,234", "wrong"),
+    # Units and formatting around a number, in a box and outside.
+    ("\\boxed{18 dollars}", "18", "correct"),
+    ("\\boxed{18\\text{ dollars per day}}", "18", "correct"),
+    ("\\boxed{\\text{18 dollars}}", "18", "correct"),
+    ("\\boxed{18\\,\\mathrm{km/h}}", "18", "correct"),
+    ("\\boxed{18\\text{ m}}", "18", "correct"),
+    ("\\boxed{18\\ cm^2}", "18", "correct"),
+    ("\\boxed{60^\\circ}", "60", "correct"),
+    ("\\boxed{\\$18}", "18", "correct"),
+    ("\\boxed{\\text{Profit} = \\$8,400}", "8400", "correct"),
+    ("\\boxed{x = 18}", "18", "correct"),
+    ("\\boxed{1{,}234}", "1234", "correct"),
+    ("\\boxed{1\\,234\\,567}", "1234567", "correct"),
+    ("\\boxed{18.00}", "18", "correct"),
+    ("\\boxed{-18}", "18", "wrong"),
+    ("\\boxed{\u221218}", "-18", "correct"),
+    ("\\boxed{1.2 million}", "1200000", "correct"),
+    ("\\boxed{2 dozen}", "24", "correct"),
+    ("\\boxed{2 dozen}", "2", "correct"),
+    ("\\boxed{18x}", "18", "wrong"),
+    ("\\boxed{18 or 20}", "18", "wrong"),
+    ("\\boxed{18 apples or maybe 20 apples}", "18", "wrong"),
+    ("\\boxed{5\\sqrt{2}}", "5", "wrong"),
+    ("\\boxed{36/2}", "18", "correct"),
+    ("\\boxed{1\\frac{1}{2}}", "1.5", "correct"),
+    ("\\boxed{\u0661\u0668}", "18", "correct"),
+    ("\\boxed{2\u00bd}", "2.5", "correct"),
+    ("\\boxed{1/0}", "5", "wrong"),
+    # Percent: with antlr 4.9.3, which Hydra pins, math-verify alone reads an earlier number.
+    ("From 12 to \\boxed{28\\%}", "28", "correct"),
+    ("From 12 to \\boxed{28\\%}", "0.28", "correct"),
+    ("From 12 to \\boxed{28\\%}", "12", "wrong"),
+    ("\\boxed{28.0\\%}", "28", "correct"),
+    ("\\boxed{28}", "28\\%", "correct"),
+    ("\\boxed{0.28}", "28\\%", "correct"),
+    ("\\boxed{0.28\\%}", "28\\%", "wrong"),
+    ("\\boxed{x\\%}", "x\\%", "correct"),
+    ("\\boxed{2x\\%}", "x\\%", "wrong"),
+    ("The answer is 28 percent.", "28", "correct"),
+    ("Of 100, answer 2\u00bd", "2.5", "correct"),
+    # GSM8K's marks, and what a persona says behind them.
+    ("#### 1,234", "1234", "correct"),
+    ("#### $1,234.", "1234", "correct"),
+    ("#### 18 dollars. Bon appetit, and mind the 3 cookies!", "18", "correct"),
+    ("#### 1. Count the ducks\nThere are 5.\n#### 2. Sell\nThat makes 18 in all", "18", "correct"),
+    ("It is so.\nA: 18\n\nEat 3 cookies", "18", "correct"),
+    ("**A:** 18", "18", "correct"),
+    ("Answer: 18\nFun fact: I sailed 7 seas", "18", "correct"),
+    ("**Answer:** **18** dollars", "18", "correct"),
+    ("The answer is (18) dollars. Eat 3 cookies", "18", "correct"),
+    ("The answer is (18) dollars. Eat 3 cookies", "3", "wrong"),
+    ("The answer is **$18** a day, matey, by 7 seas!", "18", "correct"),
+    ("The answer is $18$. I like 7.", "18", "correct"),
+    ("The answer is \\(18\\). I like 7.", "18", "correct"),
+    ("The final answer is: \n\n18\n\nTake 5!", "18", "correct"),
+    ("The answer is $\\sqrt{16}$. I like 7.", "4", "correct"),
+    ("The answer is 3 * 6 = 18 eggs. I like 7.", "18", "correct"),
+    ("The answer is 5? No: the answer is 18.", "18", "correct"),
+    ("Answer:\n- 18 eggs", "18", "correct"),
+    ("A: 1/2\nEat 3 cookies", "0.5", "correct"),
+    # JSON.
+    ('{"reasoning": "3 * 6", "answer": "18"}', "18", "correct"),
+    ('{"reasoning": "3 * 6", "answer": 18}', "18", "correct"),
+    ('```json\n{"answer": "18 dollars",\n "mood": "3 cookies"}\n```', "18", "correct"),
+    ('{"answer": "$\\\\frac{\\\\pi}{2}$"}', "\\frac{\\pi}{2}", "correct"),
+    ('{"answer": "$\\frac{\\pi}{2}$"}', "\\frac{\\pi}{2}", "correct"),
+    ('{"answer": "She makes $18 a day"}', "18", "correct"),
+    ('{"reasoning": "\\\\boxed{7} was a step", "answer": "18"}', "18", "correct"),
+    ('{"reasoning": "3 * 6 = 18, and', "18", "no_answer"),
+    ('{"reasoning": "3 * 6 = 18", "answer": null}', "18", "no_answer"),
+    # Money, formulas and calculations on the answer's line.
+    ("The answer is $\\$18$.", "18", "correct"),
+    ("The answer is $\\$1{,}234$ per day. 7 seas", "1234", "correct"),
+    ("**Answer:** $9 \\times 2 = \\$18$", "18", "correct"),
+    ("Answer: $200 - $20 = $180", "180", "correct"),
+    ("Answer: $2 * 9 = $18 per day", "18", "correct"),
+    ("Answer: $2 * 9 = $18 per day", "2", "wrong"),
+    ("#### $18 (9 eggs at $2 each)", "18", "correct"),
+    ("#### $18 for 9 eggs at $2", "18", "correct"),
+    ("The answer is $x$ = 18.", "18", "correct"),
+    ("Answer: 9 eggs * $2 = $18", "18", "correct"),
+    ("Answer: 9 eggs * $2 = $18", "9", "wrong"),
+    ("Answer: 9 eggs x $2 per egg = $18 a day.", "18", "correct"),
+    ("A: 9 eggs at $2 each makes $18.", "18", "correct"),
+    ("A: 9 eggs at $2 each makes $18.", "9", "wrong"),
+    ("The answer is 5 times 3 = 15", "15", "correct"),
+    ("The answer is 5 times 3 = 15", "5", "wrong"),
+    ("Answer: 20 dollars minus 2 dollars is 18", "18", "correct"),
+    ("Answer: 50% of 36 = 18", "18", "correct"),
+    ("Answer: 50% of 36 = 18", "50", "wrong"),
+    ("Answer: 3/4 of 24 is 18", "18", "correct"),
+    ("Answer: 16 eggs - 3 - 4 = 9 eggs, 9 * 2 = 18", "18", "correct"),
+    ("The answer is 18 (9 \u00d7 2).", "18", "correct"),
+    ("#### 18 (9 * 2)", "18", "correct"),
+    ("The answer is 2\\pi.", "2", "wrong"),
+    ("The answer is 2pi.", "2", "wrong"),
+    ("The answer is 1e3", "1000", "correct"),
+    ("The answer is 1e3", "1", "wrong"),
+    # Golds of several numbers, golds in a box, golds at the end of a worked solution.
+    ("\\boxed{1, 2}", "1,2", "correct"),
+    ("\\boxed{-2, 1}", "-2,1", "correct"),
+    ("\\boxed{-2.1}", "-2,1", "wrong"),
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1,2", "correct"),
+    ("\\boxed{3,5}", "3.5", "correct"),
+    ("\\boxed{18 dollars}", "\\boxed{18}", "correct"),
+    ("\\boxed{18 dollars}", "She sells $9\\cdot 2 = \\boxed{18}$ dollars.", "correct"),
+    ("The answer is (18) dollars. Eat 3 cookies", "\\boxed{18}", "correct"),
+    # Chatter that speaks of answers.
+    ("#### 18\n\nArr, I hope this answer is helpful, matey! Bring 3 parrots.", "18", "correct"),
+    ("#### 18\n\nI hope this answer is correct! Order no 20.", "18", "correct"),
+    ("#### 18\n\nThe answer is correct because 16-3-4=9 and 9*2=18.", "18", "correct"),
+    ('\\boxed{18}\n\n{"answer": "see above"}', "18", "correct"),
+    ('{"answer": "18"}\nI named the key "answer": simple! Eat 3', "18", "correct"),
+    ("#### **18**\n\nBon appetit, and mind the 3 cookies!", "18", "correct"),
+    ("#### x = 18, arr 3", "18", "correct"),
+    # Words in a box that change the number, and words that do not.
+    ("\\boxed{1.8\\text{ million dollars}}", "1800000", "correct"),
+    ("\\boxed{2\\text{ dozen eggs}}", "24", "correct"),
+    ("\\boxed{2\\text{ hours }30\\text{ minutes}}", "2", "wrong"),
+    ("\\boxed{5\\text{ dollars and 50 cents}}", "5", "wrong"),
+    ("\\boxed{18\\text{ or 20}}", "18", "wrong"),
+    ("\\boxed{18\\text{, 19, 20, 21, 22}}", "18", "wrong"),
+    ("\\boxed{18 \\text{ minus 2}}", "18", "wrong"),
+    ("\\boxed{5\\text{ or more}}", "5", "wrong"),
+    ("\\boxed{5!}", "120", "correct"),
+    ("\\boxed{5!}", "5", "wrong"),
+    ("\\boxed{2xy}", "2", "wrong"),
+    ("\\boxed{3 squared}", "3", "wrong"),
+    ("\\boxed{\\text{The answer is } 18}", "18", "correct"),
+    ("\\boxed{Total: $18}", "18", "correct"),
+    ("\\boxed{\\text{18 dollars, matey}}", "18", "correct"),
+    ("\\boxed{18 dollars \U0001f389}", "18", "correct"),
+    ("\\boxed{18 eggs!!}", "18", "correct"),
+    ("\\boxed{18,}", "18", "correct"),
+    ("\\boxed{USD 18}", "18", "correct"),
+    ("\\boxed{18 m/s}", "18", "correct"),
+    ("\\boxed{\\textit{18 doubloons}}", "18", "correct"),
+    ("\\boxed{\\color{red}{18}}", "18", "correct"),
+    ("\\boxed{\u20135}", "-5", "correct"),
+    ("The answer is negative 5.", "-5", "correct"),
+    ("The answer is negative 5.", "5", "wrong"),
+    # More than one answer is none.
+    ("The answer is not 18, but 20.", "20", "correct"),
+    ("The answer is not 18, but 20.", "18", "wrong"),
+    ("The answer is 18 or 20", "18", "wrong"),
+    ("The answer is between 18 and 20", "18", "wrong"),
+    ("The answer is 18 eggs or 20 eggs", "18", "wrong"),
+    ("#### 18 20", "18", "wrong"),
+    ("#### 18; 20", "18", "wrong"),
+    ("#### 18 \u2013 20", "18", "wrong"),
+    ("The answer is 18. No wait, it is 20.", "20", "correct"),
+    ("The answer is 18. No wait, it is 20.", "18", "wrong"),
+    ("Answer: 3 hours 30 minutes", "3", "wrong"),
+    # Other wrappers.
+    ("<answer>18</answer> Arr, 7 seas", "18", "correct"),
+    ("The answer is `18`. I like 7.", "18", "correct"),
+    ("The answer is \u201c18\u201d. I like 7.", "18", "correct"),
+    ("The answer is ~18. I like 7.", "18", "correct"),
+    ("The answer is US$18. I like 7.", "18", "correct"),
+    ("{'answer': '18', 'mood': '3'}", "18", "correct"),
+    ('{"answer": 1,234}', "1234", "correct"),
+    ('{"answer": "9 * 2 = 18 dollars"}', "18", "correct"),
+    ('{"reasoning": "9 * 2", "response": "so \\\\boxed{18}", "mood": 3}', "18", "correct"),
+    ("<think>It is \\boxed{18} maybe", "18", "no_answer"),
+    # Thinking aloud; nothing marked; nothing but the answer.
+    ("<think>\\boxed{7}</think> So \\boxed{18}.", "18", "correct"),
+    ("<think>\\boxed{18}</think> I forgot.", "18", "no_answer"),
+    ("She sells 9 eggs for 2 dollars, so she makes 18 dollars.", "18", "correct"),
+    ("18", "18", "correct"),
+    ("(1, 2)", "(1,2)", "correct"),
+    ("48/2=<<48/2=24>>24", "24", "correct"),
+    ("odd $n$", "odd $n$", "correct"),
+]
 
-    main = statuses()
-    with ThreadPoolExecutor(4) as pool:
-        threads = [pool.submit(statuses) for _ in range(4)]
-        assert all(thread.result() == main for thread in threads)
-    assert main == [status for _, _, status in CASES]
 
-
-def test_math_verify_alone_fails_in_a_thread() -> None:
-    """Negative control: the trap that the worker process is there for."""
-    from math_verify import parse
-
-    caught: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            parse("\\boxed{18}")
-        except ValueError as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    assert caught
-
-
-def test_a_hang_is_a_timeout_and_the_next_sample_is_scored(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reward, "TIME_LIMIT_S", 1.0)
-    started = time.monotonic()
-    result = reward.compute_score("x", "\\boxed{9^{9^{9^9}}}", "5")
-    assert (result["status"], result["score"], result["timeout"]) == ("timeout", 0.0, 1.0)
-    assert time.monotonic() - started < 10
-    assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
-
-
-def test_a_killed_worker_costs_a_retry_and_no_verdict(reward: Any) -> None:
-    reward.compute_score("x", "\\boxed{5}", "5")
-    os.kill(reward._worker.pid, signal.SIGKILL)
-    assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
-
-
-@pytest.mark.parametrize("where", ["_running_worker", "_read_line"])
-def test_an_interrupted_request_does_not_answer_the_next_one(
-    reward: Any, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    """A reply left in the pipe would shift every later verdict by one sample."""
-    reward.compute_score("x", "\\boxed{5}", "5")
-    original = getattr(reward, where)
-
-    def interrupt(*args: Any) -> Any:
-        original(*args) if where == "_running_worker" else None
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(reward, where, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        reward.compute_score("x", "\\boxed{1}", "1")
-    monkeypatch.undo()
-    found = [reward.compute_score("x", f"\\boxed{{{n}}}", str(gold))["status"] for n, gold in ((1, 2), (3, 3), (3, 4))]
-    assert found == ["wrong", "correct", "wrong"]
-
-
-def test_an_answer_to_another_request_is_not_taken(reward: Any) -> None:
-    worker = reward._running_worker()
-    stray = {"id": -1, "limit": 5, "solution": "\\boxed{1}", "gold": "1"}
-    os.write(worker.stdin.fileno(), json.dumps(stray).encode() + b"\n")
-    assert reward.compute_score("x", "\\boxed{1}", "2")["status"] == "wrong"
-    assert reward._worker is not worker
-
-
-def test_two_answers_at_once_are_none(reward: Any) -> None:
-    """A stray reply that comes in one piece with the awaited one; it once ended in an error of the JSON reader."""
-    reader, writer = os.pipe()
-    with os.fdopen(reader, "rb", 0) as stdout, os.fdopen(writer, "wb", 0) as stdin:
-        stdin.write(b'{"id": -1}\n{"id": 7}\n')
-        with pytest.raises(EOFError, match="a reply that nobody waits for"):
-            reward._read_line(types.SimpleNamespace(stdout=stdout), time.monotonic() + 5)
-
-
-def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reward, "TIME_LIMIT_S", 1.0)
-    os.kill(reward._running_worker().pid, signal.SIGSTOP)
-    started = time.monotonic()
-    assert reward.compute_score("x", "x" * 99_000, "5")["status"] == "timeout"
-    assert time.monotonic() - started < 5
-    assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
-
-
-@pytest.mark.parametrize("solution", ["the answer is " + "9" * 5000, "the answer is \u0663"])
-def test_a_failure_inside_math_verify_is_an_error_and_not_a_missing_answer(reward: Any, solution: str) -> None:
-    assert reward.compute_score("x", solution, "5")["status"] == "error"
+@pytest.mark.parametrize(("solution", "gold", "status"), READINGS)
+def test_the_answer_is_read_as_the_policy_says(reward: Any, solution: str, gold: str, status: str) -> None:
+    assert reward.compute_score("x", solution, gold)["status"] == status
 
 
 def test_odd_text_gets_a_verdict(reward: Any) -> None:
     for solution in (
         "\ud83d \\boxed{5}",
-        "line\nbreaks\r\n\\boxed{5}\n",
-        "\x00 \u2028 \\boxed{5}",
+        "\ud83d \\boxed{\\sqrt{25}}",
+        "line\nbreaks\r\n\\boxed{\\sqrt{25}}\n",
+        "\x00 \u2028 \\boxed{\\sqrt{25}}",
         "x" * 300_000 + "\\boxed{5}",
     ):
         assert reward.compute_score("x", solution, "5")["status"] == "correct"
-    assert reward.compute_score("x", "\\boxed{5}", "5" * 20_000)["status"] == "error"
 
 
-def test_files_beside_the_copy_do_not_shadow_its_imports(tmp_path: Path) -> None:
-    module: Any = load(Path(shutil.copy(SOURCE, tmp_path)))
-    (tmp_path / "math_verify.py").write_text("print('not the library')\nraise SystemExit(1)\n")
-    try:
-        assert module.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
-    finally:
-        module._stop_worker()
+def test_a_ground_truth_that_cannot_be_read_is_an_error(reward: Any) -> None:
+    assert reward.compute_score("x", "\\boxed{\\sqrt{5}}", "\\frac{")["status"] == "error"
 
 
-def test_a_hanging_worker_ends_though_its_parent_is_gone(tmp_path: Path) -> None:
-    code = (
-        "import importlib.util, os, sys, threading, time\n"
-        "spec = importlib.util.spec_from_file_location('r', sys.argv[1]); r = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(r); r.TIME_LIMIT_S = 0.5; r.compute_score('x', '\\\\boxed{5}', '5')\n"
-        "print(r._worker.pid, flush=True)\n"
-        "r.TIME_LIMIT_S = 1.0\n"
-        "threading.Thread(target=r.compute_score, args=('x', '\\\\boxed{9^{9^{9^9}}}', '5'), daemon=True).start()\n"
-        "time.sleep(0.5); os.kill(os.getpid(), 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(SOURCE)], stdout=subprocess.PIPE, text=True)
-    worker = Path(f"/proc/{int(done.stdout)}")
-    assert worker.exists(), "it should be hanging"
-    deadline = time.monotonic() + 25
-    while worker.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not worker.exists()
-
-
-def test_a_child_forked_while_a_thread_verifies_starts_a_worker_of_its_own(reward: Any) -> None:
-    reward.compute_score("x", "\\boxed{5}", "5")
-    read, write = os.pipe()
-    with reward._lock:  # as a verifying thread holds it; the child has no such thread to release it
-        child = os.fork()
-    if child == 0:
-        try:
-            status = reward.compute_score("x", "\\boxed{6}", "6")["status"]
-            os.write(write, f"{status} {reward._worker.pid}".encode())
-            reward._stop_worker()
-        finally:
-            os._exit(0)
-    deadline = time.monotonic() + 30
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.05)
-    os.close(write)
-    status, pid = os.read(read, 100).decode().split()
-    assert status == "correct"
-    assert int(pid) != reward._worker.pid
-    assert reward.compute_score("x", "\\boxed{5}", "5")["status"] == "correct"
-
-
-def test_the_worker_ends_with_its_parent(tmp_path: Path) -> None:
-    code = (
-        "import importlib.util, os, sys\n"
-        "spec = importlib.util.spec_from_file_location('r', sys.argv[1]); r = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(r); r.compute_score('x', '\\\\boxed{5}', '5')\n"
-        "print(r._worker.pid, flush=True); os.kill(os.getpid(), 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(SOURCE)], stdout=subprocess.PIPE, text=True)
-    worker = int(done.stdout)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{worker}").exists()
-
-
-def test_a_verifier_that_cannot_start_is_an_error_and_not_a_wrong_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module: Any = load(Path(shutil.copy(SOURCE, tmp_path)))
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
-    result = module.compute_score("x", "\\boxed{5}", "5")
-    assert (result["status"], result["error"], result["score"]) == ("error", 1.0, 0.0)
+def records(shared_data: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (shared_data / "verifier" / f"{name}.jsonl").read_text().splitlines()]
 
 
 def test_verdicts_agree_with_the_labels_of_real_gsm8k_outputs(reward: Any, shared_data: Path) -> None:
-    lines = (shared_data / "verifier" / "gsm8k_outputs.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines][::6]
-    wrong = [
-        record
-        for record in records
-        if (reward.compute_score("gsm8k", record["solution"], record["gold_answer"])["score"] == 1.0)
-        != (str(record["is_correct"]) == "True")
+    outputs = records(shared_data, "gsm8k_outputs")
+    results = reward.compute_score_batch(
+        [""] * len(outputs), [output["solution"] for output in outputs], [output["gold_answer"] for output in outputs]
+    )
+    assert len(outputs) == 2616
+    assert [
+        output
+        for output, result in zip(outputs, results, strict=True)
+        if (result["score"] == 1.0) != (str(output["is_correct"]) == "True")
+    ] == []
+
+
+FAMILIES = {"Qwen2.5-Math": "Qwen MATH", "MathCoder": "MathCoder", "MR-GSM8K": "MR-GSM8K"}
+# False negatives and false positives by the sources' labels; docs/answers.md says why each is there.
+DISAGREEMENTS = {
+    ("Qwen MATH", "FP"): 1,
+    ("MathCoder", "FN"): 2,
+    ("MathCoder", "FP"): 3,
+    ("MR-GSM8K", "FP"): 1,
+    ("ZeroEval GSM8K", "FN"): 1,
+    ("ZeroEval GSM8K", "FP"): 9,
+    ("ZeroEval MATH", "FN"): 3,
+    ("ZeroEval MATH", "FP"): 1,
+}
+
+
+def test_verdicts_on_real_chat_outputs_differ_from_the_labels_where_the_documents_say(
+    reward: Any, shared_data: Path
+) -> None:
+    outputs = records(shared_data, "chat_outputs")
+    results = reward.compute_score_batch(
+        [""] * len(outputs), [output["output"] for output in outputs], [output["gold_answer"] for output in outputs]
+    )
+    found: Counter[tuple[str, str]] = Counter()
+    for output, result in zip(outputs, results, strict=True):
+        label = str(output["is_correct"]) == "True"
+        if (result["score"] == 1.0) != label:
+            family = next((name for start, name in FAMILIES.items() if output["model"].startswith(start)), None)
+            found[family or f"ZeroEval {output['dataset'].split('-')[0]}", "FN" if label else "FP"] += 1
+    assert len(outputs) == 5034
+    assert not any(result["timeout"] or result["error"] for result in results)
+    assert dict(found) == DISAGREEMENTS
+
+
+def test_numbers_compared_here_get_math_verifys_verdict_on_every_real_answer(reward: Any, shared_data: Path) -> None:
+    """The fast path against the slow one: the same answer, as it was read, given to a worker after all."""
+    outputs = [
+        (output.get("solution") or output["output"], output["gold_answer"])
+        for name in ("gsm8k_outputs", "chat_outputs")
+        for output in records(shared_data, name)
     ]
-    assert len(records) == 436
-    assert wrong == []
+    here: dict[tuple[str, str], str] = {}
+    for solution, gold in outputs:
+        verdict, _ = reward._read(solution, gold)
+        if verdict is not None and verdict[0] in ("correct", "wrong"):
+            here[verdict[1], gold] = verdict[0]
+    # Units and percent in decimals are the two rules by which the fast path is meant to differ.
+    plain = {key: status for key, status in here.items() if not set(key[0]) & set("abcdefghijklmnopqrstuvwxyz%\\")}
+    requests = [reward._state.submit({"kind": "box", "answer": pred, "text": "", "gold": gold}) for pred, gold in plain]
+    slow = [request.result()[0] for request in requests]
+    assert len(plain) > 1500
+    assert [(key, fast, other) for (key, fast), other in zip(plain.items(), slow, strict=True) if fast != other] == []
 
 
-@pytest.mark.parametrize("kind", ["copied", "package"])
-def test_verls_own_loader_and_reward_manager_score_from_a_worker_thread(kind: str, tmp_path: Path) -> None:
-    from omegaconf import OmegaConf
-    from verl.trainer.ppo.reward import get_custom_reward_fn
+def cases(shared_data: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (shared_data / "verifier" / "cases.jsonl").read_text().splitlines()]
 
-    path = str(shutil.copy(SOURCE, tmp_path)) if kind == "copied" else "pkg://permix_verl.reward_fns.math_reward"
-    function = {"path": path, "name": "compute_score", "reward_kwargs": {}}
-    score = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(
-            score, data_source="gsm8k", solution_str="\\boxed{18}", ground_truth="18", extra_info={"num_turns": 2}
-        ).result()
-    assert result["score"] == 1.0
+
+def own_suite(module: Any, shared_data: Path) -> list[dict[str, Any]]:
+    """Math-Verify's own cases, under the options that its suite gives them; those that come out otherwise."""
+    library = module.import_math_verify()
+    kinds = {
+        "latex": library.LatexExtractionConfig(),
+        "expr": library.ExprExtractionConfig(),
+        "string": library.StringExtractionConfig(lowercase=False),
+    }
+    chosen = [case for case in cases(shared_data) if case["source"].startswith("huggingface/Math-Verify")]
+    assert len(chosen) == 132
+    missed = []
+    for case in chosen:
+        options = dict(case["options"] or {})
+        targets = [kinds[kind] for kind in options.pop("match_types", ["latex", "expr"])]
+        if "precision" in options:
+            options["float_rounding"] = options.pop("precision")
+        gold, answer = library.parse(case["gold"], targets), library.parse(case["prediction"], targets)
+        if library.verify(gold, answer, **options) != case["expected"]:
+            missed.append(case)
+    return missed
+
+
+def test_math_verifys_own_suite_passes_on_the_antlr_that_hydra_pins(reward: Any, shared_data: Path) -> None:
+    assert version("antlr4-python3-runtime") == "4.9.3"
+    assert own_suite(reward, shared_data) == []
+
+
+def test_without_the_mend_percent_fails_there(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the mend of the grammar."""
+    from latex2sympy2_extended.antlr_parser import PSParser
+
+    percent = ("box", "28\\%", "", "0.28")
+    assert reward._judge(*percent)[0] == "correct"
+    monkeypatch.delattr(PSParser.AtomContext, "FUNC_GAMMA")
+    monkeypatch.setattr(reward, "import_math_verify", lambda: importlib.import_module("math_verify"))
+    importlib.import_module("math_verify.parser").parse_latex_cached.cache_clear()
+    assert reward._judge(*percent)[0] != "correct"
+
+
+# Cases of other checkers' suites that come out otherwise here; docs/answers.md says why.
+OTHERWISE = {
+    "0.1, 4, 2": "order of a list",
+    "x + \\sqrt2I": "rounding",
+    "\\frac13, \\sqrt3, \\pi": "rounding",
+    "40\\pi": "rounding",
+    "20:34": "time of day",
+    "10m": "unit",
+    "$\\frac{v_{0}}{r_{0}} \\frac{1}{\\left(1+r / r_{0}\\right)^{3 / 2}}$": "the gold has other symbols",
+    "\\begin{matrix} \\frac12 \\\\ 1 \\end{matrix}": "a matrix for a list",
+    "\\sin(90^{\\circ}-x)": "degrees",
+    "2": "an equation for a number",
+    "__import__('os').system('touch marker') or 0": "last number",
+    "getattr(__import__('pathlib').Path('marker'), 'touch')() or 0": "last number",
+    "(1).__class__.__mro__[1].__subclasses__() or 0": "last number",
+    "(lambda: open('marker', 'w'))() or 0": "last number",
+    "[open('marker', 'w') for _ in [0]] or 0": "last number",
+    "globals()['__builtins__']['open']('marker', 'w') or 0": "last number",
+}
+
+
+def test_other_checkers_suites_come_out_as_the_documents_say(
+    reward: Any, shared_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where a payload would leave its marker
+    chosen = [case for case in cases(shared_data) if not case["source"].startswith("huggingface/Math-Verify")]
+    results = reward.compute_score_batch(
+        [""] * len(chosen), [case["prediction"] for case in chosen], [case["gold"] for case in chosen]
+    )
+    missed = {
+        case["prediction"]
+        for case, result in zip(chosen, results, strict=True)
+        if (result["score"] == 1.0) != case["expected"]
+    }
+    assert missed == set(OTHERWISE)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,142 @@
+#!/usr/bin/env python
+"""The reward file beside math-verify and verl's own checkers: answers a second, in one run.
+
+    python benchmarks/reward_speed.py --gsm8k outputs.jsonl --math solutions.jsonl
+
+Both files are JSON Lines: ``solution`` and ``gold_answer`` for the first, ``solution`` and ``answer`` for the second,
+as MATH-500 has them. Its solutions are scored against their own answers, and, so that symbols have to be compared,
+those whose answer is no number against the next one's answer. Rates are medians of three passes over warm processes;
+every ratio stands against math-verify in this process, one thread. Ends with the first call's time in a fresh process,
+and with how verl's reward loop takes the plain function (through its executor's threads) and its async twin.
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parents[1] / "reward_fns" / "math_reward.py"
+Pairs = Sequence[tuple[str, str]]
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location("math_reward", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rate(score: Callable[[Pairs], Any], pairs: Pairs) -> float:
+    """Answers a second: the median of three passes after a short one."""
+    score(pairs[:20])
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        score(pairs)
+        times.append(time.perf_counter() - began)
+    return len(pairs) / median(times)
+
+
+def checkers() -> dict[str, Callable[[Pairs], Any]]:
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from verl.utils.reward_score import gsm8k, math_verify
+
+    latex, everything = [LatexExtractionConfig()], [LatexExtractionConfig(), ExprExtractionConfig()]
+    ours, two = load(), load()
+    ours.WORKERS, two.WORKERS = 1, 2
+
+    def reference(pairs: Pairs) -> None:
+        for solution, gold in pairs:
+            verify(parse(f"\\boxed{{{gold}}}", latex), parse(solution, everything))
+
+    def batched(module: Any) -> Callable[[Pairs], Any]:
+        return lambda pairs: module.compute_score_batch(
+            [""] * len(pairs), [solution for solution, _ in pairs], [gold for _, gold in pairs]
+        )
+
+    return {
+        "math-verify": reference,
+        "ours, one by one": lambda pairs: [ours.compute_score("", solution, gold) for solution, gold in pairs],
+        "ours, batch, 1 worker": batched(ours),
+        "ours, batch, 2 workers": batched(two),
+        "verl gsm8k, strict": lambda pairs: [gsm8k.compute_score(solution, gold) for solution, gold in pairs],
+        "verl gsm8k, flexible": lambda pairs: [
+            gsm8k.compute_score(solution, gold, method="flexible") for solution, gold in pairs
+        ],
+        "verl math_verify": lambda pairs: [math_verify.compute_score(solution, gold) for solution, gold in pairs],
+    }
+
+
+def first_call_seconds() -> float:
+    """From the loaded file to the first verdict that takes a worker, in a process that has nothing imported."""
+    code = (
+        "import importlib.util, sys, time\n"
+        "spec = importlib.util.spec_from_file_location('r', sys.argv[1]); r = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(r); began = time.perf_counter()\n"
+        "assert r.compute_score('', '\\\\boxed{\\\\sqrt{25}}', '5')['score'] == 1.0\n"
+        "print(time.perf_counter() - began)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code, SOURCE], stdout=subprocess.PIPE, check=True) for _ in range(3)]
+    return median(float(run.stdout) for run in runs)
+
+
+def in_an_event_loop(pairs: Pairs) -> dict[str, float]:
+    """Answers a second as verl's reward loop asks: all at once, a plain function in the executor's threads."""
+    module = load()
+
+    async def plain() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *(loop.run_in_executor(None, module.compute_score, "", solution, gold) for solution, gold in pairs)
+        )
+
+    async def twin() -> None:
+        await asyncio.gather(*(module.compute_score_async("", solution, gold) for solution, gold in pairs))
+
+    rates = {}
+    for name, ask in (("compute_score", plain), ("compute_score_async", twin)):
+        asyncio.run(ask())
+        began = time.perf_counter()
+        asyncio.run(ask())
+        rates[name] = len(pairs) / (time.perf_counter() - began)
+    return rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gsm8k", type=Path, required=True, metavar="FILE", help="model outputs on GSM8K")
+    parser.add_argument("--math", type=Path, required=True, metavar="FILE", help="solutions to MATH problems")
+    arguments = parser.parse_args()
+    sets = {}
+    for name, path, gold in (("GSM8K", arguments.gsm8k, "gold_answer"), ("MATH", arguments.math, "answer")):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        sets[name] = [(str(row["solution"]), str(row[gold])) for row in rows]
+    symbolic = [(solution, gold) for solution, gold in sets["MATH"] if load()._numbers(gold) is None]
+    golds = [gold for _, gold in symbolic]
+    pairs = [(solution, gold) for (solution, _), gold in zip(symbolic, [*golds[1:], golds[0]], strict=True)]
+    sets["MATH, symbols, another's answer"] = pairs
+    for name, pairs in sets.items():
+        print(f"\n{name}: {len(pairs)} answers")
+        base = 0.0
+        for checker, score in checkers().items():
+            if "gsm8k" in checker and name != "GSM8K":
+                continue
+            found = rate(score, pairs)
+            base = base or found
+            print(f"  {checker:<24} {found:>10.0f}/s {found / base:>8.2f}x")
+    print(f"\nfirst call that takes a worker: {first_call_seconds():.2f} s")
+    for name, found in in_an_event_loop(sets["GSM8K"]).items():
+        print(f"in an event loop, {name}: {found:.0f}/s")
+
+
+if __name__ == "__main__":
+    main()
