@@ -131,7 +131,7 @@ def high_water_mb(pid: int) -> int | None:
     return next((int(line.split()[1]) // 1024 for line in text.splitlines() if line.startswith("VmHWM")), None)
 
 
-RAY = """
+RAY = r"""
 import importlib.util, sys
 import ray
 
@@ -150,7 +150,7 @@ class Judge:
         found = await asyncio.gather(*(self.reward.compute_score_async("x", *case) for case in cases))
         return [one["status"] for one in found], [worker.pid for worker in self.reward._state.workers]
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 judge = Judge.remote(sys.argv[1])
 cases = [("\\boxed{\\sqrt{25}}", "5"), ("\\boxed{\\sqrt{24}}", "5"), ("\\boxed{5}", "5"), ("none", "5")]
 assert ray.get(judge.statuses.remote(cases)) == (["correct", "wrong", "correct", "no_answer"])

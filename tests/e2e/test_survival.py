@@ -87,7 +87,7 @@ def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run)
     assert {question: len(drawn) for question, drawn in personas.items()} == {
         question: 2 * SAMPLES * count for question, count in expected.items()
     }
-    assert sum(len(set(drawn)) > 1 for drawn in personas.values()) > 100, "1 in 25 draws repeats the epoch before"
+    assert sum(len(set(drawn)) > 1 for drawn in personas.values()) > 0.85 * len(personas), "1 in 25 draws repeats"
 
 
 def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None:
@@ -116,7 +116,7 @@ def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tm
     # vLLM's engine, in the middle of a rollout.
     ended: list[float] = []
     third = recipe(
-        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 6, ended), **KNOBS
+        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 7, ended), **KNOBS
     )
     assert time.monotonic() - ended[0] < 60
     assert third.status not in (0, 3)
