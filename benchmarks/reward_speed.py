@@ -12,7 +12,6 @@ and with how verl's reward loop takes the plain function (through its executor's
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import subprocess
 import sys
@@ -22,17 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from permix_verl.evaluation.scoring import load_reward
+
 SOURCE = Path(__file__).resolve().parents[1] / "reward_fns" / "math_reward.py"
 Pairs = Sequence[tuple[str, str]]
-
-
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("math_reward", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def rate(score: Callable[[Pairs], Any], pairs: Pairs) -> float:
@@ -51,7 +43,7 @@ def checkers() -> dict[str, Callable[[Pairs], Any]]:
     from verl.utils.reward_score import gsm8k, math_verify
 
     latex, everything = [LatexExtractionConfig()], [LatexExtractionConfig(), ExprExtractionConfig()]
-    ours, two = load(), load()
+    ours, two = load_reward(), load_reward()
     ours.WORKERS, two.WORKERS = 1, 2
 
     def reference(pairs: Pairs) -> None:
@@ -91,7 +83,7 @@ def first_call_seconds() -> float:
 
 def in_an_event_loop(pairs: Pairs) -> dict[str, float]:
     """Answers a second as verl's reward loop asks: all at once, a plain function in the executor's threads."""
-    module = load()
+    module = load_reward()
 
     async def plain() -> None:
         loop = asyncio.get_running_loop()
@@ -120,7 +112,7 @@ def main() -> None:
     for name, path, gold in (("GSM8K", arguments.gsm8k, "gold_answer"), ("MATH", arguments.math, "answer")):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         sets[name] = [(str(row["solution"]), str(row[gold])) for row in rows]
-    symbolic = [(solution, gold) for solution, gold in sets["MATH"] if load()._numbers(gold) is None]
+    symbolic = [(solution, gold) for solution, gold in sets["MATH"] if load_reward()._numbers(gold) is None]
     golds = [gold for _, gold in symbolic]
     pairs = [(solution, gold) for (solution, _), gold in zip(symbolic, [*golds[1:], golds[0]], strict=True)]
     sets["MATH, symbols, another's answer"] = pairs

@@ -6,10 +6,15 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 
 SOURCE = Path(__file__).resolve().parents[1] / "reward_fns" / "math_reward.py"
+
+SLOW = ("\\boxed{\\sqrt{25}}", "5")
+"""What only a worker can judge."""
+HANGING = "\\boxed{9^{9^{9}}}"
 
 
 def load(path: Path = SOURCE) -> ModuleType:
@@ -20,6 +25,11 @@ def load(path: Path = SOURCE) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def status(module: Any, solution: str, gold: str = "5") -> str:
+    found: str = module.compute_score("x", solution, gold)["status"]
+    return found
 
 
 LOAD = (

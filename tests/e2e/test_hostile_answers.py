@@ -14,10 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ..reward_file import ASK, SOURCE, gone, load, worker_of_a_parent_that
-
-SLOW = ("\\boxed{\\sqrt{25}}", "5")
-HANGING = "\\boxed{9^{9^{9}}}"
+from ..reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +25,6 @@ def reward() -> Iterator[Any]:
     yield module
     module.close()
     assert not module._state.workers
-
-
-def status(module: Any, solution: str, gold: str = "5") -> str:
-    found: str = module.compute_score("x", solution, gold)["status"]
-    return found
 
 
 MATRIX = "\\\\".join("&".join(f"x_{{{i}{j}}}" for j in range(30)) for i in range(30))

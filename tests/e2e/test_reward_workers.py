@@ -18,11 +18,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from ..reward_file import ASK, SOURCE, gone, load, worker_of_a_parent_that
+from ..reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
 
-SLOW = ("\\boxed{\\sqrt{25}}", "5")
-"""What only a worker can judge."""
-HANGING = "\\boxed{9^{9^{9}}}"
 CASES = [
     (*SLOW, "correct"),
     ("\\boxed{\\sqrt{24}}", "5", "wrong"),
@@ -39,11 +36,6 @@ def reward() -> Iterator[Any]:
     yield module
     module.close()
     assert not module._state.workers
-
-
-def status(module: Any, solution: str, gold: str = "5") -> str:
-    found: str = module.compute_score("x", solution, gold)["status"]
-    return found
 
 
 def test_plain_numbers_start_no_worker_and_the_first_other_answer_starts_one(reward: Any) -> None:
