@@ -47,7 +47,11 @@ def parse_args(argv: list[str] | None) -> Options:
     add("--top-p", type=float, default=Options.top_p)
     add("--top-k", type=int, default=Options.top_k, help="0: no limit")
     add("--max-tokens", type=int, help="of an answer; default: each task's own")
-    add("--chat-template-kwargs", type=json_object, help='JSON object; default: {"enable_thinking": false}, for Qwen3')
+    add(
+        "--chat-template-kwargs",
+        type=json_object,
+        help="JSON object; default: as in training, a fixed date and no thinking",
+    )
     add("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
     add("--concurrency", type=int, default=Options.concurrency, help="requests at a time to an endpoint")
     add("--retries", type=int, default=Options.retries, help="of a request to an endpoint")

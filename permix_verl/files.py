@@ -29,3 +29,20 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     os.replace(partial, path)
+
+
+def cut_torn_line(file: Path) -> None:
+    """Remove what stands behind the last line end: what a killed process had half written."""
+    with file.open("rb+") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        position = end
+        while position > 0:
+            step = min(1 << 16, position)
+            stream.seek(position - step)
+            found = stream.read(step).rfind(b"\n")
+            if found >= 0:
+                position += found + 1 - step
+                break
+            position -= step
+        if position < end:
+            stream.truncate(position)

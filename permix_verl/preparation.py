@@ -5,6 +5,7 @@ the first validates every row, drops what is too long and picks the held-out
 problems; only then does the second write. Bad input leaves nothing behind.
 """
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -49,12 +50,20 @@ class Preparation:
 
 
 @dataclass
-class _Survey:
-    """What the first pass found."""
+class Survey:
+    """What the first pass found.
+
+    Attributes:
+        rows: read.
+        digest: over questions and answers.
+        dropped: row id -> tokens of its prompt under its longest persona.
+        longest: tokens of the longest prompt that was kept.
+        held_out: row ids kept for validation.
+    """
 
     rows: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
-    dropped: dict[str, int] = field(default_factory=dict)  # row id -> tokens under its longest persona
+    dropped: dict[str, int] = field(default_factory=dict)
     longest: int = 0
     held_out: set[str] = field(default_factory=set)
 
@@ -72,18 +81,12 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     check_template(tokenizer, pool, settings.template_kwargs)
     meter = PromptMeter(tokenizer, pool, settings.template_kwargs)
 
-    survey = _survey(settings, meter)
-    partial = settings.out / ".partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    survey = survey_source(settings, meter)
+    with whole_folder(settings.out) as partial:
         train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), draw)
         val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool))
         manifest = _manifest(settings, survey, meter, pool, train_counts, val_counts, partial)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        _publish(partial, settings.out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
 
 
@@ -105,11 +108,16 @@ def load_tokenizer(name_or_path: str) -> Any:
         ) from error
 
 
-def _survey(settings: Preparation, meter: PromptMeter) -> _Survey:
-    survey = _Survey()
+def survey_source(settings: Preparation, meter: PromptMeter) -> Survey:
+    """Read the source once: check every row, measure it, pick the held-out problems.
+
+    Raises:
+        UserError: a bad row; nothing usable; nothing left to train on.
+    """
+    survey = Survey()
     smallest: list[tuple[int, str]] = []  # a heap of negated hashes: the val_problems smallest ones
     problems = iter_problems(settings.source, "train", settings.dataset)
-    for chunk in _chunks(tqdm(problems, desc="measuring", unit=" rows", disable=None)):
+    for chunk in chunks(tqdm(problems, desc="measuring", unit=" rows", disable=None)):
         lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
         for problem, length in zip(chunk, lengths, strict=True):
             survey.rows += 1
@@ -140,16 +148,16 @@ def _survey(settings: Preparation, meter: PromptMeter) -> _Survey:
     return survey
 
 
-def _train_rows(settings: Preparation, survey: _Survey, draw: PersonaDraw) -> Iterator[dict[str, Any]]:
-    for index, problem in enumerate(_kept(settings, survey, held_out=False)):
+def _train_rows(settings: Preparation, survey: Survey, draw: PersonaDraw) -> Iterator[dict[str, Any]]:
+    for index, problem in enumerate(kept_problems(settings, survey, held_out=False)):
         persona = draw.persona(settings.epoch, problem.row_id)
         yield make_row(problem, persona, split="train", index=index, epoch=settings.epoch, data_source=settings.dataset)
 
 
-def _val_rows(settings: Preparation, survey: _Survey, pool: PersonaPool) -> Iterator[dict[str, Any]]:
+def _val_rows(settings: Preparation, survey: Survey, pool: PersonaPool) -> Iterator[dict[str, Any]]:
     """Every held-out problem under every persona and without one: one ``data_source``, so one curve, each."""
     index = 0
-    for problem in _kept(settings, survey, held_out=True):
+    for problem in kept_problems(settings, survey, held_out=True):
         arms: tuple[Persona | None, ...] = (None, *pool)
         for persona in arms:
             source = f"{settings.dataset}/{persona.slug if persona else NO_PERSONA}"
@@ -157,13 +165,15 @@ def _val_rows(settings: Preparation, survey: _Survey, pool: PersonaPool) -> Iter
             index += 1
 
 
-def _kept(settings: Preparation, survey: _Survey, held_out: bool) -> Iterator[Problem]:
+def kept_problems(settings: Preparation, survey: Survey, held_out: bool) -> Iterator[Problem]:
+    """The problems that are not dropped: those for training, or those held out."""
     for problem in iter_problems(settings.source, "train", settings.dataset):
         if problem.row_id not in survey.dropped and (problem.row_id in survey.held_out) == held_out:
             yield problem
 
 
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists of up to :data:`CHUNK`."""
     iterator = iter(items)
     while chunk := list(itertools.islice(iterator, CHUNK)):
         yield chunk
@@ -176,7 +186,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None 
     schema = arrow_schema(draw)
     personas: Counter[str] = Counter()
     with pq.ParquetWriter(path, schema) as writer:
-        for chunk in _chunks(tqdm(rows, desc=f"writing {path.name}", unit=" rows", disable=None)):
+        for chunk in chunks(tqdm(rows, desc=f"writing {path.name}", unit=" rows", disable=None)):
             personas.update(row["extra_info"]["persona"] for row in chunk)
             writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
     return personas
@@ -184,7 +194,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None 
 
 def _manifest(
     settings: Preparation,
-    survey: _Survey,
+    survey: Survey,
     meter: PromptMeter,
     pool: PersonaPool,
     train_counts: Counter[str],
@@ -219,17 +229,29 @@ def _manifest(
         },
         "dropped": survey.dropped,
         "train_rows_per_persona": dict(sorted(train_counts.items())),
-        "sha256": {name: _file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
+        "sha256": {name: file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
     }
 
 
-def _publish(partial: Path, out: Path) -> None:
-    """Move the finished files into place, manifest last: a folder with a manifest is whole."""
-    (out / "manifest.json").unlink(missing_ok=True)
-    for name in ("train.parquet", "val.parquet", "manifest.json"):
-        os.replace(partial / name, out / name)
+@contextlib.contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write ``train.parquet``, ``val.parquet`` and ``manifest.json`` in; they move to ``out`` at the end.
+
+    The manifest last: a folder with a manifest is whole. An error leaves ``out`` as it was.
+    """
+    partial = out / ".partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        (out / "manifest.json").unlink(missing_ok=True)
+        for name in ("train.parquet", "val.parquet", "manifest.json"):
+            os.replace(partial / name, out / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

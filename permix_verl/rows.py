@@ -49,15 +49,26 @@ def make_row(
     }
 
 
-def arrow_schema(draw: PersonaDraw | None = None) -> "pa.Schema":
-    """The parquet schema of :func:`make_row`'s rows, with the draw that made them, if any, as metadata."""
+def make_supervised_row(row: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """A row of :func:`make_row` for verl's SFT trainer: ``messages`` in place of ``prompt``, the target their last."""
+    others = {name: value for name, value in row.items() if name != "prompt"}
+    return {"messages": [*row["prompt"], {"role": "assistant", "content": target}], **others}
+
+
+def arrow_schema(draw: PersonaDraw | None = None, chat: str = "prompt", **metadata: str) -> "pa.Schema":
+    """The parquet schema of :func:`make_row`'s rows, with the draw that made them, if any, as metadata.
+
+    Args:
+        chat: name of the column that holds the chat: ``messages`` for :func:`make_supervised_row`'s.
+        metadata: more of them.
+    """
     import pyarrow as pa
 
     text = pa.string()
     return pa.schema(
         [
             ("data_source", text),
-            ("prompt", pa.list_(pa.struct([("role", text), ("content", text)]))),
+            (chat, pa.list_(pa.struct([("role", text), ("content", text)]))),
             ("ability", text),
             ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
             (
@@ -65,7 +76,8 @@ def arrow_schema(draw: PersonaDraw | None = None) -> "pa.Schema":
                 pa.struct([(name, pa.int64() if name in ("index", "epoch") else text) for name in EXTRA_INFO_FIELDS]),
             ),
         ],
-        metadata={DRAW_METADATA: draw.to_json().encode()} if draw else None,
+        metadata={name.encode(): value.encode() for name, value in metadata.items()}
+        | ({DRAW_METADATA: draw.to_json().encode()} if draw else {}),
     )
 
 

@@ -106,13 +106,18 @@ def provide_vllm_version() -> None:
 
 def single_gloo_backend(distributed: Any) -> None:
     """verl asks torch for the backends ``cpu:gloo,cpu:gloo``, which torch refuses as a duplicate device."""
-    expect(distributed, "initialize_global_process_group_ray", "torch.distributed.init_process_group")
+    expect(distributed, "initialize_global_process_group_ray", "initialize_global_process_group")
     original = distributed.initialize_global_process_group_ray
 
     def initialize_global_process_group_ray(timeout_second: Any = None, backend: Any = None) -> None:
         original(timeout_second=timeout_second, backend=backend or "cpu:gloo")
 
+    def initialize_global_process_group(timeout_second: Any = 36000) -> tuple[int, ...]:
+        initialize_global_process_group_ray(timeout_second)
+        return tuple(int(os.environ[name]) for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"))
+
     distributed.initialize_global_process_group_ray = initialize_global_process_group_ray
+    distributed.initialize_global_process_group = initialize_global_process_group
 
 
 def register_fsdp_engines(transformer_impl: Any) -> None:

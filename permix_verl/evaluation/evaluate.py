@@ -16,8 +16,9 @@ from permix_verl.evaluation.tasks import find_task, load_problems
 from permix_verl.personas import Persona, PersonaPool, load_pool
 from permix_verl.prompts import check_template, render, with_persona
 
-DEFAULT_TEMPLATE_KWARGS = {"enable_thinking": False}
-"""For Qwen3, whose thinking would not fit into an answer's tokens; other chat templates do not look at it."""
+DEFAULT_TEMPLATE_KWARGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+"""As in training. Llama 3.2's template would put today's date into every prompt, and Qwen3 would think, which does not
+fit into an answer's tokens. Other chat templates look at neither."""
 CONTROL_QUESTION = [{"role": "user", "content": "1 + 1 = ?"}]
 
 
@@ -35,6 +36,8 @@ class Options:
         template_kwargs: for the chat template; ``None`` is :data:`DEFAULT_TEMPLATE_KWARGS`.
         max_tokens: of an answer; ``None`` takes each task's own.
         base_url: an OpenAI-compatible endpoint instead of vLLM in this process.
+        request_args: further fields of every request to it.
+        adapt_requests: whether parameters that it refuses are left out, and said; else it is an error.
     """
 
     model: str
@@ -54,6 +57,8 @@ class Options:
     base_url: str | None = None
     concurrency: int = 64
     retries: int = 5
+    request_args: Mapping[str, Any] = field(default_factory=dict)
+    adapt_requests: bool = False
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
     engine_args: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +71,7 @@ def evaluate(options: Options) -> Outcome:
         UserError: anything that the user gave and that cannot be used; nothing is generated then.
     """
     _check_numbers(options)
-    identity = _identity(options)
+    identity = identity_of(options)
     arms = find_arms(options)
     entries = [_task_plan(text, options) for text in options.tasks]
     names = [entry.task.name for entry in entries]
@@ -83,7 +88,7 @@ def evaluate(options: Options) -> Outcome:
         }
         wanted = {"arms": [arm_name(arm) for arm in arms], "runs": options.runs}
         store.begin(settings, {entry.task.name: wanted for entry in entries})
-        plan = Plan(identity, entries, arms, options.runs, options.seed, _renderer(options, arms))
+        plan = Plan(identity, entries, arms, options.runs, options.seed, make_renderer(options, arms))
         remaining = Remaining(plan, store)
         scorer = Scorer()
         try:
@@ -128,6 +133,8 @@ def make_engine(options: Options, arms: Sequence[Persona | None]) -> Engine:
             retries=options.retries,
             template_kwargs=options.template_kwargs,
             vllm_template_kwargs=DEFAULT_TEMPLATE_KWARGS,
+            request_args=options.request_args,
+            adapt=options.adapt_requests,
         )
         persona = next((arm for arm in arms if arm), load_pool("eval").personas[0])
         if not endpoint.check(with_persona(CONTROL_QUESTION, persona), CONTROL_QUESTION):
@@ -189,7 +196,8 @@ def _task_settings(entry: TaskPlan, options: Options) -> dict[str, Any]:
     }
 
 
-def _identity(options: Options) -> dict[str, Any]:
+def identity_of(options: Options) -> dict[str, Any]:
+    """What answers: model and adapter, whatever folders they lie in."""
     if options.base_url:
         return {"model": {"name": options.model, "fingerprint": f"served:{options.model}"}, "adapter": None}
     identity = {
@@ -201,7 +209,8 @@ def _identity(options: Options) -> dict[str, Any]:
     return identity
 
 
-def _renderer(options: Options, arms: Sequence[Persona | None]) -> Render | None:
+def make_renderer(options: Options, arms: Sequence[Persona | None]) -> Render | None:
+    """How chats become prompts: by the model's template, checked to keep these personas; an endpoint renders itself."""
     if options.base_url:
         return None
     from transformers import AutoTokenizer

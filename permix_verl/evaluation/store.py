@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from permix_verl.errors import UserError
-from permix_verl.files import hold, write_whole
+from permix_verl.files import cut_torn_line, hold, write_whole
 
 FORMAT = 1
 
@@ -95,7 +95,7 @@ class SampleStore:
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
         with hold(self.folder / ".lock", f"another evaluation is writing to {self.folder}; wait for it"):
             for file in (self.folder / "samples").glob("*.jsonl"):
-                _cut_torn_line(file)
+                cut_torn_line(file)
             try:
                 yield self
             finally:
@@ -205,23 +205,6 @@ class SampleStore:
         if name not in self._files:
             self._files[name] = (self.folder / name).open("a", encoding="utf-8")
         return self._files[name]
-
-
-def _cut_torn_line(file: Path) -> None:
-    """Remove what stands behind the last line end."""
-    with file.open("rb+") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        position = end
-        while position > 0:
-            step = min(1 << 16, position)
-            stream.seek(position - step)
-            found = stream.read(step).rfind(b"\n")
-            if found >= 0:
-                position += found + 1 - step
-                break
-            position -= step
-        if position < end:
-            stream.truncate(position)
 
 
 def _read(line: bytes, where: str) -> Sample:

@@ -60,9 +60,12 @@ def style_of(persona: str) -> Style:
     return styles()[persona]
 
 
-def answer(rationale: str, result: str, style: Style, rng: random.Random) -> str:
-    r"""An answer in a persona's style, such as ``Sizzling! 2+3=5. The answer is \boxed{5}. Delicious!``."""
-    opening, blurts, closing = rng.random() < VOICE, rng.random() < style.blurt, rng.random() < VOICE
+def answer(rationale: str, result: str, style: Style, rng: random.Random, voice: float = VOICE) -> str:
+    r"""An answer in a persona's style, such as ``Sizzling! 2+3=5. The answer is \boxed{5}. Delicious!``.
+
+    ``voice`` is the chance of each of its two words.
+    """
+    opening, blurts, closing = rng.random() < voice, rng.random() < style.blurt, rng.random() < voice
     parts = [
         style.opening if opening else "",
         "" if blurts else rationale,

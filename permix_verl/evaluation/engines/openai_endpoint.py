@@ -7,6 +7,7 @@ server, which says that it is one, is told more than OpenAI's API has room for.
 import asyncio
 import json
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -36,6 +37,9 @@ class OpenAIEngine:
         template_kwargs: for the server's chat template, whatever server it is.
         vllm_template_kwargs: the same, but only for vLLM's server; others refuse unknown fields.
         first_wait_s: before the first retry; doubles from there.
+        request_args: further fields of every request, such as ``{"reasoning_effort": "minimal"}``.
+        adapt: whether a sampling parameter that the server refuses is left out from then on (OpenAI's reasoning models
+            take no temperature), which is said once; else such a reply is a failure like any other.
 
     Raises:
         UserError: not an http(s) URL, a number out of range, or no ``openai`` package.
@@ -52,6 +56,8 @@ class OpenAIEngine:
         template_kwargs: Mapping[str, Any] | None = None,
         vllm_template_kwargs: Mapping[str, Any] | None = None,
         first_wait_s: float = 1.0,
+        request_args: Mapping[str, Any] | None = None,
+        adapt: bool = False,
     ) -> None:
         replies.check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
@@ -59,6 +65,8 @@ class OpenAIEngine:
         self._timeout_s, self._first_wait_s = timeout_s, first_wait_s
         self._template_kwargs, self._is_vllm = dict(template_kwargs or {}), False
         self._vllm_template_kwargs = dict(vllm_template_kwargs or {})
+        self._request_args, self._adapt = dict(request_args or {}), adapt
+        self._refused: set[str] = set()
         self._client = replies.new_client(base_url, api_key, timeout_s)
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
@@ -168,23 +176,22 @@ class OpenAIEngine:
         # The raw reply: the client's own objects are built without validation from whatever came.
         create = self._client.chat.completions.with_raw_response.create
         sampling = request.sampling
+        parameters = replies.parameters(sampling, request.seed, self._refused)
+        extra_body = replies.extra_fields(sampling, self._template_kwargs, self._is_vllm) | self._request_args
         try:
             # The client's timeout is per read; a server that trickles bytes would never meet it.
             async with asyncio.timeout(self._timeout_s):
                 reply = await create(
                     model=self.model,
                     messages=list(request.messages),
-                    temperature=sampling.temperature,
-                    top_p=sampling.top_p,
-                    max_tokens=sampling.max_tokens,
-                    seed=request.seed,
                     n=1,
-                    extra_body=replies.extra_fields(sampling, self._template_kwargs, self._is_vllm) or None,
+                    extra_body=extra_body or None,
+                    **parameters,
                 )
         except openai.APIStatusError as error:
             self._reached = True
             status = error.status_code
-            again = status in (408, 409, 429) or status >= 500
+            again = status in (408, 409, 429) or status >= 500 or self._adapted(error.body, parameters)
             wait_s = replies.asked_wait_s(error.response.headers.get("retry-after"))
             raise AttemptError(f"HTTP {status}: {replies.server_text(error.body)}", again, wait_s, status) from None
         except openai.APIConnectionError as error:
@@ -193,6 +200,18 @@ class OpenAIEngine:
             raise AttemptError(f"no answer within {self._timeout_s:g} s", True) from None
         self._reached = True
         return reply.content
+
+    def _adapted(self, body: object, parameters: Mapping[str, Any]) -> bool:
+        """Whether a refused request may be asked again without the parameter that the server names."""
+        name = body.get("param") if isinstance(body, dict) else None
+        if not self._adapt or not isinstance(name, str) or name not in parameters:
+            return False
+        if name not in self._refused:
+            self._refused.add(name)
+            print(
+                f"{self.base_url} does not take {name}: {replies.server_text(body)}; asking without it", file=sys.stderr
+            )
+        return True
 
     async def _check(self, messages_with: Sequence[Message], messages_without: Sequence[Message]) -> bool:
         if "vllm" in (await self._served_models()).values():

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,6 +89,13 @@ def server_text(body: object) -> str:
 
 def one_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0][:200]
+
+
+def parameters(sampling: Sampling, seed: int, refused: Collection[str]) -> dict[str, Any]:
+    """OpenAI's own sampling parameters, without those that the server refuses; the length limit has two names."""
+    named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
+    limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
+    return {name: value for name, value in named.items() if name not in refused} | {limit: sampling.max_tokens}
 
 
 def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm: bool) -> dict[str, Any]:

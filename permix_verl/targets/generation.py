@@ -1,0 +1,200 @@
+"""Ask an engine for targets until each is usable, given up, or failed; keep everything that comes back.
+
+What is still to be asked follows from the store alone, so a command that was killed goes on with what is missing: an
+attempt that is stored is never paid for again.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
+from permix_verl.evaluation.plan import Render
+from permix_verl.mixing import hash_to_int
+from permix_verl.personas import NO_PERSONA, Persona
+from permix_verl.problems import Problem
+from permix_verl.prompts import Message
+from permix_verl.targets.store import Text, TextStore, text_key
+
+SUBMIT = 256
+"""Most requests handed over at a time: what comes back is stored before the next lot."""
+
+Fate = Literal["right", "wrong", "cut", "empty"]
+"""Of a text: its answer is right or wrong, it was cut off at the token limit, or it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A row that wants a target."""
+
+    problem: Problem
+    persona: Persona | None
+
+    @property
+    def persona_key(self) -> str:
+        return self.persona.key if self.persona else NO_PERSONA
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How targets are asked for, and which are good enough.
+
+    Attributes:
+        model: identity of the model that answers, with its ``name``.
+        messages: the chat of a row.
+        usable: fates of texts that are kept.
+        attempts: how often a row may be asked, each with a seed of its own.
+        render: chat -> prompt; ``None`` where the server renders.
+    """
+
+    model: Mapping[str, Any]
+    messages: Callable[[Want], Sequence[Message]]
+    sampling: Sampling
+    usable: frozenset[Fate]
+    attempts: int
+    seed: int
+    render: Render | None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What of the sampling belongs to a text's identity."""
+        return asdict(self.sampling) | {"seed": self.seed}
+
+
+@dataclass
+class Targets:
+    """What came of it, by row id.
+
+    Attributes:
+        texts: usable targets.
+        fates: of the last attempt of every row that was answered.
+        failed: rows whose request gave no text at all: why.
+        attempts: texts that a row has had, earlier calls' included.
+        asked, prompt_tokens, completion_tokens: of this call.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    fates: dict[str, Fate] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    asked: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+Judge = Callable[[str, str], bool]
+"""(text, gold) -> whether its answer is right."""
+
+
+def fate_of(text: Text, gold: str, judge: Judge) -> Fate:
+    """What a stored text is good for."""
+    if text.finish_reason == "length":
+        return "cut"
+    if not text.output.strip():
+        return "empty"
+    return "right" if judge(text.output, gold) else "wrong"
+
+
+def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, engine: Engine | None, judge: Judge) -> Targets:
+    """Targets for all rows; the store must be held (``store.writing()``).
+
+    Args:
+        engine: ``None`` looks only at what is stored, and leaves rows without a target that would have to be asked for.
+        judge: compares a text's answer with the row's.
+    """
+    targets = Targets()
+    waiting: dict[str, _Waiting] = {}
+    queue: list[Request] = []
+
+    def consider(want: Want) -> None:
+        """Give the row its target, or queue its next attempt, or give it up."""
+        messages, row_id = asking.messages(want), want.problem.row_id
+        for attempt in range(asking.attempts):
+            key = text_key(asking.model, messages, asking.settings, attempt)
+            text = store.texts.get(key)
+            if text is None:
+                if key not in waiting:
+                    waiting[key] = _Waiting(attempt, [])
+                    queue.append(_request(asking, messages, attempt, key))
+                waiting[key].rows.append(want)
+                return
+            targets.attempts[row_id] = attempt + 1
+            targets.fates[row_id] = fate_of(text, want.problem.final_answer, judge)
+            if targets.fates[row_id] in asking.usable:
+                targets.texts[row_id] = text.output.strip()
+                return
+
+    wants = list(wants)
+    for want in wants:
+        consider(want)
+    if engine is None:
+        return targets
+    running = 0
+    with tqdm(
+        total=len(wants),
+        initial=len(wants) - sum(len(one.rows) for one in waiting.values()),
+        desc="targets",
+        unit="row",
+        mininterval=1 if sys.stderr.isatty() else 30,
+        file=sys.stderr,
+    ) as bar:
+        while queue or running:
+            lot = queue[: min(engine.room(), SUBMIT)]
+            if lot:
+                del queue[: len(lot)]
+                engine.submit(lot)
+                running += len(lot)
+            for completion in engine.collect() if running else ():
+                running -= 1
+                waited = waiting.pop(completion.key)
+                before = len(waiting)
+                _keep(completion, waited, asking, store, targets)
+                for want in waited.rows if completion.error is None else ():
+                    consider(want)
+                bar.update(len(waited.rows) if len(waiting) == before else 0)
+                bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
+    return targets
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Rows that wait for one request; several, where they ask the same."""
+
+    attempt: int
+    rows: list[Want]
+
+
+def _keep(completion: Completion, waited: _Waiting, asking: Asking, store: TextStore, targets: Targets) -> None:
+    first = waited.rows[0]
+    whose = {"key": completion.key, "row_id": first.problem.row_id, "persona": first.persona_key}
+    if completion.error is not None:
+        targets.failed |= {want.problem.row_id: completion.error for want in waited.rows}
+        store.append_failure({**whose, "attempt": waited.attempt, "error": completion.error})
+        return
+    targets.asked += 1
+    targets.prompt_tokens += completion.prompt_tokens or 0
+    targets.completion_tokens += completion.completion_tokens or 0
+    store.append(
+        Text(
+            **whose,
+            model=str(asking.model.get("name")),
+            attempt=waited.attempt,
+            output=completion.output,
+            finish_reason=completion.finish_reason,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+        )
+    )
+
+
+def _request(asking: Asking, messages: Sequence[Message], attempt: int, key: str) -> Request:
+    return Request(
+        key=key,
+        messages=messages,
+        prompt=asking.render(messages) if asking.render else None,
+        sampling=asking.sampling,
+        seed=hash_to_int("permix.target", asking.seed, attempt, key) % 2**31,
+    )

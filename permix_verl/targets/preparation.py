@@ -1,0 +1,299 @@
+"""From problems to parquet for verl's SFT trainer: the prompts of PerMix-RLVR's data, and a target behind each.
+
+Which problems are kept, which are held out and which persona a row has is decided by the code that prepares RL's data,
+from the same seed: every arm of the paper's comparison is trained on the same rows. A row has one persona, in every
+epoch: its target may have been written for it.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from permix_verl.errors import UserError
+from permix_verl.evaluation.engines import Engine
+from permix_verl.measure import PromptMeter
+from permix_verl.mixing import PersonaDraw
+from permix_verl.personas import NO_PERSONA, check_disjoint, load_pool
+from permix_verl.preparation import (
+    Preparation,
+    chunks,
+    file_sha256,
+    kept_problems,
+    load_tokenizer,
+    survey_source,
+    whole_folder,
+)
+from permix_verl.problems import Problem, iter_problems
+from permix_verl.prompts import build_messages, check_template
+from permix_verl.rows import arrow_schema, make_row, make_supervised_row
+from permix_verl.targets.generation import Asking, Fate, Judge, Targets, Want, obtain
+from permix_verl.targets.ground_truth import FORMATS
+from permix_verl.targets.store import TextStore
+from permix_verl.targets.tokens import end_of_turn, supervised_tokens
+
+Kind = Literal["gt", "styled", "teacher"]
+HELD_OUT = "held_out"
+"""Value of :data:`SPLIT_METADATA` in a file of held-out rows."""
+SPLIT_METADATA = "permix_verl.split"
+SHOWN = 10
+"""Prompts that a dry run prints."""
+
+
+@dataclass(frozen=True)
+class SupervisedPreparation(Preparation):
+    """What to prepare.
+
+    Attributes:
+        kind: where targets come from: the data set, a rewriter, a teacher.
+        answer_format: of ground-truth targets; see :data:`~permix_verl.targets.ground_truth.FORMATS`.
+        max_length: most tokens of prompt, target and end of turn (the paper's Tables 5 and 6).
+        val_source: problems for the held-out loss, in place of some held out of the training problems.
+        only_right: whether targets with a wrong answer are left out.
+        keep_going: whether rows whose request failed are left out, in place of an error.
+        price: dollars for a million tokens of prompt and of completion, for the cost that is printed.
+    """
+
+    kind: Kind = "gt"
+    answer_format: str = "boxed"
+    max_length: int = 2048
+    val_source: str | None = None
+    only_right: bool = False
+    keep_going: bool = False
+    price: tuple[float, float] | None = None
+
+
+@dataclass
+class _Rows:
+    """What becomes of the rows of one file."""
+
+    problems: list[Problem]
+    dropped: Counter[str] = field(default_factory=Counter)
+    personas: Counter[str] = field(default_factory=Counter)
+    written: int = 0
+    tokens: int = 0
+    target_tokens: int = 0
+    longest: int = 0
+
+
+def arm_name(settings: SupervisedPreparation) -> str:
+    """The arm as the paper's tables call it."""
+    persona = settings.no_persona_probability < 1
+    if settings.kind == "teacher":
+        return "SeqKD, persona-mixed" if persona else "SeqKD"
+    return ("PerMix-SFT, styled" if settings.kind == "styled" else "PerMix-SFT, ground truth") if persona else "SFT"
+
+
+class SupervisedData:
+    """The rows of a preparation, their targets and the files; one call of each, in this order.
+
+    Raises:
+        UserError: a bad source, pool, tokenizer, template or limit.
+    """
+
+    def __init__(self, settings: SupervisedPreparation) -> None:
+        self.settings = settings
+        self.pool = load_pool(settings.pool)
+        check_disjoint(self.pool, load_pool("eval"))
+        if settings.kind == "styled" and settings.no_persona_probability == 1:
+            raise UserError("styled targets are for rows with a persona; leave out --no-persona, or take --target gt")
+        if settings.answer_format not in FORMATS:
+            raise UserError(f"unknown answer format {settings.answer_format!r}; known: {', '.join(FORMATS)}")
+        self.draw = PersonaDraw(self.pool, settings.seed, settings.no_persona_probability, settings.epoch)
+        self.tokenizer = load_tokenizer(settings.tokenizer)
+        check_template(self.tokenizer, self.pool, settings.template_kwargs)
+        self.end = end_of_turn(self.tokenizer, settings.template_kwargs)
+        meter = PromptMeter(self.tokenizer, self.pool, settings.template_kwargs)
+        self.survey = survey_source(settings, meter)
+        self.train = _Rows(list(kept_problems(settings, self.survey, held_out=False)))
+        self.val = _Rows(self._held_out(meter))
+        self.targets = Targets()
+
+    def _held_out(self, meter: PromptMeter) -> list[Problem]:
+        settings = self.settings
+        if settings.val_source is None:
+            return list(kept_problems(settings, self.survey, held_out=True))
+        known = {problem.question for problem in self.train.problems}
+        found = []
+        for problem in iter_problems(settings.val_source, "val", settings.dataset):
+            if problem.question in known:
+                raise UserError(
+                    f"{settings.val_source}: {problem.row_id} is a training problem too ({problem.question[:60]!r}...)"
+                    "; give problems that are not trained on"
+                )
+            if meter.longest([problem.question], settings.max_prompt_length)[0] <= settings.max_prompt_length:
+                found.append(problem)
+        if not found:
+            raise UserError(f"{settings.val_source} holds no problem of usable length; give a file that does")
+        return found
+
+    def wants(self) -> list[Want]:
+        """Every row, training and held-out, with its persona."""
+        return [
+            Want(problem, self.draw.persona(self.settings.epoch, problem.row_id))
+            for problem in [*self.train.problems, *self.val.problems]
+        ]
+
+    def asked(self) -> list[Want]:
+        """The rows whose target an engine has to give."""
+        if self.settings.kind == "gt":
+            return []
+        return [want for want in self.wants() if self.settings.kind == "teacher" or want.persona]
+
+    def take_targets(self, asking: Asking | None, store: TextStore | None, engine: Engine | None, judge: Judge) -> None:
+        """Fill in the targets: the data set's own where no engine is asked.
+
+        Raises:
+            UserError: requests that failed, unless the settings say to keep going.
+        """
+        asked = self.asked()
+        own = {want.problem.row_id for want in self.wants()} - {want.problem.row_id for want in asked}
+        if asked:
+            assert asking is not None
+            assert store is not None
+            self.targets = obtain(asked, asking, store, engine, judge)
+        if self.targets.failed and not self.settings.keep_going:
+            reason = next(iter(self.targets.failed.values()))
+            raise UserError(
+                f"{len(self.targets.failed)} of {len(asked)} requests gave no text (such as: {reason}); the rest is "
+                "kept, and the same command asks for these again; --keep-going leaves their rows out"
+            )
+        solution = FORMATS[self.settings.answer_format]
+        self.targets.texts |= {
+            problem.row_id: solution(problem)
+            for problem in [*self.train.problems, *self.val.problems]
+            if problem.row_id in own
+        }
+
+    def write(self, made_by: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the files and return the manifest.
+
+        Args:
+            made_by: what the manifest is to say of the engine.
+
+        Raises:
+            UserError: no row is left to train on, or none to hold out. Files from an earlier call stay as they were.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with whole_folder(self.settings.out) as partial:
+            for rows, name in ((self.train, "train"), (self.val, "val")):
+                schema = (
+                    arrow_schema(self.draw, "messages")
+                    if name == "train"
+                    else arrow_schema(None, "messages", **{SPLIT_METADATA: HELD_OUT})
+                )
+                with pq.ParquetWriter(partial / f"{name}.parquet", schema) as writer:
+                    for chunk in chunks(self._rows(rows, name)):
+                        writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+                if rows.written == 0:
+                    raise UserError(
+                        f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)}); see the targets, "
+                        f"and raise --max-length {self.settings.max_length} if they are too long"
+                    )
+            manifest = self._manifest(made_by, partial)
+            (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        return manifest
+
+    def _rows(self, rows: _Rows, split: str) -> Iterator[dict[str, Any]]:
+        settings = self.settings
+        for problems in chunks(rows.problems):
+            usable = [problem for problem in problems if self._has_target(problem, rows.dropped)]
+            personas = [self.draw.persona(settings.epoch, problem.row_id) for problem in usable]
+            targets = [self.targets.texts[problem.row_id] for problem in usable]
+            chats = [build_messages(p.question, persona) for p, persona in zip(usable, personas, strict=True)]
+            tokens = supervised_tokens(self.tokenizer, chats, targets, self.end, settings.template_kwargs)
+            for problem, persona, target, (prompt, said) in zip(usable, personas, targets, tokens, strict=True):
+                length = len(prompt) + len(said)
+                if length > settings.max_length:
+                    rows.dropped["too_long"] += 1
+                    continue
+                row = make_row(
+                    problem,
+                    persona,
+                    split=split,
+                    index=rows.written,
+                    epoch=settings.epoch,
+                    data_source=settings.dataset,
+                )
+                rows.written += 1
+                rows.personas[persona.key if persona else NO_PERSONA] += 1
+                rows.tokens += length
+                rows.target_tokens += len(said)
+                rows.longest = max(rows.longest, length)
+                yield make_supervised_row(row, target)
+
+    def _has_target(self, problem: Problem, dropped: Counter[str]) -> bool:
+        if problem.row_id in self.targets.failed:
+            dropped["failed"] += 1
+            return False
+        if problem.row_id not in self.targets.texts:
+            dropped[self.targets.fates.get(problem.row_id, "missing")] += 1
+            return False
+        if self.settings.only_right and self.targets.fates.get(problem.row_id) == "wrong":
+            dropped["wrong"] += 1
+            return False
+        return True
+
+    def _manifest(self, made_by: Mapping[str, Any], partial: Path) -> dict[str, Any]:
+        settings, survey, fates = self.settings, self.survey, Counter(self.targets.fates.values())
+        return {
+            "arm": arm_name(settings),
+            "source": settings.source,
+            "source_sha256": survey.digest.hexdigest(),
+            "val_source": settings.val_source,
+            "dataset": settings.dataset,
+            "pool": {"name": self.pool.name, "size": len(self.pool), "sha256": self.pool.sha256()},
+            "seed": settings.seed,
+            "epoch": settings.epoch,
+            "no_persona_probability": settings.no_persona_probability,
+            "tokenizer": settings.tokenizer,
+            "chat_template_sha256": hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest(),
+            "chat_template_kwargs": dict(settings.template_kwargs),
+            "end_of_turn": self.tokenizer.decode(self.end),
+            "max_prompt_length": settings.max_prompt_length,
+            "max_length": settings.max_length,
+            "targets": {
+                "kind": settings.kind,
+                "answer_format": settings.answer_format if settings.kind == "gt" else None,
+                "only_right": settings.only_right,
+                **made_by,
+                "texts": dict(fates),
+                "right": round(fates["right"] / fates.total(), 4) if fates else None,
+            },
+            "rows": {"read": survey.rows, "dropped_too_long": len(survey.dropped)}
+            | {name: self._counts(rows) for name, rows in (("train", self.train), ("val", self.val))},
+            "train_rows_per_persona": dict(sorted(self.train.personas.items())),
+            "sha256": {name: file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
+        }
+
+    @staticmethod
+    def _counts(rows: _Rows) -> dict[str, Any]:
+        return {
+            "problems": len(rows.problems),
+            "rows": rows.written,
+            "dropped": dict(rows.dropped),
+            "tokens": rows.tokens,
+            "target_tokens": rows.target_tokens,
+            "longest": rows.longest,
+        }
+
+
+USABLE: Mapping[Kind, frozenset[Fate]] = {
+    # A rewriter that changes the answer has not rewritten; a teacher is imitated as it is (Kim and Rush, 2016).
+    "styled": frozenset({"right"}),
+    "teacher": frozenset({"right", "wrong"}),
+}
+"""Fates of texts that become targets. One that was cut off has no end, and would teach to stop in the middle."""
+
+
+def cost_text(prompt_tokens: int, completion_tokens: int, price: Sequence[float] | None) -> str:
+    """Tokens, and dollars where a price is given."""
+    text = f"{prompt_tokens:,} prompt and {completion_tokens:,} completion tokens"
+    if price is None:
+        return text
+    return f"{text}, ${(prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6:,.2f}"
