@@ -1,11 +1,11 @@
 """The dataset class for verl's SFT trainer: data.custom_cls.path=pkg://permix_verl.sft_dataset name=SupervisedDataset
 
 Over the files of data_prep/gsm8k_sft.py. The loss is on the response and the end of its turn and on nothing else
-(``permix_verl.targets.tokens``); nothing is cut: a row that is too long is refused before the first step. All epochs are
-one virtual length in an order of the dataset's own, a function of (seed, epoch, row id), as in RL's dataset.
+(``permix_verl.targets.tokens``); nothing is cut: a row that is too long is refused before the first step. All epochs
+are one virtual length in an order of the dataset's own, a function of (seed, epoch, row id), as in RL's dataset.
 
-verl averages a validation's batches and drops the last one if it is not full, which for 32 rows in batches of 128 is all
-there is. A file of held-out rows is filled up with rows that have no target, so that every row counts and no other does.
+verl averages a validation's batches and drops the last one if it is not full, which for 32 rows in batches of 128 is
+all there is. A file of held-out rows is filled up with rows that have no target: every row counts, and no other does.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,9 @@ from permix_verl.targets.preparation import HELD_OUT, SPLIT_METADATA
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
 
 _CHUNK = 1024
+
+Row = tuple[list[int], list[int]]
+"""Token ids of a prompt and of the response behind it."""
 
 
 class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
@@ -63,9 +66,9 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
         self.filling = -len(self.rows) % batch if held_out else 0
         self._order = lru_cache(maxsize=2)(self._epoch_order)
 
-    def _tokenised(self, tokenizer: Any, chats: Sequence[Sequence[dict[str, str]]]) -> list[tuple[list[int], list[int]]]:
+    def _tokenised(self, tokenizer: Any, chats: Sequence[Sequence[dict[str, str]]]) -> list[Row]:
         end = end_of_turn(tokenizer, self.template_kwargs)
-        rows: list[tuple[list[int], list[int]]] = []
+        rows: list[Row] = []
         for start in range(0, len(chats), _CHUNK):
             some = chats[start : start + _CHUNK]
             for number, chat in enumerate(some, start=start):
@@ -79,8 +82,8 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
             longest = max(too_long, key=lengths.__getitem__)
             raise UserError(
                 f"{len(too_long)} of {len(rows)} rows in {self.file} are longer than data.max_length={self.max_length} "
-                f"(row {longest}: {lengths[longest]} tokens); prepare the data with this tokenizer and --max-length, or "
-                f"raise data.max_length to {lengths[longest]}"
+                f"(row {longest}: {lengths[longest]} tokens); prepare the data with this tokenizer and --max-length, "
+                f"or raise data.max_length to {lengths[longest]}"
             )
         return rows
 
@@ -90,12 +93,13 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
         """One row: ``input_ids``, ``position_ids`` and ``loss_mask``, (length,) each, without padding."""
         if self.filling and item >= len(self.rows):
-            prompt, said = [self.pad_id, self.pad_id], []
+            row: Row = ([self.pad_id, self.pad_id], [])
         elif self.draw is None:
-            prompt, said = self.rows[item]
+            row = self.rows[item]
         else:
             epoch, position = divmod(item, len(self.rows))
-            prompt, said = self.rows[self._order(epoch)[position]]
+            row = self.rows[self._order(epoch)[position]]
+        prompt, said = row
         ids = torch.tensor([*prompt, *said])
         mask = torch.zeros_like(ids)
         mask[len(prompt) :] = 1

@@ -59,6 +59,40 @@ ensure_python() {
   source "$REPO/recipes/setup_env.sh"
 }
 
+# The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
+# the default; LAB=1 asks for it, with whatever MODEL and DATA. Sets LAB, LAB_MODEL, and LAB_DATA if that is to be made.
+choose_lab() {
+  LAB_MODEL='' LAB_DATA=''
+  case ${LAB:=$([[ $PROFILE == cpu && -z ${MODEL:-} ]] && echo 1 || echo 0)} in
+    0) ;;
+    1)
+      local name=lab
+      LAB_MODEL=$REPO/permix_verl/lab/model
+      [[ ${MODEL:-$LAB_MODEL} == "$LAB_MODEL" ]] || name=lab-$(basename "$MODEL")
+      MODEL=${MODEL:-$LAB_MODEL}
+      RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$name-seed${SEED:-0}}
+      LAB_PROBLEMS=${LAB_PROBLEMS:-584}   # 36 steps of 16 in RL, and those for validation
+      [[ -n ${DATA:-} ]] || LAB_DATA=$(dirname "$RUN_DIR")/lab-easy-$LAB_PROBLEMS.jsonl
+      DATA=${DATA:-$LAB_DATA}
+      ;;
+    *) echo "error: LAB=$LAB is neither 0 nor 1" >&2; exit 2 ;;
+  esac
+}
+
+make_lab_data() {
+  [[ -n $LAB_DATA ]] || return 0
+  "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --count "$LAB_PROBLEMS" --out "$LAB_DATA"
+}
+
+# Ray's workers have a working directory of their own; MODEL_NAME is for headings.
+settle_paths() {
+  RUN_DIR=$(realpath -m "$RUN_DIR")
+  [[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
+  MODEL_NAME=$(basename "$MODEL")
+  [[ $MODEL == "$LAB_MODEL" ]] && MODEL_NAME="the lab's base model"
+  return 0
+}
+
 next_command() {
   if [[ $ARM == permix ]]; then
     echo "bash recipes/run_rlvr_grpo.sh   # the baseline without personas, same rows, for comparison"

@@ -5,25 +5,12 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 
-# The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
-# the default; LAB=1 asks for it, with whatever MODEL and DATA.
-LAB_MODEL='' LAB_DATA=''
-case ${LAB:=$([[ $PROFILE == cpu && -z ${MODEL:-} ]] && echo 1 || echo 0)} in
-  0) ;;
-  1)
-    LAB_MODEL=$REPO/permix_verl/lab/model
-    [[ ${MODEL:-$LAB_MODEL} == "$LAB_MODEL" ]] && LAB_NAME=lab || LAB_NAME=lab-$(basename "$MODEL")
-    MODEL=${MODEL:-$LAB_MODEL}
-    RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$LAB_NAME-seed${SEED:-0}}
-    LAB_PROBLEMS=${LAB_PROBLEMS:-584}   # 36 steps of 16, and those for validation
-    [[ -n ${DATA:-} ]] || LAB_DATA=$(dirname "$RUN_DIR")/lab-easy-$LAB_PROBLEMS.jsonl
-    DATA=${DATA:-$LAB_DATA}
-    BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}
-    RESPONSE_LENGTH=${RESPONSE_LENGTH:-40} VAL_PROBLEMS=${VAL_PROBLEMS:-8} TEST_FREQ=${TEST_FREQ:-1000}
-    SAVE_FREQ=${SAVE_FREQ:-10} SEED_ROLLOUTS=${SEED_ROLLOUTS:-1} TENSOR_PARALLEL=${TENSOR_PARALLEL:-1}
-    ;;
-  *) echo "error: LAB=$LAB is neither 0 nor 1" >&2; exit 2 ;;
-esac
+choose_lab
+if [[ $LAB == 1 ]]; then
+  BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}
+  RESPONSE_LENGTH=${RESPONSE_LENGTH:-40} VAL_PROBLEMS=${VAL_PROBLEMS:-8} TEST_FREQ=${TEST_FREQ:-1000}
+  SAVE_FREQ=${SAVE_FREQ:-10} SEED_ROLLOUTS=${SEED_ROLLOUTS:-1} TENSOR_PARALLEL=${TENSOR_PARALLEL:-1}
+fi
 
 # --- knobs ------------------------------------------------------------------------------
 MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
@@ -51,11 +38,7 @@ STALL_SECONDS=${STALL_SECONDS:-40}                # without any progress, after 
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
 
-# Ray's workers have a working directory of their own.
-RUN_DIR=$(realpath -m "$RUN_DIR")
-[[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
-MODEL_NAME=$(basename "$MODEL")
-[[ $MODEL == "$LAB_MODEL" ]] && MODEL_NAME="the lab's base model"
+settle_paths
 
 case $BATCH_UNIT in
   problems) PROBLEMS=$BATCH ;;
@@ -185,9 +168,7 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
   exit
 fi
 
-if [[ -n $LAB_DATA ]]; then
-  "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --count "$LAB_PROBLEMS" --out "$LAB_DATA"
-fi
+make_lab_data
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
   --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
   --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"

@@ -50,6 +50,8 @@ def supervised_tokens(
         targets: answers; blanks around them are no part of what is said.
         end: from :func:`end_of_turn`.
     """
+    if not prompts:
+        return []
     texts = [render(tokenizer, prompt, template_kwargs) for prompt in prompts] + [target.strip() for target in targets]
     ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     return [(prompt, [*said, *end]) for prompt, said in zip(ids[: len(prompts)], ids[len(prompts) :], strict=True)]

@@ -91,6 +91,7 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
     from safetensors.torch import save_file
 
     actor = checkpoint / "actor"
+    actor = actor if actor.is_dir() else checkpoint  # where verl's SFT trainer puts it
     weights = read_lora_weights(actor)
     meta_file = actor / "lora_train_meta.json"
     meta = json.loads(meta_file.read_text()) if meta_file.is_file() else {}

@@ -1,8 +1,9 @@
 """Resolve a recipe's config as verl would, instantiate what it instantiates, print it, and train nothing.
 
-python -m permix_verl.training.dry_run KEY=VALUE ...
+python -m permix_verl.training.dry_run [--trainer sft] KEY=VALUE ...
 """
 
+import argparse
 import contextlib
 import sys
 import tempfile
@@ -13,8 +14,11 @@ from permix_verl.training.overrides import as_dict
 from permix_verl.training.preflight import refuse_dead_keys
 
 
-def resolve(overrides: list[str]) -> Any:
-    """verl's resolved GRPO config, through verl's own composition and validation.
+def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
+    """verl's resolved config, through verl's own composition and validation.
+
+    Args:
+        trainer: "grpo" or "sft".
 
     Raises:
         UserError: an override that names no key or has a value verl refuses.
@@ -27,8 +31,11 @@ def resolve(overrides: list[str]) -> Any:
 
     refuse_dead_keys(as_dict(overrides))
     try:
-        config = compose_config(overrides)
+        config = compose_config(overrides, trainer)
         OmegaConf.resolve(config)
+        if trainer == "sft":
+            instantiate_supervised(config)
+            return config
         instantiate(config)
         validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (HydraException, OmegaConfBaseException, AssertionError, TypeError, ValueError) as error:
@@ -36,12 +43,12 @@ def resolve(overrides: list[str]) -> Any:
     return config
 
 
-def compose_config(overrides: list[str]) -> Any:
-    """verl's GRPO config with the overrides, its interpolations still open."""
+def compose_config(overrides: list[str], trainer: str = "grpo") -> Any:
+    """verl's config of a trainer with the overrides, its interpolations still open."""
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", overrides=overrides)
+        return compose({"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}[trainer], overrides=overrides)
 
 
 def instantiate(config: Any) -> None:
@@ -51,13 +58,27 @@ def instantiate(config: Any) -> None:
     read (no hub, no such folder yet), the lab's architecture stands in for it, and
     that is said.
     """
-    from hydra.errors import InstantiationException
-    from omegaconf import OmegaConf, open_dict
     from verl.utils.config import omega_conf_to_dataclass
 
     omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
     omega_conf_to_dataclass(config.actor_rollout_ref.actor)
-    model = config.actor_rollout_ref.model
+    _instantiate_model(config.actor_rollout_ref.model)
+
+
+def instantiate_supervised(config: Any) -> None:
+    """The same for the SFT trainer."""
+    from verl.utils.config import omega_conf_to_dataclass
+
+    for part in (config.engine, config.optim, config.checkpoint, config.profiler):
+        omega_conf_to_dataclass(part)
+    _instantiate_model(config.model)
+
+
+def _instantiate_model(model: Any) -> None:
+    from hydra.errors import InstantiationException
+    from omegaconf import OmegaConf, open_dict
+    from verl.utils.config import omega_conf_to_dataclass
+
     try:
         omega_conf_to_dataclass(model)
     except InstantiationException as error:
@@ -82,8 +103,12 @@ def instantiate(config: Any) -> None:
 def main() -> None:
     from omegaconf import OmegaConf
 
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
+    parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides")
+    args = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # verl and vLLM print; standard output is for the config
-        config = resolve(sys.argv[1:])
+        config = resolve(args.overrides, args.trainer)
     print(OmegaConf.to_yaml(config, resolve=True))
     print("dry run: the config resolves and verl accepts it; nothing was trained", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Run verl's GRPO trainer, show its progress, and leave an adapter, a picture and a verdict.
+"""Run verl's GRPO or SFT trainer, show its progress, and leave an adapter, a picture and a verdict.
 
     python -m permix_verl.training.launch --run-dir runs/NAME --base MODEL -- KEY=VALUE ...
 
@@ -24,6 +24,7 @@ from permix_verl.errors import UserError, exit_with_message
 from permix_verl.files import write_whole
 from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.dataloader_state import fit_to_workers
+from permix_verl.training.kinds import GRPO, SFT, TRAINERS
 from permix_verl.training.metrics import read_metrics, training_steps
 from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows
 from permix_verl.training.preflight import refuse_dead_keys
@@ -37,6 +38,7 @@ from permix_verl.training.run_folder import (
     recorded_step,
     supersede,
 )
+from permix_verl.training.sft_verdict import conclude_supervised
 from permix_verl.training.verdict import conclude
 from permix_verl.training.watchdog import CAUSE_FILE
 
@@ -51,7 +53,7 @@ _EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Excepti
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    folder = RunFolder(args.run_dir.resolve())
+    folder = RunFolder(args.run_dir.resolve(), TRAINERS[args.trainer])
     for sub in (folder.checkpoints, folder.metrics, folder.logs):
         sub.mkdir(parents=True, exist_ok=True)
     if int(as_dict(args.overrides).get("trainer.save_freq", 1)) < 1:
@@ -75,27 +77,30 @@ def main(argv: list[str] | None = None) -> int:
             done = finished_step(folder)
             if done < total:
                 raise UserError(f"verl ended after step {done} of {total} without an error; see its log, {log}")
+        if folder.trainer is SFT:
+            return conclude_supervised(folder, args)
         return conclude(folder, args, total)
 
 
 def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
     """Put in place what verl is about to read: the initial adapter, and the data loader's position after a resume."""
     settings = as_dict(args.overrides)
-    if settings.get("actor_rollout_ref.model.lora_adapter_path") == str(folder.initial_adapter):
+    model = folder.trainer.model
+    if settings.get(f"{model}.lora_adapter_path") == str(folder.initial_adapter):
         from permix_verl.training.initial_adapter import make_initial_adapter
 
-        targets = settings["actor_rollout_ref.model.target_modules"]
+        targets = settings[f"{model}.target_modules"]
         make_initial_adapter(
             args.base,
             folder.initial_adapter,
-            rank=int(settings["actor_rollout_ref.model.lora_rank"]),
-            alpha=int(settings["actor_rollout_ref.model.lora_alpha"]),
+            rank=int(settings[f"{model}.lora_rank"]),
+            alpha=int(settings[f"{model}.lora_alpha"]),
             dropout=float(settings.get("permix.lora_dropout", 0)),
             target_modules=targets.strip("[]").replace(" ", "").split(",") if targets.startswith("[") else targets,
             seed=int(settings["data.seed"]),
         )
     checkpoint = latest_checkpoint(folder)
-    if checkpoint is not None:
+    if checkpoint is not None and folder.trainer is GRPO:
         fit_to_workers(
             checkpoint,
             rows=training_rows(args.overrides),
@@ -108,6 +113,7 @@ def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--trainer", default="grpo", choices=list(TRAINERS))
     parser.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
     parser.add_argument("--base", required=True, help="hub name or folder of the model that is trained")
     parser.add_argument("--title", default="GRPO", help="heading of the figure")
@@ -115,7 +121,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--min-agreement", type=float, default=0.99, help="least rollout-actor correlation of a step")
     parser.add_argument("--check-dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--check-device", default="cpu")
-    parser.add_argument("--check-tolerance", type=float, default=1e-4, help="nats between adapter and actor log-probs")
+    parser.add_argument(
+        "--check-tolerance", type=float, default=1e-4, help="nats a token between the adapter and what was trained"
+    )
     parser.add_argument("--check-statistic", default="largest", choices=["largest", "mean"], help="over the tokens")
     parser.add_argument("--may-change", type=_listed_keys, default=(), help="file of keys that may change on resume")
     parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
@@ -145,8 +153,9 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
     ours = {name: value for name, value in os.environ.items() if FORWARDED.match(name)} | variables
     forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={quoted(value)}" for name, value in ours.items()]
     environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, *forwarded]
-    progress = Progress(folder.metrics, log, total, min_agreement)
+    command = [*folder.trainer.command(as_dict(overrides)), *overrides]
+    command += [] if folder.trainer.torchrun else forwarded
+    progress = Progress(folder.metrics, log, total, min_agreement, supervised=folder.trainer is SFT)
     progress.begin(done)
     with log.open("wb") as sink:
         # In a session of its own: an interrupt reaches it once, from here, not also from the terminal.

@@ -15,6 +15,11 @@ LENGTH = "response_length/mean"
 KL = "actor/kl_loss"
 AGREEMENT = "training/rollout_actor_probs_pearson_corr"
 STEP_SECONDS = "timing_s/step"
+LOSS = "train/loss"
+"""Of supervised training; in nats a token of the response."""
+VAL_LOSS = "val/loss"
+GRAD_NORM = "train/grad_norm"
+LEARNING_RATE = "train/lr"
 
 Metrics = dict[int, dict[str, float]]
 """Step number to metric name to value; step 0 is the validation before training."""
@@ -37,7 +42,7 @@ def read_metrics(folder: Path) -> Metrics:
 
 def training_steps(metrics: Metrics) -> Metrics:
     """Only the steps that trained."""
-    return {step: values for step, values in metrics.items() if REWARD in values}
+    return {step: values for step, values in metrics.items() if REWARD in values or LOSS in values}
 
 
 def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:

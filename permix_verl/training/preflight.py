@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from permix_verl.errors import UserError
 
 _ANY = object()
+OUR_DATASETS = ("PersonaMixDataset", "SupervisedDataset")
 DEAD_KEYS: Mapping[str, tuple[object, str]] = {
     "actor_rollout_ref.actor.grad_clip": (
         _ANY,
@@ -41,6 +42,12 @@ DEAD_KEYS: Mapping[str, tuple[object, str]] = {
     "trainer.use_v1": ("False", "watchdog, counters and live settings need verl's V1 trainer; leave it True"),
 }
 """Key to (the value that is refused, the reason with the remedy)."""
+SFT_DEAD_KEYS: Mapping[str, tuple[object, str]] = {
+    "engine.dtype": (_ANY, "verl's FSDP engine does not read it; set engine.mixed_precision"),
+    "trainer.seed": (_ANY, "verl's SFT trainer reads it nowhere; set SEED"),
+    "data.truncation": (_ANY, "nothing is cut: rows that are too long are refused; set MAX_LENGTH"),
+}
+"""The same for the SFT trainer's keys."""
 
 
 def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
@@ -51,9 +58,9 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     Raises:
         UserError: the first of them, with what to set instead.
     """
-    our_dataset = overrides.get("data.custom_cls.name", "PersonaMixDataset") == "PersonaMixDataset"
+    our_dataset = overrides.get("data.custom_cls.name", OUR_DATASETS[0]) in OUR_DATASETS
     lora = overrides.get("actor_rollout_ref.model.lora_rank", "1") != "0"
-    for key, (refused, reason) in DEAD_KEYS.items():
+    for key, (refused, reason) in {**DEAD_KEYS, **SFT_DEAD_KEYS}.items():
         if (key == "data.shuffle" and not our_dataset) or (key.endswith("load_format") and not lora):
             continue
         value = overrides.get(key)

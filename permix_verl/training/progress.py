@@ -12,7 +12,10 @@ _HEARTBEAT_S = 30
 class Progress:
     """Shows a run: what it waits for, each step, each validation, and a disagreement at once."""
 
-    def __init__(self, metrics_folder: Path, log: Path, total: int, min_agreement: float) -> None:
+    def __init__(
+        self, metrics_folder: Path, log: Path, total: int, min_agreement: float, *, supervised: bool = False
+    ) -> None:
+        self.supervised = supervised
         self.metrics_folder = metrics_folder
         self.log = log
         self.total = total
@@ -30,6 +33,10 @@ class Progress:
         self.superseded = {step: values for step, values in earlier.items() if step > done}
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
         print(f"training: {state}; full log: {self.log}")
+        if self.supervised:
+            print("starting verl; the first step comes in half a minute or so", flush=True)
+            print(f"{'step':>9} {'loss':>8} {'gradient':>9} {'rate':>9} {'s/step':>7} {'left':>7}", flush=True)
+            return
         print("starting Ray, verl and vLLM; the first step comes in a minute or two", flush=True)
         print(
             f"{'step':>9} {'reward':>7} {'length':>7} {'KL':>9} {'agreement':>9} {'s/step':>7} {'left':>7}", flush=True
@@ -59,6 +66,10 @@ class Progress:
             self.last_sign = time.monotonic()
             if m.REWARD in values:
                 self._show_step(step, values)
+            elif m.LOSS in values:
+                self._show_supervised_step(step, values)
+            if m.VAL_LOSS in values:
+                print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
             accuracy = m.validation_accuracy(values)
             if accuracy:
                 print(_validation_line(accuracy), flush=True)
@@ -82,6 +93,16 @@ class Progress:
                 f"          ! rollout and actor disagree: correlation {agreement:.3f} < {self.min_agreement}",
                 flush=True,
             )
+
+    def _show_supervised_step(self, step: int, values: dict[str, float]) -> None:
+        nan = float("nan")
+        seconds = values.get(m.STEP_SECONDS, nan)
+        print(
+            f"{step:>4}/{self.total:<4} {values[m.LOSS]:>8.4f} {values.get(m.GRAD_NORM, nan):>9.4f} "
+            f"{values.get(m.LEARNING_RATE, nan):>9.2e} {seconds:>7.1f} "
+            f"{_minutes(max(self.total - step, 0) * seconds):>7}",
+            flush=True,
+        )
 
 
 def _validation_line(accuracy: dict[str, float]) -> str:

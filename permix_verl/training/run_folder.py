@@ -15,6 +15,7 @@ from typing import Any
 from permix_verl import processes
 from permix_verl.errors import UserError
 from permix_verl.files import hold, write_whole
+from permix_verl.training.kinds import GRPO, Trainer
 from permix_verl.training.overrides import as_dict
 
 FREE_TO_CHANGE = (
@@ -36,6 +37,7 @@ class RunFolder:
     """Where a run keeps its things."""
 
     path: Path
+    trainer: Trainer = GRPO
 
     @property
     def data(self) -> Path:
@@ -207,9 +209,9 @@ def step_back(folder: RunFolder, before: int | None) -> int:
         step
         for path in folder.checkpoints.glob("global_step_*")
         if (step := int(path.name.rsplit("_", 1)[1])) < limit
-        # verl writes data.pt last, and removes only actor/ of an old checkpoint.
-        and (path / "data.pt").is_file()
-        and (path / "actor" / "lora_train_meta.json").is_file()
+        # verl writes the loader's state last, and GRPO removes only actor/ of an old checkpoint.
+        and (path / folder.trainer.loader_state).is_file()
+        and (path / folder.trainer.weights / "lora_train_meta.json").is_file()
     ]
     if not steps:
         folder.tracker.unlink(missing_ok=True)

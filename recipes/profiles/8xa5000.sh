@@ -9,6 +9,8 @@
 #                    activations, checkpointed, 2 x 768 x 4096 x 32   0.4 GB
 #   while generating base in bf16 / tensor parallel 4                 4.0 GB
 #                    KV cache and workspace, up to 0.55 x 24 GB       9.2 GB
+# Supervised, without a rollout engine: the base's shards, a layer, LoRA and Adam as above (4.7 GB), activations, and the
+# logits of one micro-batch of 2048 tokens, 2048 x 128,256 x (bf16 + fp32 twice) = 2.6 GB. Computed, too.
 if [[ ${GPUS_ASKED:-8} != 8 ]]; then
   echo "error: GPUS=$GPUS_ASKED with PROFILE=8xa5000; set PROFILE=gpu for another number of GPUs" >&2
   exit 2
@@ -24,3 +26,4 @@ PROFILE_ARGS+=(
   actor_rollout_ref.rollout.max_num_batched_tokens=4096
   actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=512
 )
+SFT_ARGS+=(data.micro_batch_size_per_gpu="$(micro_batch $(( ${MAX_LENGTH:-2048} > 1024 ? 1 : 2 )))")

@@ -51,5 +51,16 @@ PROFILE_ARGS=(
   data.dataloader_num_workers=0
   transfer_queue.backend.SimpleStorage.num_data_storage_units=1
 )
+SFT_ARGS=(
+  trainer.device=cpu
+  trainer.nnodes=1
+  trainer.n_gpus_per_node="$GPUS"
+  +engine.mixed_precision='{param_dtype:fp32,reduce_dtype:fp32}'
+  engine.use_torch_compile=False
+  engine.param_offload=False
+  engine.optimizer_offload=False
+  model.enable_gradient_checkpointing=False
+  data.micro_batch_size_per_gpu="$(micro_batch 32)"
+)
 # The exported adapter must give the actor's log-probs, in nats.
 CHECK_ARGS=(--check-dtype float32 --check-device cpu --check-tolerance 1e-4)

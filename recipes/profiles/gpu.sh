@@ -36,5 +36,16 @@ PROFILE_ARGS=(
   data.dataloader_num_workers=4
   transfer_queue.backend.SimpleStorage.num_data_storage_units=8
 )
+SFT_ARGS=(
+  trainer.device=cuda
+  trainer.nnodes=1
+  trainer.n_gpus_per_node="$GPUS"
+  +engine.mixed_precision='{param_dtype:bf16,reduce_dtype:fp32}'
+  engine.use_torch_compile=True
+  engine.param_offload=False                 # no rollout engine shares the memory
+  engine.optimizer_offload=False
+  model.enable_gradient_checkpointing=True
+  data.micro_batch_size_per_gpu="$(micro_batch 4)"
+)
 # bf16 on both sides, by different kernels: a few hundredths of a nat a token are rounding.
 CHECK_ARGS=(--check-dtype bfloat16 --check-device cuda --check-statistic mean --check-tolerance 0.05)

@@ -1,0 +1,151 @@
+"""What a finished supervised run leaves: the adapter, checked on the held-out rows; the picture; the verdict."""
+
+import argparse
+import json
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.files import write_whole
+from permix_verl.training.adapter import export_adapter
+from permix_verl.training.metrics import VAL_LOSS, read_metrics
+from permix_verl.training.overrides import as_dict
+from permix_verl.training.run_folder import RunFolder, latest_checkpoint
+from permix_verl.training.verdict import CHECK_FAILED
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Loss on the held-out rows, in nats a token of the response.
+
+    Attributes:
+        rows, tokens: how many, of the response.
+        trained: as verl measured it after the last step.
+        adapter, base: the exported adapter's and the base model's, averaged as verl does.
+        change, standard_error: of the loss of a row from base to adapter, paired over the rows.
+    """
+
+    rows: int
+    tokens: int
+    trained: float
+    adapter: float
+    base: float
+    change: float
+    standard_error: float
+
+
+def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
+    """Export the adapter, check it, draw the curves, print the verdict and the next command."""
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from permix_verl.training.curves import draw_losses
+
+    disable_progress_bar()
+    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
+    metrics = read_metrics(folder.metrics)
+    trained = [values[VAL_LOSS] for values in metrics.values() if VAL_LOSS in values]
+    if not trained:
+        raise UserError(f"{folder.metrics} holds no held-out loss; leave data.val_files as the recipe sets it")
+    figure = draw_losses(metrics, folder.path / "curves.png", args.title)
+    adapter = export_adapter(checkpoint, args.base, folder.adapter)
+    found = held_out_loss(adapter, args, trained[-1], getattr(torch, args.check_dtype))
+    problems = held_out_problems(found, args.check_tolerance)
+    print(f"\nadapter   {adapter}")
+    print(
+        f"          loaded with PEFT, its held-out loss is {found.adapter:.5f} nats a token, {found.trained:.5f} in "
+        f"training; the base model's is {found.base:.5f} ({found.rows} rows, {found.tokens} tokens)"
+    )
+    print(f"          a row's loss changed by {found.change:+.5f}, standard error {found.standard_error:.5f}")
+    write_whole(folder.verdict, json.dumps({"held_out": asdict(found), "problems": problems}, indent=2) + "\n")
+    print(f"curves    {figure}")
+    print(f"all of it {folder.path}")
+    for problem in problems:
+        print(f"CHECK FAILED: {problem}", file=sys.stderr)
+    if problems:
+        return CHECK_FAILED
+    print("checks    adapter verified")
+    if args.next_command:
+        print(f"\nnext: {args.next_command}")
+    return 0
+
+
+def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype: Any) -> HeldOut:
+    """Load base and adapter with PEFT and measure both on the rows that training validated on."""
+    import numpy as np
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from permix_verl.sft_dataset import SupervisedDataset
+
+    settings = as_dict(args.overrides)
+    prefix = "data.apply_chat_template_kwargs."
+    template_kwargs: dict[str, Any] = {
+        key.removeprefix(prefix): {"False": False, "True": True}.get(value, value)
+        for key, value in settings.items()
+        if key.startswith(prefix)
+    }
+    config = {"max_length": settings["data.max_length"], "apply_chat_template_kwargs": template_kwargs}
+    rows = SupervisedDataset(settings["data.val_files"], AutoTokenizer.from_pretrained(args.base), config).rows
+    model = AutoModelForCausalLM.from_pretrained(args.base, dtype=dtype).to(args.check_device).eval()
+    base = _losses(model, rows)
+    tuned = _losses(PeftModel.from_pretrained(model, adapter).eval(), rows)
+    tokens = np.array([len(said) for _, said in rows])
+    batch = int(settings["data.train_batch_size"])
+    change = (tuned - base) / tokens
+    return HeldOut(
+        rows=len(rows),
+        tokens=int(tokens.sum()),
+        trained=trained,
+        adapter=_mean_of_batches(tuned, tokens, batch),
+        base=_mean_of_batches(base, tokens, batch),
+        change=float(change.mean()),
+        standard_error=float(change.std(ddof=1) / math.sqrt(len(rows))) if len(rows) > 1 else math.inf,
+    )
+
+
+def _losses(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> Any:
+    """Summed loss of each row's response, (rows,)."""
+    import numpy as np
+    import torch
+
+    found = []
+    for prompt, said in rows:
+        ids = torch.tensor([prompt + said], device=model.device)
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+        loss = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum")
+        found.append(loss.item())
+    return np.array(found)
+
+
+def _mean_of_batches(losses: Any, tokens: Any, batch: int) -> float:
+    """As verl validates: the mean over tokens of each batch, and of those the mean."""
+    starts = range(0, len(losses), batch)
+    means = [losses[start : start + batch].sum() / tokens[start : start + batch].sum() for start in starts]
+    return float(sum(means) / len(means))
+
+
+def held_out_problems(found: HeldOut, tolerance: float) -> list[str]:
+    """What to say of an adapter that is not what was trained, or of training that changed nothing."""
+    distance = abs(found.adapter - found.trained)
+    if not distance <= tolerance:
+        return [
+            f"the adapter is not the trained model: its held-out loss is {found.adapter:.5f} nats a token, and "
+            f"training measured {found.trained:.5f} (limit of the difference {tolerance:.0e})"
+        ]
+    moved = abs(found.base - found.trained)
+    if moved > tolerance and not distance <= 0.5 * moved:
+        return [
+            f"the adapter is hardly nearer to the trained model ({distance:.2e} nats a token) than the base is "
+            f"({moved:.2e}): it has little of the training in it"
+        ]
+    return []

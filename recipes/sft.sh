@@ -1,0 +1,170 @@
+# The supervised recipe that run_sft.sh, run_permix_sft.sh and run_seqkd.sh share; sourced, not run.
+# Tables 5 and 6 of the paper, as verl's keys. What differs between machines is in profiles/.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$REPO/recipes/common.sh"
+choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
+choose_lab
+LAB_VAL_DATA=''
+if [[ $LAB == 1 ]]; then
+  BATCH=${BATCH:-16} LR=${LR:-3e-3} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112} MAX_LENGTH=${MAX_LENGTH:-192}
+  VAL_PROBLEMS=${VAL_PROBLEMS:-8}   # left out, so that the rows are those of RL; the loss is on LAB_VAL_DATA's
+  TEST_FREQ=${TEST_FREQ:-18} SAVE_FREQ=${SAVE_FREQ:-36}
+  REWRITER=${REWRITER:-lab} TEACHER=${TEACHER:-$REPO/permix_verl/lab/teacher} MAX_TOKENS=${MAX_TOKENS:-48}
+  [[ -n ${VAL_DATA:-} || -z $LAB_DATA ]] || LAB_VAL_DATA=$(dirname "$RUN_DIR")/lab-easy-held-out.jsonl
+  VAL_DATA=${VAL_DATA:-$LAB_VAL_DATA}
+fi
+
+# --- knobs ------------------------------------------------------------------------------
+MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder: what is trained
+DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
+PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
+SEED=${SEED:-0}                                   # of personas, data order, first adapter and dropout
+EPOCHS=${EPOCHS:-3}                               # Tables 5, 6; the persona of a row stays, the order is drawn anew
+BATCH=${BATCH:-128}                               # Tables 5, 6
+MAX_LENGTH=${MAX_LENGTH:-$DEFAULT_MAX_LENGTH}     # tokens of prompt and target; Tables 5, 6
+PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7: the rows that RL is trained on
+LR=${LR:-1e-4}                                    # our copy of Tables 5 and 6 lost it
+OPTIMIZER=${OPTIMIZER:-adamw_fused}               # or paged_adamw_8bit (Tables 5, 6; see docs/baselines.md)
+LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
+LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
+LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1
+ANSWER_FORMAT=${ANSWER_FORMAT:-boxed}             # of the data set's solutions; original: with annotations and ####
+VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out of DATA
+VAL_DATA=${VAL_DATA:-}                            # in their place, for the held-out loss: one file
+TEST_FREQ=${TEST_FREQ:-20}                        # steps between two held-out losses
+SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
+# Rewriter (REWRITER) or teacher (TEACHER): hub name, folder, or the name that an endpoint serves. Its texts are kept.
+BASE_URL=${BASE_URL:-}                            # an OpenAI-compatible endpoint, its key in OPENAI_API_KEY; else vLLM here
+STORE=${STORE:-}                                  # default: targets/ and its name
+MAX_TOKENS=${MAX_TOKENS:-1024}                    # of a target
+ATTEMPTS=${ATTEMPTS:-4}                           # of a rewriter, until the answer is right
+ONLY_RIGHT=${ONLY_RIGHT:-0}                       # 1: leave out a teacher's wrong answers
+PRICE=${PRICE:-}                                  # IN,OUT: dollars a million tokens, to see the cost
+TARGET_ARGS=${TARGET_ARGS:-}                      # more arguments for data_prep/gsm8k_sft.py, such as --keep-going
+RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
+ENGINE_TENSOR_PARALLEL=${ENGINE_TENSOR_PARALLEL:-} # of vLLM for it; default: all GPUs
+# ----------------------------------------------------------------------------------------
+
+settle_paths
+WRITER=''
+if [[ -n ${WRITER_KNOB:-} ]]; then
+  WRITER=${!WRITER_KNOB:-}
+  if [[ -z $WRITER ]]; then
+    echo "error: $WRITER_KNOB is not set, and somebody has to write the targets: a hub name or a folder for vLLM on this" \
+      "machine, or with BASE_URL=http://.../v1 the name that an endpoint serves" >&2
+    exit 2
+  fi
+fi
+
+if (( ${NNODES:-1} > 1 )); then
+  echo "error: NNODES=$NNODES: the supervised recipes run on one node; unset it (its 8B adapter trains within hours there)" >&2
+  exit 2
+fi
+PROBLEMS=$BATCH ROLLOUTS=1 # what micro_batch divides
+source_profile             # sets SFT_ARGS and CHECK_ARGS
+if (( BATCH % GPUS )); then
+  echo "error: BATCH=$BATCH does not divide over $GPUS GPUs; change one" >&2
+  exit 2
+fi
+case $OPTIMIZER in
+  adamw_fused) OPTIMIZER_ARGS=(+optim.override_optimizer_config.fused=True) ;;
+  paged_adamw_8bit)
+    OPTIMIZER_ARGS=(optim.optimizer_impl=bitsandbytes.optim optim.optimizer=PagedAdamW8bit)
+    echo "note: bitsandbytes #1633: its paged optimizers fail under FSDP2 in versions known to us; adamw_fused works" >&2
+    ;;
+  *) echo "error: unknown OPTIMIZER '$OPTIMIZER'; known: adamw_fused paged_adamw_8bit" >&2; exit 2 ;;
+esac
+
+# Values with the inner quotes are paths: Hydra would stumble over their special characters.
+OVERRIDES=(
+  # Data: the loss is on the response and the end of its turn; a row that is too long is refused, never cut.
+  data.train_files="'$RUN_DIR/data/train.parquet'"
+  data.val_files="'$RUN_DIR/data/val.parquet'"
+  data.custom_cls.path=pkg://permix_verl.sft_dataset
+  data.custom_cls.name=SupervisedDataset
+  data.train_batch_size="$BATCH"
+  data.max_length="$MAX_LENGTH"
+  +data.seed="$SEED"
+  # All epochs are one virtual length in an order of the dataset's own: right after any resume.
+  +data.epochs="$EPOCHS"
+  trainer.total_epochs=1
+  data.num_workers=0          # rows are tokenised once, at the start
+  data.use_dynamic_bsz=False
+  # Pinned, or Llama 3's template puts today's date into the prompt; Qwen3 would think.
+  +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
+  +data.apply_chat_template_kwargs.enable_thinking=False
+
+  # Tables 5 and 6; clipping is not in them, 1.0 is what Hugging Face's trainer does unasked.
+  optim.lr="$LR"
+  optim.lr_scheduler_type=cosine
+  optim.lr_warmup_steps_ratio=0.05
+  optim.weight_decay=0.0
+  optim.clip_grad=1.0
+  "${OPTIMIZER_ARGS[@]}"
+
+  # The model: LoRA on the seven linear layers (appendix B.1), on the engine of the GRPO recipes.
+  model.path="'$MODEL'"
+  model.lora_rank="$LORA_RANK"
+  model.lora_alpha="$LORA_ALPHA"
+  model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
+  model.lora_adapter_path="'$RUN_DIR/initial_adapter'"
+  +permix.lora_dropout="$LORA_DROPOUT"
+  model.use_remove_padding=False
+  +model.override_config.attn_implementation=sdpa
+  engine.strategy=fsdp2
+  engine.model_dtype=fp32
+  +checkpoint.save_lora_only=True
+
+  trainer.project_name=permix_verl
+  trainer.experiment_name="'$(basename "$RUN_DIR")'"
+  trainer.logger='[console,file]'
+  trainer.test_freq="$TEST_FREQ"
+  trainer.save_freq="$SAVE_FREQ"
+  trainer.max_ckpt_to_keep=2
+  trainer.default_local_dir="'$RUN_DIR/checkpoints'"
+  trainer.resume_mode=auto
+  hydra.run.dir="'$RUN_DIR/hydra'"
+
+  "${SFT_ARGS[@]}"
+  "$@"
+)
+
+if [[ ${DRY_RUN:-0} == overrides ]]; then
+  printf '%s\n' "${OVERRIDES[@]}"
+  exit
+fi
+ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+
+PREP=(
+  "$REPO/data_prep/gsm8k_sft.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" --seed "$SEED"
+  --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --max-length "$MAX_LENGTH"
+  --answer-format "$ANSWER_FORMAT" --out "$RUN_DIR/data.new"
+  --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
+)
+[[ -z $VAL_DATA ]] || PREP+=(--val-data "$VAL_DATA")
+if [[ -n $WRITER ]]; then
+  PREP+=(--engine-model "$WRITER" --store "${STORE:-$REPO/targets/$(basename "$WRITER")}" --max-tokens "$MAX_TOKENS"
+    --attempts "$ATTEMPTS")
+  [[ -z $BASE_URL ]] || PREP+=(--base-url "$BASE_URL")
+  [[ -z $PRICE ]] || PREP+=(--price "$PRICE")
+  [[ $ONLY_RIGHT != 1 ]] || PREP+=(--only-right)
+  [[ -n $BASE_URL || $PROFILE == cpu ]] || PREP+=(--tensor-parallel-size "${ENGINE_TENSOR_PARALLEL:-$GPUS}")
+fi
+read -ra MORE <<<"$TARGET_ARGS"
+PREP+=("${MORE[@]}")
+
+if [[ ${DRY_RUN:-0} == 1 ]]; then
+  "$PYTHON" -m permix_verl.training.dry_run --trainer sft "${OVERRIDES[@]}"
+  exit
+fi
+make_lab_data
+if [[ -n $LAB_VAL_DATA ]]; then
+  "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --seed 1 --count 64 --out "$LAB_VAL_DATA"
+fi
+"$PYTHON" "${PREP[@]}"
+
+exec "$PYTHON" -m permix_verl.training.launch --trainer sft --run-dir "$RUN_DIR" --base "$MODEL" \
+  --title "$TITLE on $MODEL_NAME, profile $PROFILE" \
+  --next-command "python eval/run.py --model $MODEL --adapter $RUN_DIR/adapter --out results/$(basename "$RUN_DIR")" \
+  --may-change "$REPO/recipes/profiles/KEYS" "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"
