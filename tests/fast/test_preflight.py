@@ -3,7 +3,7 @@
 import pytest
 
 from permix_verl import UserError
-from permix_verl.training.preflight import DEAD_KEYS, refuse_dead_keys
+from permix_verl.training.preflight import DEAD_KEYS, SFT_DEAD_KEYS, refuse_dead_keys
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,12 @@ def test_the_dead_keys_exist_in_verl_or_it_would_refuse_them_itself() -> None:
     from permix_verl.training.dry_run import compose_config
 
     compose_config([f"{key}=null" for key in DEAD_KEYS])  # without a plus, a key that is not there is refused
+    compose_config([f"{key}=null" for key in SFT_DEAD_KEYS], "sft")
+
+
+@pytest.mark.parametrize("key", SFT_DEAD_KEYS)
+def test_the_sft_trainers_dead_keys_are_refused_too(key: str) -> None:
+    with pytest.raises(UserError, match=f"{key}=x would not do what it says"):
+        refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", key: "x"})
+    with pytest.raises(UserError, match="set EPOCHS=3"):
+        refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", "trainer.total_epochs": "3"})

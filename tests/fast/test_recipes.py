@@ -49,6 +49,87 @@ def test_every_recipe_resolves_on_every_profile(name: str, profile: str) -> None
     assert config["actor_rollout_ref.rollout.load_format"] == "safetensors"
 
 
+SUPERVISED = {
+    "run_sft.sh": {},
+    "run_permix_sft.sh": {},
+    "run_permix_sft.sh styled": {"TARGET": "styled", "REWRITER": "gpt-5-mini"},
+    "run_seqkd.sh": {"TEACHER": "Qwen/Qwen3-32B"},
+    "run_seqkd.sh persona": {"TEACHER": "Qwen/Qwen3-32B", "PERSONA": "1"},
+}
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_supervised_recipe_resolves_on_every_profile(name: str, profile: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    overrides = overrides_of(name.split()[0], PROFILE=profile, **SUPERVISED[name], **SAME_MODEL)
+    config = flat(OmegaConf.to_container(resolve(overrides, "sft")))
+    assert {key: config[key] for key in TABLE_5} == TABLE_5
+    # Table 5 gives persona-mixed SFT twice the length, Table 6 one length for both.
+    assert config["data.max_length"] == (2048 if "permix_sft" in name else 1024)
+
+
+def test_the_arms_are_trained_alike_but_for_their_data_and_length() -> None:
+    lines = [
+        overrides_of(
+            name.split()[0], PROFILE="8xa5000", MODEL="some/model", RUN_DIR="/runs/x", MAX_LENGTH="1024", **knobs
+        )
+        for name, knobs in SUPERVISED.items()
+    ]
+    assert all(other == lines[0] for other in lines)
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
+    from permix_verl.training.dry_run import compose_config
+
+    one, other = (
+        flat(OmegaConf.to_container(compose_config(overrides_of("run_sft.sh", PROFILE=name, **SAME_MODEL), "sft")))
+        for name in ("8xa5000", profile)
+    )
+    different = {key for key in one | other if one.get(key) != other.get(key)}
+    assert different
+    assert {key for key in different if not key.startswith(listed_keys())} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "message"),
+    [
+        ("run_seqkd.sh", {"PROFILE": "gpu"}, "TEACHER is not set, and somebody has to write the targets"),
+        ("run_permix_sft.sh", {"PROFILE": "gpu", "TARGET": "styled"}, "REWRITER is not set"),
+        ("run_permix_sft.sh", {"TARGET": "rhymed"}, "unknown TARGET 'rhymed'; known: gt styled"),
+        ("run_seqkd.sh", {"PERSONA": "chef"}, "PERSONA=chef is neither 0 nor 1"),
+        ("run_sft.sh", {"OPTIMIZER": "sgd"}, "unknown OPTIMIZER 'sgd'; known: adamw_fused paged_adamw_8bit"),
+        ("run_sft.sh", {"PROFILE": "gpu", "GPUS": "3"}, "BATCH=128 does not divide over 3 GPUs"),
+        ("run_sft.sh", {"NNODES": "2"}, "NNODES=2: the supervised recipes run on one node"),
+    ],
+)
+def test_what_a_supervised_recipe_cannot_do_is_refused(name: str, knobs: dict[str, str], message: str) -> None:
+    done = recipe(name, DRY_RUN="overrides", **knobs)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_the_papers_optimizer_is_an_option_and_its_failure_under_fsdp2_is_said() -> None:
+    done = recipe("run_sft.sh", DRY_RUN="overrides", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
+    lines = done.stdout.splitlines()
+    assert "optim.optimizer=PagedAdamW8bit" in lines
+    assert not any("fused" in line for line in lines)
+    assert "bitsandbytes #1633" in done.stderr
+
+
+TABLE_5 = {
+    "data.train_batch_size": 128,
+    "data.epochs": 3,
+    "optim.lr_scheduler_type": "cosine",
+    "optim.lr_warmup_steps_ratio": 0.05,
+    "optim.weight_decay": 0.0,
+    "optim.override_optimizer_config.fused": True,
+    "permix.lora_dropout": 0.05,
+    "engine.strategy": "fsdp2",
+}
+
 TABLE_7 = {
     "data.train_batch_size": 64,
     "data.max_prompt_length": 256,
