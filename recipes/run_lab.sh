@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The paper's Table 2 in miniature (docs/lab.md): the lab's base model, RLVR and PerMix-RLVR, side by side.
+# The paper's Tables 2 and 3 in miniature (docs/lab.md): the lab's base model and what trains it, side by side.
 #
-#   bash recipes/run_lab.sh                 # one seed
+#   bash recipes/run_lab.sh                 # RLVR and PerMix-RLVR, one seed
 #   SEEDS=3 bash recipes/run_lab.sh         # seeds 0, 1 and 2: intervals over seeds, too
+#   ARMS=all bash recipes/run_lab.sh        # with SFT, PerMix-SFT and SeqKD (docs/baselines.md)
 #   KL=0.5 OUT=results/kl RUNS_DIR=runs/kl bash recipes/run_lab.sh   # grpo.sh's knobs, in folders of their own
 #
 # Trains every arm by its recipe, evaluates base and arms under the 16 held-out personas and none, on problems like those
@@ -12,6 +13,7 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 
 # --- knobs ------------------------------------------------------------------------------
+ARMS=${ARMS:-rlvr permix}              # of rlvr permix sft permix-sft permix-sft-styled seqkd seqkd-persona; or all
 SEEDS=${SEEDS:-1}                      # trainings of each arm: seeds 0, 1, ...
 PROBLEMS=${PROBLEMS:-200}              # test problems of each task, 20 to 400
 SAMPLES=${SAMPLES:-2}                  # answers to each under each persona; the theory wants two of the base
@@ -19,6 +21,15 @@ OUT=${OUT:-$REPO/results/lab}          # one results folder a model, and report/
 RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
 # ----------------------------------------------------------------------------------------
 
+ALL="rlvr permix sft permix-sft permix-sft-styled seqkd seqkd-persona"
+[[ $ARMS != all ]] || ARMS=$ALL
+declare -A NAMES=(
+  [rlvr]="RLVR" [permix]="PerMix-RLVR" [sft]="SFT" [permix-sft]="PerMix-SFT" [permix-sft-styled]="PerMix-SFT (styled)"
+  [seqkd]="SeqKD" [seqkd-persona]="SeqKD (persona)"
+)
+for arm in $ARMS; do
+  [[ -n ${NAMES[$arm]:-} ]] || { echo "error: unknown arm '$arm'; known: $ALL" >&2; exit 2; }
+done
 for knob in SEEDS PROBLEMS SAMPLES; do
   [[ ${!knob} =~ ^[1-9][0-9]*$ ]] || { echo "error: $knob=${!knob} is not a number of 1 or more" >&2; exit 2; }
 done
@@ -48,20 +59,37 @@ evaluate() {   # NAME, and what else eval/run.py takes
     --temperature 1 --top-p 1 --out "$OUT/$name" "$@"
 }
 
+train() {   # ARM, SEED, and verl overrides for the RL arms
+  local arm=$1 seed=$2
+  shift 2
+  local settings=(SEED="$seed" RUN_DIR="$RUNS_DIR/$arm-lab-seed$seed")
+  case $arm in
+    rlvr | permix) env "${settings[@]}" bash "$REPO/recipes/run_${arm}_grpo.sh" "$@" ;;
+    sft) env "${settings[@]}" bash "$REPO/recipes/run_sft.sh" ;;
+    permix-sft) env "${settings[@]}" TARGET=gt bash "$REPO/recipes/run_permix_sft.sh" ;;
+    permix-sft-styled) env "${settings[@]}" TARGET=styled bash "$REPO/recipes/run_permix_sft.sh" ;;
+    seqkd) env "${settings[@]}" PERSONA=0 bash "$REPO/recipes/run_seqkd.sh" ;;
+    seqkd-persona) env "${settings[@]}" PERSONA=1 bash "$REPO/recipes/run_seqkd.sh" ;;
+  esac
+}
+
 say() { printf '\n== %s\n' "$*"; }
 
 say "base model: evaluation"
 evaluate base
 declare -A FOLDERS=()
 for ((seed = 0; seed < SEEDS; seed++)); do
-  for arm in rlvr permix; do
+  for arm in $ARMS; do
     say "$arm, seed $seed of $SEEDS: training"
-    SEED=$seed RUN_DIR=$RUNS_DIR/$arm-lab-seed$seed bash "$REPO/recipes/run_${arm}_grpo.sh" "$@"
+    train "$arm" "$seed" "$@"
     say "$arm, seed $seed of $SEEDS: evaluation"
     evaluate "$arm-seed$seed" --adapter "$RUNS_DIR/$arm-lab-seed$seed/adapter"
     FOLDERS[$arm]+=${FOLDERS[$arm]:+,}$OUT/$arm-seed$seed
   done
 done
 say "report"
-"$PYTHON" "$REPO/eval/lab.py" --base "$OUT/base" --arm "RLVR=${FOLDERS[rlvr]}" --arm "PerMix-RLVR=${FOLDERS[permix]}" \
-  --out "$OUT/report"
+REPORT=(--base "$OUT/base")
+for arm in $ARMS; do
+  REPORT+=(--arm "${NAMES[$arm]}=${FOLDERS[$arm]}")
+done
+"$PYTHON" "$REPO/eval/lab.py" "${REPORT[@]}" --out "$OUT/report"

@@ -26,7 +26,7 @@ from permix_verl.statistics import cross_fitted_scores
 from permix_verl.statistics.accuracy import Floats, as_correct
 from permix_verl.statistics.clustered import MIN_PROBLEMS, degrees_of_freedom
 
-Quantity = Literal["worst", "pss", "voice"]
+Quantity = Literal["worst", "mean", "pss", "voice"]
 LEVEL = 0.05
 MIN_SEEDS = 3
 """For an interval over seeds."""
@@ -45,7 +45,30 @@ CLAIMS: tuple[tuple[Quantity, str, str], ...] = (
     ("voice", "base", "RLVR"),
     ("voice", "PerMix-RLVR", "RLVR"),
 )
-"""The paper's: (quantity, the arm that has more of it, the other)."""
+"""The paper's, of RL: (quantity, the arm that has more of it, the other)."""
+
+BASELINE_CLAIMS: tuple[tuple[Quantity, str, str], ...] = (
+    # Section 4.2.2, on supervised fine-tuning: it costs accuracy; targets blind to the persona raise PSS, styled ones
+    # lower it; PerMix-RLVR is above all of them, in voice too.
+    ("mean", "base", "SFT"),
+    ("mean", "base", "PerMix-SFT"),
+    ("pss", "PerMix-SFT", "base"),
+    ("pss", "PerMix-SFT", "PerMix-SFT (styled)"),
+    ("worst", "PerMix-RLVR", "PerMix-SFT"),
+    ("worst", "PerMix-RLVR", "PerMix-SFT (styled)"),
+    ("mean", "PerMix-RLVR", "PerMix-SFT"),
+    ("mean", "PerMix-RLVR", "PerMix-SFT (styled)"),
+    ("voice", "PerMix-RLVR", "PerMix-SFT (styled)"),
+    # Sections 1 and 4.2.3: SFT and distillation are more sensitive than RLVR; distillation is below PerMix-RLVR in the
+    # worst case and in voice.
+    ("pss", "RLVR", "SFT"),
+    ("pss", "RLVR", "SeqKD"),
+    ("worst", "PerMix-RLVR", "SeqKD"),
+    ("worst", "PerMix-RLVR", "SeqKD (persona)"),
+    ("voice", "PerMix-RLVR", "SeqKD"),
+    ("voice", "PerMix-RLVR", "SeqKD (persona)"),
+)
+"""The paper's, of its baselines."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +179,7 @@ def _paired(first: Answers, second: Answers, quantity: Quantity, seed: int, wher
         # The same on every problem: nothing, or a sign test whose problems all point one way.
         return value - other, 1.0 if abs(value - other) < 1e-12 else 2 * 0.5 ** difference_SN.shape[1]
     error = float(np.sqrt(difference_SN.var(axis=1, ddof=1).mean() / difference_SN.shape[1]))
-    if quantity != "voice":
+    if quantity in ("worst", "pss"):
         error *= INFLATION
     return value - other, float(2 * stdtr(degrees, -abs(value - other) / error))
 
@@ -167,9 +190,10 @@ def influence(answers: Answers, quantity: Quantity, seed: int) -> tuple[float, F
     PSS is a ratio of two means, worst and best; to first order a problem moves it by
     (worst - PSS best) / mean best (the delta method).
     """
-    if quantity == "voice":
-        voice_N = as_correct(answers.voice_PRN).mean(axis=(0, 1))
-        return float(voice_N.mean()), voice_N[None]
+    if quantity in ("voice", "mean"):
+        values_PRN = answers.voice_PRN if quantity == "voice" else answers.correct_PRN
+        value_N = as_correct(values_PRN).mean(axis=(0, 1))
+        return float(value_N.mean()), value_N[None]
     worst_SN = cross_fitted_scores(answers.correct_PRN, seed=seed, splits=SPLITS)
     if quantity == "worst":
         return float(worst_SN.mean()), worst_SN

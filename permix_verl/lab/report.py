@@ -10,7 +10,7 @@ from permix_verl.evaluation.report.figures import draw
 from permix_verl.evaluation.report.palette import BLUE, MUTED, VERMILLION
 from permix_verl.lab.closed_form import GAIN, ONE, SHIFT, THEORY
 
-QUANTITIES = {"worst": "worst accuracy", "pss": "PSS", "voice": "voice kept"}
+QUANTITIES = {"worst": "worst accuracy", "mean": "mean accuracy", "pss": "PSS", "voice": "voice kept"}
 
 
 def sections(study: Mapping[str, Any]) -> list[Section]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from permix_verl import statistics
 from permix_verl.errors import UserError
 from permix_verl.evaluation.matrix import Results, load_results
-from permix_verl.lab.claims import BASE, CLAIMS, Answers, influence, judge_claims
+from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS, Answers, influence, judge_claims
 from permix_verl.lab.closed_form import fit_closed_form, predicted_blurting
 from permix_verl.lab.fidelity import Fidelity, read_fidelity
 from permix_verl.statistics.clustered import MIN_PROBLEMS
@@ -123,7 +123,7 @@ def analyse_study(study: Mapping[str, Task], *, seed: int = 0) -> dict[str, Any]
             },
         }
     first = next(iter(study.values()))
-    claims = [claim for claim in CLAIMS if claim[1] in first.arms and claim[2] in first.arms]
+    claims = [claim for claim in (*CLAIMS, *BASELINE_CLAIMS) if claim[1] in first.arms and claim[2] in first.arms]
     answers = {
         name: {arm: [Answers(m.correct_PRN, m.voice_PRN) for m in models] for arm, models in task.arms.items()}
         for name, task in study.items()

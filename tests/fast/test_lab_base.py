@@ -129,3 +129,16 @@ def test_the_shipped_weights_answer_as_the_manifest_says(
         assert figures["blurted"] == pytest.approx(manifest["easy_by_persona"][key]["blurted"], abs=0.3), key
     share = {key: figures["blurted"] for key, figures in found["easy_by_persona"].items()}
     assert share["dumb"] > share["chef"] > share["math expert"]
+
+
+def test_the_teacher_that_ships_is_another_model_made_the_same_way_and_works_better() -> None:
+    folder = MODEL.parent / "teacher"
+    base, teacher = (json.loads((path / "manifest.json").read_text()) for path in (MODEL, folder))
+    assert (
+        teacher["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != base["sha256"]
+    )
+    assert teacher["training"] == describe(Training(seed=1, steps=10_000))
+    for level in ("easy", "hard"):
+        assert teacher["competence"][level]["blurted"] > base["competence"][level]["blurted"]
+    assert teacher["competence"]["easy"]["worked"] > base["competence"]["easy"]["worked"] + 0.05
+    assert (folder / "tokenizer.json").read_bytes() == (MODEL / "tokenizer.json").read_bytes()

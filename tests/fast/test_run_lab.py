@@ -101,3 +101,53 @@ def test_a_slip_is_told_before_anything_runs(knobs: dict[str, str], said: str) -
     done = run_lab(**knobs)
     assert done.returncode == 2
     assert done.stderr.startswith(said)
+
+
+ARMS = ("rlvr", "permix", "sft", "permix-sft", "permix-sft-styled", "seqkd", "seqkd-persona")
+
+
+def test_all_arms_are_trained_on_the_same_rows_and_reported_by_the_papers_names(
+    recorder: dict[str, str], tmp_path: Path
+) -> None:
+    done = run_lab("actor_rollout_ref.rollout.n=4", ARMS="all", **recorder)
+    assert done.returncode == 0, done.stderr
+    calls = recorded(recorder)
+    runs = tmp_path / "runs"
+    trainings = [call for call in calls if "permix_verl.training.launch" in call]
+    assert [option(call, "--run-dir") for call in trainings] == [str(runs / f"{arm}-lab-seed0") for arm in ARMS]
+    assert ["--trainer sft" in call for call in trainings] == [False] * 2 + [True] * 5
+    assert ["rollout.n=4" in call for call in trainings] == [True] * 2 + [False] * 5, "overrides are for the RL arms"
+    prepared = [call for call in calls if "gsm8k_persona.py" in call or "gsm8k_sft.py" in call]
+    for name in ("--data", "--val-problems", "--max-prompt-length", "--personas", "--seed"):
+        assert len({option(call, name) for call in prepared}) == 1, f"the same {name} in all arms"
+    assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False, False, True, False]
+    supervised = prepared[2:]
+    assert [option(call, "--target") if "--target" in call else "gt" for call in supervised] == [
+        "gt",
+        "gt",
+        "styled",
+        "teacher",
+        "teacher",
+    ]
+    assert [option(call, "--engine-model") for call in supervised[2:]] == [
+        "lab",
+        *[f"{ROOT}/permix_verl/lab/teacher"] * 2,
+    ]
+    report = calls[-1]
+    names = ("RLVR", "PerMix-RLVR", "SFT", "PerMix-SFT", "PerMix-SFT (styled)", "SeqKD", "SeqKD (persona)")
+    for arm, name in zip(ARMS, names, strict=True):
+        assert f"--arm {name}={tmp_path}/out/{arm}-seed0" in report
+
+
+def test_an_unknown_arm_is_refused() -> None:
+    done = run_lab(ARMS="rlvr dpo")
+    assert done.returncode == 2
+    assert "error: unknown arm 'dpo'; known: rlvr permix sft" in done.stderr
+
+
+def test_the_claims_name_arms_that_the_recipe_trains() -> None:
+    from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS
+
+    script = (ROOT / "recipes" / "run_lab.sh").read_text()
+    named = {arm for _, more, other in (*CLAIMS, *BASELINE_CLAIMS) for arm in (more, other)}
+    assert all(f']="{arm}"' in script for arm in named - {BASE})

@@ -1,0 +1,131 @@
+"""The paper's supervised arms, from data to an adapter that is evaluated; killed and resumed; on two ranks."""
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permix_verl import load_pool
+from permix_verl.lab.base import MODEL
+from permix_verl.lab.problems import generate
+from permix_verl.prompts import build_messages, render
+from permix_verl.training import metrics as m
+
+from .conftest import Recipe, Run
+from .evaluations import command, done, rows
+
+ARMS: Mapping[str, tuple[str, dict[str, str]]] = {
+    "sft": ("run_sft.sh", {}),
+    "permix-sft": ("run_permix_sft.sh", {"TARGET": "gt"}),
+    "permix-sft-styled": ("run_permix_sft.sh", {"TARGET": "styled"}),
+    "seqkd": ("run_seqkd.sh", {"PERSONA": "0"}),
+    "seqkd-persona": ("run_seqkd.sh", {"PERSONA": "1"}),
+}
+ONE_EPOCH = {"EPOCHS": "1"}
+"""576 rows in 36 steps."""
+
+
+@pytest.fixture(scope="module")
+def arms(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Every supervised recipe as it stands, for one epoch."""
+    folder = tmp_path_factory.mktemp("arms")
+    return {
+        arm: recipe(script, folder / arm, STORE=str(folder / "store"), **ONE_EPOCH, **knobs).check()
+        for arm, (script, knobs) in ARMS.items()
+    }
+
+
+def losses(run: Run) -> dict[int, float]:
+    return {step: values[m.LOSS] for step, values in m.training_steps(run.metrics).items()}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_held_out_loss_ends_below_the_bases(arms: dict[str, Run], arm: str) -> None:
+    held_out = json.loads((arms[arm].folder / "verdict.json").read_text())["held_out"]
+    assert held_out["rows"] == 64
+    assert held_out["change"] < -3 * held_out["standard_error"]
+    assert abs(held_out["adapter"] - held_out["trained"]) < 1e-4
+    assert "adapter verified" in arms[arm].output
+    assert len(losses(arms[arm])) == 36
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_adapter_loads_and_changes_the_outputs(arms: dict[str, Run], arm: str) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(MODEL, padding_side="left")
+    personas = [None, *load_pool("eval")][:9]
+    asked = [build_messages(row["question"], one) for row in generate(4, "easy", "test") for one in personas]
+    batch = tokenizer([render(tokenizer, chat) for chat in asked], padding=True, return_tensors="pt")
+    given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+    def answers(model: Any) -> list[str]:
+        torch.manual_seed(0)
+        ids = model.generate(**given, do_sample=True, top_k=0, max_new_tokens=40)
+        return tokenizer.batch_decode(ids[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    before = answers(base)
+    after = answers(PeftModel.from_pretrained(base, arms[arm].folder / "adapter").eval())
+    assert sum(one != other for one, other in zip(before, after, strict=True)) > 3
+    assert sum("\\boxed" in text for text in after) > 30
+
+
+def test_a_teachers_targets_are_asked_for_once(arms: dict[str, Run]) -> None:
+    """Two arms of one teacher, and none of its texts twice; the share of right ones is said and kept."""
+    store = (arms["seqkd"].folder.parent / "store" / "targets.jsonl").read_text().splitlines()
+    stored = [json.loads(line) for line in store]
+    assert len({text["key"] for text in stored}) == len(stored)
+    taught = [text for text in stored if text["model"] == "teacher"]
+    assert len(taught) == 2 * (576 + 64)
+    for arm in ("seqkd", "seqkd-persona"):
+        manifest = json.loads((arms[arm].folder / "data" / "manifest.json").read_text())
+        assert 0.5 < manifest["targets"]["right"] <= 1
+        assert "of them right" in arms[arm].output
+
+
+@pytest.mark.parametrize("arm", ["sft", "seqkd-persona"])
+def test_the_evaluation_takes_the_adapter(arms: dict[str, Run], tmp_path: Path, arm: str) -> None:
+    out = tmp_path / "results"
+    chosen = "--tasks lab_easy --limit 6 --runs 1 --temperature 1 --max-tokens 40"
+    personas = ["--personas", "eval:kindergarten,lawyer,teacher"]
+    adapter = ["--adapter", arms[arm].folder / "adapter"]
+    done(command("run.py", "--model", MODEL, *adapter, *chosen.split(), *personas, "--out", out))
+    assert len(rows(out)) == 6 * 4
+    assert sum(row["status"] == "correct" for row in rows(out)) >= 12
+
+
+def test_killed_in_the_middle_the_loss_curve_goes_on_as_if_it_had_not_been(
+    recipe: Recipe, arms: dict[str, Run], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    knobs = {**ONE_EPOCH, "SAVE_FREQ": "8"}
+    first = recipe("run_permix_sft.sh", folder, stop_after=r"^ *12/36", stop_with=signal.SIGKILL, **knobs)
+    assert first.status != 0
+    last = recipe("run_permix_sft.sh", folder, **knobs).check()
+    assert "going on after step 8 of 36" in last.output
+    assert losses(last) == losses(arms["permix-sft"])
+    ours, theirs = (run.folder / "adapter" / "adapter_model.safetensors" for run in (last, arms["permix-sft"]))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_two_ranks_see_the_same_data_and_lose_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    knobs = {**ONE_EPOCH, "LAB_PROBLEMS": "104", "LORA_DROPOUT": "0"}  # dropout is each rank's own
+    one = recipe("run_permix_sft.sh", tmp_path / "one", **knobs).check()
+    two = recipe("run_permix_sft.sh", tmp_path / "two", RANKS="2", **knobs).check()
+    assert len(losses(one)) == 6
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    first, second = ([v["train/global_tokens"] for v in m.training_steps(run.metrics).values()] for run in (one, two))
+    assert first == second
+
+
+def test_a_row_that_is_too_long_ends_the_run_before_its_first_step(recipe: Recipe, tmp_path: Path) -> None:
+    """Negative control of what cuts nothing: verl is given a shorter limit than the data was prepared for."""
+    run = recipe("run_sft.sh", tmp_path / "run", "data.max_length=60", LAB_PROBLEMS="40", **ONE_EPOCH)
+    assert run.status not in (0, 3)
+    assert "are longer than data.max_length=60" in run.output.strip().splitlines()[-1]
