@@ -1,10 +1,9 @@
 """Killed at any moment, the same command goes on, and the run is the one that was never killed.
 
-Three runs of two epochs with seeded rollouts: one undisturbed, and two that are killed three times each, with 0 and
-with 2 data loader workers. Rows, personas and rewards of every step must be the same in all of them.
+Three runs of two epochs with seeded rollouts: one undisturbed, one that is killed three times, and one that is killed
+twice, with 2 data loader workers. Rows, personas and rewards of every step must be the same in all of them.
 """
 
-import contextlib
 import json
 import signal
 import time
@@ -12,13 +11,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import SHORT, Recipe, Run, dumped, kill_by_name, kill_everything, processes_of, wait_for
+from .conftest import SHORT, Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
@@ -127,7 +125,7 @@ def test_killed_three_times_without_workers(recipe: Recipe, undisturbed: Run, tm
     check_same_run(last, undisturbed)
 
 
-def test_killed_three_times_with_two_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
+def test_killed_twice_with_two_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     overrides = (*OVERRIDES, "data.dataloader_num_workers=2")
     # In the middle of a save: all is written but the note that says so.
@@ -143,24 +141,7 @@ def test_killed_three_times_with_two_workers(recipe: Recipe, undisturbed: Run, t
     assert time.monotonic() - ended[0] < 60
     assert second.status not in (0, 3)
     assert "reward worker 0 is gone" in second.output.strip().splitlines()[-1]
-    # Everything at once, as soon as vLLM is there; and then on without data loader workers.
-    third = recipe("run_permix_grpo.sh", folder, *overrides, meanwhile=lambda: kill_as_vllm_starts(folder), **KNOBS)
-    assert third.status != 0
+    # And then on without data loader workers.
     last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
     check_same_run(last, undisturbed)
     assert all(values["reward/error_rate"] == 0 for values in m.training_steps(last.metrics).values())
-
-
-def kill_as_vllm_starts(folder: Path) -> None:
-    before = (folder / ".token").read_text()  # the launch before this one's
-    wait_for(lambda: (folder / ".token").read_text() != before)
-    wait_for(lambda: any("EngineCore" in name for name in names(folder)))
-    kill_everything(folder)
-
-
-def names(folder: Path) -> list[str]:
-    found = []
-    for process in processes_of(folder):
-        with contextlib.suppress(psutil.Error):
-            found.append(process.name())
-    return found

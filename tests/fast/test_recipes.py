@@ -58,16 +58,21 @@ SUPERVISED = {
 }
 
 
-@pytest.mark.parametrize("name", SUPERVISED)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_supervised_recipe_resolves_on_every_profile(name: str, profile: str) -> None:
+def test_the_supervised_recipe_resolves_on_every_profile(profile: str) -> None:
     from permix_verl.training.dry_run import resolve
 
-    overrides = overrides_of(name.split()[0], PROFILE=profile, **SUPERVISED[name], **SAME_MODEL)
-    config = flat(OmegaConf.to_container(resolve(overrides, "sft")))
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_sft.sh", PROFILE=profile, **SAME_MODEL), "sft")))
     assert {key: config[key] for key in TABLE_5} == TABLE_5
-    # Table 5 gives persona-mixed SFT twice the length, Table 6 one length for both.
-    assert config["data.max_length"] == (2048 if "permix_sft" in name else 1024)
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_persona_mixed_sft_has_twice_the_length_and_seqkd_one_for_both(name: str) -> None:
+    """Tables 5 and 6."""
+    length = 2048 if "permix_sft" in name else 1024
+    lines = overrides_of(name.split()[0], PROFILE="8xa5000", **SUPERVISED[name], **SAME_MODEL)
+    assert f"data.max_length={length}" in lines
+    assert f"data.micro_batch_size_per_gpu={2048 // length}" in lines
 
 
 def test_the_arms_are_trained_alike_but_for_their_data_and_length() -> None:

@@ -1,0 +1,195 @@
+"""What a table takes: its commands in order, and an estimate of tokens and GPU hours before anything is run.
+
+The estimate is arithmetic on token counts, and its assumptions are printed with it. Floating-point operations of one
+token, N being the model's parameters: 2N forward; an update of an adapter with checkpointed activations 6N (forward
+twice, and backward through the base's activations). GRPO adds two forward passes, for old and reference log-probs.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from permix_verl.errors import UserError
+from permix_verl.reproduction.tables import TEACHERS, Arm, PaperTable
+
+ROWS = 7441
+"""GSM8K's training problems, less 32 held out."""
+PROMPT, PERSONA, TARGET, ANSWER = 120, 45, 130, 200
+"""Tokens of a problem with its instruction and template, of a persona, of a solution, of an answer; about."""
+PROBLEMS: Mapping[str, tuple[int, int]] = {
+    "gsm8k": (1319, 200),
+    "math500": (500, 500),
+    "aime24": (30, 1500),
+    "livecodebench": (400, 500),
+}
+"""Task -> problems, and tokens of an answer, about."""
+PERSONAGYM_CALLS = 16 * 5 * 10
+"""Personas x tasks x questions: answers of each model, and calls of each judge."""
+TRAINING_EFFICIENCY, GENERATION_EFFICIENCY = 0.3, 0.2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user decides.
+
+    Attributes:
+        runs_dir, out: of trainings and of results.
+        runs, limit: of the evaluation, as eval/run.py has them; ``None`` leaves its default.
+        tasks: in place of the table's.
+        writers: who writes targets: "rewriter" and keys of :data:`TEACHERS` -> model.
+        eval_flags: more flags of eval/run.py.
+        tflops: of one GPU, dense, in bf16.
+    """
+
+    model: str
+    seed: int
+    runs_dir: Path
+    out: Path
+    runs: int
+    limit: int | None
+    tasks: Sequence[str]
+    writers: Mapping[str, str]
+    eval_flags: Sequence[str] = ()
+    tflops: float = 55.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: a training or an evaluation, and the knobs in front of it."""
+
+    title: str
+    command: Sequence[str]
+    knobs: Mapping[str, str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        return " ".join([*(f"{name}={value}" for name, value in self.knobs.items()), *self.command])
+
+
+@dataclass
+class Estimate:
+    """Tokens and GPU hours."""
+
+    tokens: float = 0.0
+    gpu_hours: float = 0.0
+
+    def add(self, parameters: float, operations: float, tokens: float, efficiency: float, tflops: float) -> None:
+        self.tokens += tokens
+        self.gpu_hours += operations * parameters * tokens / (tflops * 1e12 * efficiency) / 3600
+
+
+def run_folder(arm: Arm, settings: Settings) -> Path:
+    """Where an arm is trained."""
+    return settings.runs_dir / f"{arm.key}-{Path(settings.model).name}-seed{settings.seed}"
+
+
+def results_folder(arm: Arm, settings: Settings) -> Path:
+    """Where its answers are kept."""
+    return settings.out / f"{arm.key}-seed{settings.seed}"
+
+
+def steps(table: PaperTable, settings: Settings, python: str, repo: Path) -> list[Step]:
+    """Training and evaluation of every arm, in the table's order."""
+    found = []
+    for arm in table.arms:
+        evaluation = [
+            python,
+            str(repo / "eval" / "run.py"),
+            "--model",
+            settings.model,
+            "--tasks",
+            ",".join(settings.tasks),
+        ]
+        evaluation += ["--runs", str(settings.runs), "--seed", str(settings.seed), *settings.eval_flags]
+        evaluation += ["--limit", str(settings.limit)] if settings.limit else []
+        if arm.recipe:
+            folder = run_folder(arm, settings)
+            knobs = {"MODEL": settings.model, "SEED": str(settings.seed), "RUN_DIR": str(folder), **arm.settings}
+            if arm.writer:
+                knobs["REWRITER" if arm.writer == "rewriter" else "TEACHER"] = _writer(arm, settings)
+            found.append(Step(f"{arm.label}: training", ["bash", str(repo / "recipes" / arm.recipe)], knobs))
+            evaluation += ["--adapter", str(folder / "adapter")]
+        if settings.tasks:
+            evaluation += ["--out", str(results_folder(arm, settings))]
+            found.append(Step(f"{arm.label}: evaluation", evaluation))
+    return found
+
+
+def _writer(arm: Arm, settings: Settings) -> str:
+    writer = settings.writers.get(arm.writer, "")
+    if not writer:
+        raise UserError(f"{arm.label}: nobody is named who writes its targets; set REWRITER (the paper's: gpt-5-mini)")
+    return writer
+
+
+def parameters(model: str) -> float | None:
+    """Parameters of a model by the size in its name, or ``None``."""
+    found = re.search(r"(?<![0-9a-z.])(\d+(?:\.\d+)?)b(?=-|_|$)", Path(model).name.lower())
+    return float(found[1]) * 1e9 if found else None
+
+
+def training_estimate(arm: Arm, settings: Settings, size: float) -> Estimate:
+    """Of a GSM8K training with the recipes' defaults, targets included."""
+    found = Estimate()
+    persona = PERSONA if arm.row[2] != "problem" else 0
+    if arm.recipe is None:
+        return found
+    if not arm.supervised:
+        samples = ROWS * 8
+        found.add(size, 2, samples * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
+        found.add(size, 10, samples * (PROMPT + persona + ANSWER), TRAINING_EFFICIENCY, settings.tflops)
+        return found
+    found.add(size, 6, 3 * ROWS * (PROMPT + persona + TARGET), TRAINING_EFFICIENCY, settings.tflops)
+    if arm.writer in TEACHERS:
+        teacher = parameters(settings.writers.get(arm.writer) or TEACHERS[arm.writer][1]) or size
+        found.add(teacher, 2, ROWS * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
+    return found
+
+
+def evaluation_estimate(settings: Settings, size: float) -> Estimate:
+    """Of one arm's evaluation: completions under 16 personas and none."""
+    found = Estimate()
+    for task in settings.tasks:
+        if task in PROBLEMS:
+            problems, answer = PROBLEMS[task]
+            samples = min(problems, settings.limit or problems) * 17 * settings.runs
+            found.add(size, 2, samples * answer, GENERATION_EFFICIENCY, settings.tflops)
+    return found
+
+
+def plan_lines(table: PaperTable, settings: Settings, python: str, repo: Path) -> list[str]:
+    """The whole plan, for people."""
+    size = parameters(settings.model)
+    lines = [f"Table {table.number} of the paper, {table.about}: {len(table.arms)} arms on {', '.join(settings.tasks)}"]
+    whole = Estimate()
+    for step in steps(table, settings, python, repo):
+        lines += [f"  {step.title}", f"    {step.line()}"]
+    lines.append(f"  report: {settings.out / f'table{table.number}.md'}")
+    if size is None:
+        lines.append(f"no estimate: {settings.model!r} does not say its size")
+    else:
+        lines.append(
+            f"{'arm':<28} {'training tokens':>16} {'GPU hours':>10} {'evaluation tokens':>18} {'GPU hours':>10}"
+        )
+        for arm in table.arms:
+            training, evaluation = training_estimate(arm, settings, size), evaluation_estimate(settings, size)
+            lines.append(
+                f"{arm.label:<28} {training.tokens:>16,.0f} {training.gpu_hours:>10.1f} "
+                f"{evaluation.tokens:>18,.0f} {evaluation.gpu_hours:>10.1f}"
+            )
+            whole.tokens += training.tokens + evaluation.tokens
+            whole.gpu_hours += training.gpu_hours + evaluation.gpu_hours
+        lines.append(f"in all about {whole.tokens:,.0f} tokens and {whole.gpu_hours:,.0f} GPU hours, assuming")
+        lines.append(
+            f"  {settings.tflops:g} TFLOP/s a GPU, {TRAINING_EFFICIENCY:.0%} of it in training and "
+            f"{GENERATION_EFFICIENCY:.0%} in generation; GSM8K and the recipes' defaults. Not measured."
+        )
+    if any(arm.writer == "rewriter" for arm in table.arms):
+        asked = ROWS * (2 * PERSONA + 2 * PROMPT + TARGET)
+        lines.append(f"rewriter: {ROWS} calls, about {asked:,} prompt and {ROWS * TARGET:,} completion tokens")
+    if table.personagym:
+        lines.append(
+            f"PersonaGym: {PERSONAGYM_CALLS} answers a model and {PERSONAGYM_CALLS} calls of each judge, "
+            f"{2 * PERSONAGYM_CALLS * len(table.arms):,} in all with two; not part of this version"
+        )
+    return lines

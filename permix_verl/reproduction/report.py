@@ -1,0 +1,140 @@
+"""The paper's rows, measured: worst, best, mean and PSS of every arm, and the paper's figures where they compare."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from permix_verl import statistics
+from permix_verl.errors import UserError
+from permix_verl.evaluation.matrix import load_results
+from permix_verl.files import write_whole
+from permix_verl.reproduction.budget import Budget, budget_of
+from permix_verl.reproduction.plan import Settings, results_folder, run_folder
+from permix_verl.reproduction.tables import PAPER_MODEL, Arm, PaperTable, paper_figures
+
+_PAPER = ("worst", "best", "mean", "pss")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm on one task: accuracies in percent, PSS a ratio with its 95 % interval, or ``None`` if refused."""
+
+    worst: float
+    best: float
+    mean: float
+    pss: float
+    pss_interval: tuple[float, float] | None
+    paper: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm: its budget, ``None`` of the base, and a cell for each task."""
+
+    arm: str
+    budget: Budget | None
+    cells: Mapping[str, Cell]
+
+
+def read_rows(table: PaperTable, settings: Settings, paper_file: Path) -> list[Row]:
+    """Read every arm's results.
+
+    Raises:
+        UserError: an arm that is not evaluated, or not whole.
+    """
+    known = paper_figures(paper_file) if settings.model == PAPER_MODEL and paper_file.is_file() else {}
+    return [_row(arm, settings, known) for arm in table.arms]
+
+
+def _row(arm: Arm, settings: Settings, known: Mapping[tuple[str, str, str, str, str], Mapping[str, float]]) -> Row:
+    results = {result.task: result for result in load_results(results_folder(arm, settings))}
+    cells = {}
+    for task in settings.tasks:
+        if task not in results:
+            raise UserError(f"{results_folder(arm, settings)} has no task {task}; give the same command again")
+        correct_PRN = results[task].correct_PRN
+        accuracy = statistics.persona_accuracy(correct_PRN)
+        interval = statistics.pss_interval(correct_PRN, seed=settings.seed)
+        limits = None if interval.low is None or interval.high is None else (interval.low, interval.high)
+        cells[task] = Cell(
+            worst=100 * float(accuracy.min()),
+            best=100 * float(accuracy.max()),
+            mean=100 * float(accuracy.mean()),
+            pss=float(statistics.pss(accuracy)),
+            pss_interval=limits,
+            paper=known.get((*arm.row, task)),
+        )
+    return Row(arm.label, budget_of(run_folder(arm, settings)) if arm.recipe else None, cells)
+
+
+def write_table(rows: Sequence[Row], table: PaperTable, settings: Settings) -> list[Path]:
+    """Write the table as Markdown, CSV and JSON."""
+    folder, name = settings.out, f"table{table.number}"
+    files = [folder / f"{name}{ending}" for ending in (".md", ".csv", ".json")]
+    write_whole(files[0], markdown(rows, table, settings))
+    write_whole(files[1], _csv(rows))
+    described: dict[str, Any] = {"table": table.number, "model": settings.model, "seed": settings.seed}
+    write_whole(files[2], json.dumps({**described, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    return files
+
+
+def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
+    """The table for people; the paper's figures stand in brackets behind ours."""
+    tasks = list(settings.tasks)
+    head = ["arm", "steps", "tokens trained on", "of them sampled"]
+    head += [f"{task}: {what}" for task in tasks for what in ("worst", "best", "mean", "PSS", "95 % of PSS")]
+    lines = [
+        f"# Table {table.number} of the paper, {table.about}",
+        "",
+        f"{settings.model}, seed {settings.seed}, {settings.runs} runs. Accuracies in percent over the 16 evaluation "
+        "personas; PSS is worst over best. " + _comparison(rows, settings.model),
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+    ]
+    for row in rows:
+        budget = row.budget
+        cells = [
+            row.arm,
+            *([f"{budget.steps}", f"{budget.tokens:,}", f"{budget.generated:,}"] if budget else ["", "", ""]),
+        ]
+        for task in tasks:
+            cell = row.cells[task]
+            paper = cell.paper or {}
+            cells += [_beside(getattr(cell, what), paper.get(what), 1) for what in ("worst", "best", "mean")]
+            cells += [_beside(cell.pss, paper.get("pss"), 3)]
+            cells += ["[{:.3f}, {:.3f}]".format(*cell.pss_interval) if cell.pss_interval else "refused"]
+        lines.append("| " + " | ".join(cells) + " |")
+    missing = table.missing()
+    if missing:
+        lines += ["", f"Not measured, because this version has no such task: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _comparison(rows: Sequence[Row], model: str) -> str:
+    if any(cell.paper for row in rows for cell in row.cells.values()):
+        return "In brackets: the paper's."
+    return f"The paper's figures are of {PAPER_MODEL}, so they do not stand beside these of {model}."
+
+
+def _beside(ours: float, paper: float | None, digits: int) -> str:
+    return f"{ours:.{digits}f}" + (f" ({paper:.{digits}f})" if paper is not None else "")
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["arm", "task", "steps", "tokens", "worst", "best", "mean", "pss", *(f"paper_{name}" for name in _PAPER)]
+    )
+    for row in rows:
+        for task, cell in row.cells.items():
+            budget = [row.budget.steps, row.budget.tokens] if row.budget else ["", ""]
+            paper = cell.paper or {}
+            ours = [f"{value:.4f}" for value in (cell.worst, cell.best, cell.mean, cell.pss)]
+            writer.writerow([row.arm, task, *budget, *ours, *(paper.get(name, "") for name in _PAPER)])
+    return text.getvalue()

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# A table of the paper: every arm trained and evaluated in turn, its training budget beside it, then the paper's rows.
+#
+#   DRY_RUN=1 bash recipes/reproduce.sh 2          # commands, GPU hours, tokens and judge calls; runs nothing
+#   REWRITER=gpt-5-mini BASE_URL=https://api.openai.com/v1 bash recipes/reproduce.sh 2
+#   bash recipes/reproduce.sh 11                   # AIME 2024
+#   LAB=1 bash recipes/reproduce.sh 2              # in the lab (docs/lab.md), on a laptop: about 35 minutes
+#
+# Tables 2 (teacher-free), 3 (distillation), 4 and 12 (code), 10 (PersonaGym), 11 (AIME 2024). The same command goes on
+# where it was stopped; arms that tables share are trained once. Knobs of the recipes (sft.sh, grpo.sh) hold for all arms.
+set -euo pipefail
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$REPO/recipes/common.sh"
+
+# --- knobs ------------------------------------------------------------------------------
+MODEL=${MODEL:-}                       # default: the paper's; in the lab its base
+SEED=${SEED:-0}
+RUNS=${RUNS:-}                         # answers to each prompt; default: the paper's 5, in the lab 2
+LIMIT=${LIMIT:-}                       # problems of each task; default: all, in the lab 200
+TASKS=${TASKS:-}                       # in place of the table's
+OUT=${OUT:-}                           # default: results/paper, in the lab results/lab-tables
+RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
+REWRITER=${REWRITER:-}                 # of styled targets
+TEACHER_QWEN=${TEACHER_QWEN:-} TEACHER_LLAMA=${TEACHER_LLAMA:-} TEACHER_GEMMA=${TEACHER_GEMMA:-}   # default: the paper's
+GPU_TFLOPS=${GPU_TFLOPS:-55}           # of one GPU, for the estimate; an A5000's in bf16
+# ----------------------------------------------------------------------------------------
+
+if (( $# != 1 )); then
+  echo "error: give one table of the paper: 2, 3, 4, 10, 11 or 12" >&2
+  exit 2
+fi
+for knob in RUN_DIR ARM TARGET PERSONA TEACHER; do
+  [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here, for every arm; unset it" >&2; exit 2; }
+done
+FLAGS=(--seed "$SEED" --runs-dir "$RUNS_DIR" --tflops "$GPU_TFLOPS")
+if [[ ${LAB:-0} == 1 ]]; then
+  if [[ $1 == 4 || $1 == 10 || $1 == 12 ]]; then
+    echo "error: table $1 is not about problems with a number as answer, and the lab has no others; take 2, 3 or 11" >&2
+    exit 2
+  fi
+  export LAB
+  MODEL=${MODEL:-$REPO/permix_verl/lab/model} REWRITER=${REWRITER:-lab} RUNS=${RUNS:-2} LIMIT=${LIMIT:-200}
+  TASKS=${TASKS:-lab_easy,lab_hard} OUT=${OUT:-$REPO/results/lab-tables}
+  for teacher in TEACHER_QWEN TEACHER_LLAMA TEACHER_GEMMA; do
+    [[ -n ${!teacher} ]] || declare "$teacher=$REPO/permix_verl/lab/teacher"
+  done
+  FLAGS+=(--eval-flags "--temperature 1 --top-p 1")
+fi
+[[ -z $MODEL ]] || FLAGS+=(--model "$MODEL")
+[[ -z $OUT ]] || FLAGS+=(--out "$OUT")
+[[ -z $RUNS ]] || FLAGS+=(--runs "$RUNS")
+[[ -z $LIMIT ]] || FLAGS+=(--limit "$LIMIT")
+[[ -z $TASKS ]] || FLAGS+=(--tasks "$TASKS")
+[[ -z $REWRITER ]] || FLAGS+=(--rewriter "$REWRITER")
+[[ -z $TEACHER_QWEN ]] || FLAGS+=(--teacher-qwen "$TEACHER_QWEN")
+[[ -z $TEACHER_LLAMA ]] || FLAGS+=(--teacher-llama "$TEACHER_LLAMA")
+[[ -z $TEACHER_GEMMA ]] || FLAGS+=(--teacher-gemma "$TEACHER_GEMMA")
+[[ ${DRY_RUN:-0} == 0 ]] || FLAGS+=(--dry-run)
+unset MODEL SEED DRY_RUN   # each step is given its own
+ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+exec "$PYTHON" "$REPO/eval/reproduce.py" "$1" "${FLAGS[@]}"
