@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--rewriter", default="", help="who writes styled targets; the paper: gpt-5-mini, with BASE_URL set")
     for key, (name, hub) in TEACHERS.items():
         add(f"--teacher-{key}", default=hub, help=f"the paper's {name}")
+    add("--rewriter-url", default="", help="its OpenAI-compatible endpoint; without one vLLM loads it here")
+    add("--teacher-url", default="", help="the teachers'")
     add("--eval-flags", default="", help="more flags of eval/run.py, separated by spaces")
     add("--tflops", type=float, default=Settings.tflops, help="of one GPU, dense in bf16, for the estimate")
     add("--dry-run", action="store_true", help="print the plan, run nothing")
@@ -56,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         writers={**writers, "rewriter": args.rewriter or ("gpt-5-mini" if args.dry_run else "")},
         eval_flags=args.eval_flags.split(),
         tflops=args.tflops,
+        rewriter_url=args.rewriter_url,
+        teacher_url=args.teacher_url,
     )
     if args.dry_run:
         print("\n".join(plan_lines(table, settings, sys.executable, REPO)))
@@ -77,9 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     files = write_table(rows, table, settings)
     folders = [str(results_folder(arm, settings)) for arm in table.arms]
     print("\n== report", flush=True)
-    subprocess.run([sys.executable, str(REPO / "eval" / "report.py"), *folders, "--out", str(settings.out / "report")])
-    print(f"table {table.number}: {', '.join(map(str, files))}")
-    return 0
+    print(f"table {table.number}: {', '.join(map(str, files))}", flush=True)
+    report = [sys.executable, str(REPO / "eval" / "report.py"), *folders, "--out", str(settings.out / "report")]
+    return subprocess.run(report).returncode
 
 
 if __name__ == "__main__":

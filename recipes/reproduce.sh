@@ -21,8 +21,11 @@ TASKS=${TASKS:-}                       # in place of the table's
 OUT=${OUT:-}                           # default: results/paper, in the lab results/lab-tables
 RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
 REWRITER=${REWRITER:-}                 # of styled targets
+BASE_URL=${BASE_URL:-}                 # the rewriter's endpoint
+TEACHER_BASE_URL=${TEACHER_BASE_URL:-} # the teachers'; without one vLLM loads them here
+EVAL_FLAGS=${EVAL_FLAGS:-}             # more flags of eval/run.py; default: what fits an 8B model on the visible GPUs
 TEACHER_QWEN=${TEACHER_QWEN:-} TEACHER_LLAMA=${TEACHER_LLAMA:-} TEACHER_GEMMA=${TEACHER_GEMMA:-}   # default: the paper's
-GPU_TFLOPS=${GPU_TFLOPS:-55}           # of one GPU, for the estimate; an A5000's in bf16
+GPU_TFLOPS=${GPU_TFLOPS:-111}          # of one GPU, for the estimate; an A5000's in bf16
 # ----------------------------------------------------------------------------------------
 
 if (( $# != 1 )); then
@@ -44,8 +47,18 @@ if [[ ${LAB:-0} == 1 ]]; then
   for teacher in TEACHER_QWEN TEACHER_LLAMA TEACHER_GEMMA; do
     [[ -n ${!teacher} ]] || declare "$teacher=$REPO/permix_verl/lab/teacher"
   done
-  FLAGS+=(--eval-flags "--temperature 1 --top-p 1")
+  EVAL_FLAGS="--temperature 1 --top-p 1 $EVAL_FLAGS"
+elif [[ -z $EVAL_FLAGS ]]; then
+  gpus=$(gpu_names | grep -c . || true)
+  if (( gpus > 0 )); then   # 16 GB of weights in bf16: two cards where one has less than 40 GB
+    least=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | sort -n | head -n 1)
+    parallel=$(( gpus > 1 && ${least:-80000} < 40000 ? 2 : 1 ))
+    EVAL_FLAGS="--tensor-parallel-size $parallel --data-parallel-size $((gpus / parallel)) --engine-args {\"max_model_len\":8192}"
+  fi
 fi
+[[ -z $EVAL_FLAGS ]] || FLAGS+=(--eval-flags "$EVAL_FLAGS")
+[[ -z $BASE_URL ]] || FLAGS+=(--rewriter-url "$BASE_URL")
+[[ -z $TEACHER_BASE_URL ]] || FLAGS+=(--teacher-url "$TEACHER_BASE_URL")
 [[ -z $MODEL ]] || FLAGS+=(--model "$MODEL")
 [[ -z $OUT ]] || FLAGS+=(--out "$OUT")
 [[ -z $RUNS ]] || FLAGS+=(--runs "$RUNS")
@@ -56,6 +69,6 @@ fi
 [[ -z $TEACHER_LLAMA ]] || FLAGS+=(--teacher-llama "$TEACHER_LLAMA")
 [[ -z $TEACHER_GEMMA ]] || FLAGS+=(--teacher-gemma "$TEACHER_GEMMA")
 [[ ${DRY_RUN:-0} == 0 ]] || FLAGS+=(--dry-run)
-unset MODEL SEED DRY_RUN   # each step is given its own
+unset MODEL SEED DRY_RUN BASE_URL   # each step is given its own
 ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 exec "$PYTHON" "$REPO/eval/reproduce.py" "$1" "${FLAGS[@]}"

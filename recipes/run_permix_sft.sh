@@ -4,8 +4,9 @@
 #   TARGET=styled  the same rewritten in the persona's voice; the paper's rewriter is GPT-5-mini.
 #
 #   bash recipes/run_permix_sft.sh
-#   TARGET=styled REWRITER=gpt-5-mini BASE_URL=https://api.openai.com/v1 PRICE=0.25,2.00 bash recipes/run_permix_sft.sh
-#   TARGET=styled TARGET_ARGS=--dry-run ...     # ten rewriting prompts and the tokens to expect; asks nobody
+#   TARGET=styled REWRITER=gpt-5-mini BASE_URL=https://api.openai.com/v1 PRICE=0.25,2.00 \
+#       TARGET_ARGS='--request-args {"reasoning_effort":"minimal"}' bash recipes/run_permix_sft.sh
+#   TARGET=styled TARGET_ARGS=--dry-run ...     # ten rewriting prompts and the tokens to expect; asks nobody, trains nothing
 #
 # The personas are those of run_permix_grpo.sh with the same SEED. The knobs stand on top of sft.sh.
 set -euo pipefail

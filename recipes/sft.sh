@@ -10,6 +10,7 @@ if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112} MAX_LENGTH=${MAX_LENGTH:-192}
   VAL_PROBLEMS=${VAL_PROBLEMS:-8}   # left out, so that the rows are those of RL; the loss is on LAB_VAL_DATA's
   TEST_FREQ=${TEST_FREQ:-18} SAVE_FREQ=${SAVE_FREQ:-36}
+  ENGINE_TENSOR_PARALLEL=${ENGINE_TENSOR_PARALLEL:-1}
   REWRITER=${REWRITER:-lab} TEACHER=${TEACHER:-$REPO/permix_verl/lab/teacher} MAX_TOKENS=${MAX_TOKENS:-48}
   [[ -n ${VAL_DATA:-} || -z $LAB_DATA ]] || LAB_VAL_DATA=$(dirname "$RUN_DIR")/lab-easy-held-out.jsonl
   VAL_DATA=${VAL_DATA:-$LAB_VAL_DATA}
@@ -149,7 +150,11 @@ if [[ -n $WRITER ]]; then
   [[ -z $BASE_URL ]] || PREP+=(--base-url "$BASE_URL")
   [[ -z $PRICE ]] || PREP+=(--price "$PRICE")
   [[ $ONLY_RIGHT != 1 ]] || PREP+=(--only-right)
-  [[ -n $BASE_URL || $PROFILE == cpu ]] || PREP+=(--tensor-parallel-size "${ENGINE_TENSOR_PARALLEL:-$GPUS}")
+  if [[ -z $BASE_URL && $PROFILE != cpu && $WRITER != lab ]]; then
+    PREP+=(--tensor-parallel-size "${ENGINE_TENSOR_PARALLEL:-$GPUS}")
+    # Room for one whole context of 131,072 tokens is what vLLM would want first.
+    [[ $LAB == 1 ]] || PREP+=(--engine-args "{\"max_model_len\": $((1024 + MAX_TOKENS))}")
+  fi
 fi
 read -ra MORE <<<"$TARGET_ARGS"
 PREP+=("${MORE[@]}")
@@ -160,11 +165,22 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
 fi
 make_lab_data
 if [[ -n $LAB_VAL_DATA ]]; then
-  "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --seed 1 --count 64 --out "$LAB_VAL_DATA"
+  "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --seed 1 --count 256 --out "$LAB_VAL_DATA"
 fi
-"$PYTHON" "${PREP[@]}"
+# Rows that --keep-going left out may be there by now: a run that has begun goes on with the data that it has.
+if [[ " $TARGET_ARGS " != *" --keep-going "* || ! -f $RUN_DIR/checkpoints/latest_checkpointed_iteration.txt ]]; then
+  "$PYTHON" "${PREP[@]}"
+fi
+[[ " $TARGET_ARGS " != *" --dry-run "* ]] || exit 0
 
+EVALUATION=(python eval/run.py --model "$MODEL" --adapter "$RUN_DIR/adapter")
+if [[ $LAB == 1 ]]; then
+  EVALUATION+=(--tasks lab_easy,lab_hard --temperature 1 --top-p 1 --limit 100 --runs 2)
+else
+  EVALUATION+=(--tasks gsm8k,math500)
+fi
+EVALUATION+=(--out "results/$(basename "$RUN_DIR")")
 exec "$PYTHON" -m permix_verl.training.launch --trainer sft --run-dir "$RUN_DIR" --base "$MODEL" \
   --title "$TITLE on $MODEL_NAME, profile $PROFILE" \
-  --next-command "python eval/run.py --model $MODEL --adapter $RUN_DIR/adapter --out results/$(basename "$RUN_DIR")" \
+  --next-command "$(printf '%q ' "${EVALUATION[@]}")" \
   --may-change "$REPO/recipes/profiles/KEYS" "${CHECK_ARGS[@]}" -- "${OVERRIDES[@]}"

@@ -37,7 +37,7 @@ class Options:
         max_tokens: of an answer; ``None`` takes each task's own.
         base_url: an OpenAI-compatible endpoint instead of vLLM in this process.
         request_args: further fields of every request to it.
-        adapt_requests: whether parameters that it refuses are left out, and said; else it is an error.
+        adapt_requests: parameters that are left out, and said, where it refuses them; else that is an error.
     """
 
     model: str
@@ -58,7 +58,7 @@ class Options:
     concurrency: int = 64
     retries: int = 5
     request_args: Mapping[str, Any] = field(default_factory=dict)
-    adapt_requests: bool = False
+    adapt_requests: Sequence[str] = ()
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
     engine_args: Mapping[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ twice, and backward through the base's activations). GRPO adds two forward passe
 """
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,8 @@ class Settings:
         tasks: in place of the table's.
         writers: who writes targets: "rewriter" and keys of :data:`TEACHERS` -> model.
         eval_flags: more flags of eval/run.py.
-        tflops: of one GPU, dense, in bf16.
+        tflops: of one GPU, dense, in bf16; an A5000's data sheet says 222 with sparsity.
+        rewriter_url, teacher_url: their endpoints; "" is vLLM on this machine.
     """
 
     model: str
@@ -51,7 +53,9 @@ class Settings:
     tasks: Sequence[str]
     writers: Mapping[str, str]
     eval_flags: Sequence[str] = ()
-    tflops: float = 55.0
+    tflops: float = 111.0
+    rewriter_url: str = ""
+    teacher_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,18 +67,20 @@ class Step:
     knobs: Mapping[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
-        return " ".join([*(f"{name}={value}" for name, value in self.knobs.items()), *self.command])
+        return " ".join(
+            [*(f"{name}={shlex.quote(value)}" for name, value in self.knobs.items()), shlex.join(self.command)]
+        )
 
 
 @dataclass
 class Estimate:
-    """Tokens and GPU hours."""
+    """Tokens, and GPU hours; of a training the tokens are those trained on, as ``budget_of`` counts them."""
 
     tokens: float = 0.0
     gpu_hours: float = 0.0
 
-    def add(self, parameters: float, operations: float, tokens: float, efficiency: float, tflops: float) -> None:
-        self.tokens += tokens
+    def spend(self, parameters: float, operations: float, tokens: float, efficiency: float, tflops: float) -> None:
+        """Hours that these tokens take."""
         self.gpu_hours += operations * parameters * tokens / (tflops * 1e12 * efficiency) / 3600
 
 
@@ -107,6 +113,7 @@ def steps(table: PaperTable, settings: Settings, python: str, repo: Path) -> lis
             knobs = {"MODEL": settings.model, "SEED": str(settings.seed), "RUN_DIR": str(folder), **arm.settings}
             if arm.writer:
                 knobs["REWRITER" if arm.writer == "rewriter" else "TEACHER"] = _writer(arm, settings)
+                knobs["BASE_URL"] = settings.rewriter_url if arm.writer == "rewriter" else settings.teacher_url
             found.append(Step(f"{arm.label}: training", ["bash", str(repo / "recipes" / arm.recipe)], knobs))
             evaluation += ["--adapter", str(folder / "adapter")]
         if settings.tasks:
@@ -136,13 +143,15 @@ def training_estimate(arm: Arm, settings: Settings, size: float) -> Estimate:
         return found
     if not arm.supervised:
         samples = ROWS * 8
-        found.add(size, 2, samples * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
-        found.add(size, 10, samples * (PROMPT + persona + ANSWER), TRAINING_EFFICIENCY, settings.tflops)
+        found.tokens = samples * (PROMPT + persona + ANSWER)
+        found.spend(size, 2, samples * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
+        found.spend(size, 10, found.tokens, TRAINING_EFFICIENCY, settings.tflops)
         return found
-    found.add(size, 6, 3 * ROWS * (PROMPT + persona + TARGET), TRAINING_EFFICIENCY, settings.tflops)
+    found.tokens = 3 * ROWS * (PROMPT + persona + TARGET)
+    found.spend(size, 6, found.tokens, TRAINING_EFFICIENCY, settings.tflops)
     if arm.writer in TEACHERS:
         teacher = parameters(settings.writers.get(arm.writer) or TEACHERS[arm.writer][1]) or size
-        found.add(teacher, 2, ROWS * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
+        found.spend(teacher, 2, ROWS * ANSWER, GENERATION_EFFICIENCY, settings.tflops)
     return found
 
 
@@ -153,7 +162,8 @@ def evaluation_estimate(settings: Settings, size: float) -> Estimate:
         if task in PROBLEMS:
             problems, answer = PROBLEMS[task]
             samples = min(problems, settings.limit or problems) * 17 * settings.runs
-            found.add(size, 2, samples * answer, GENERATION_EFFICIENCY, settings.tflops)
+            found.tokens += samples * answer
+            found.spend(size, 2, samples * answer, GENERATION_EFFICIENCY, settings.tflops)
     return found
 
 
@@ -179,10 +189,12 @@ def plan_lines(table: PaperTable, settings: Settings, python: str, repo: Path) -
             )
             whole.tokens += training.tokens + evaluation.tokens
             whole.gpu_hours += training.gpu_hours + evaluation.gpu_hours
-        lines.append(f"in all about {whole.tokens:,.0f} tokens and {whole.gpu_hours:,.0f} GPU hours, assuming")
+        lines.append(
+            f"in all about {whole.tokens:,.0f} tokens and {whole.gpu_hours:,.0f} GPU hours, not measured, but assuming"
+        )
         lines.append(
             f"  {settings.tflops:g} TFLOP/s a GPU, {TRAINING_EFFICIENCY:.0%} of it in training and "
-            f"{GENERATION_EFFICIENCY:.0%} in generation; GSM8K and the recipes' defaults. Not measured."
+            f"{GENERATION_EFFICIENCY:.0%} in generation; GSM8K and the recipes' defaults; reading prompts left out."
         )
     if any(arm.writer == "rewriter" for arm in table.arms):
         asked = ROWS * (2 * PERSONA + 2 * PROMPT + TARGET)

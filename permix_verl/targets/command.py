@@ -8,7 +8,8 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation import engines
-from permix_verl.evaluation.evaluate import Options, identity_of, make_engine, make_renderer
+from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+from permix_verl.evaluation.evaluate import DEFAULT_TEMPLATE_KWARGS, Options, identity_of, make_engine, make_renderer
 from permix_verl.evaluation.scoring import load_reward
 from permix_verl.personas import Persona
 from permix_verl.prompts import Message, build_messages, count_tokens, render
@@ -16,7 +17,7 @@ from permix_verl.targets.generation import Asking, Want
 from permix_verl.targets.ground_truth import boxed_solution
 from permix_verl.targets.preparation import SHOWN, USABLE, SupervisedData, SupervisedPreparation, cost_text
 from permix_verl.targets.rewriting import rewriting_messages
-from permix_verl.targets.store import TextStore, text_key
+from permix_verl.targets.store import TextStore
 
 LAB = "lab"
 """As a rewriter: the lab's own, which is a program."""
@@ -61,7 +62,7 @@ def prepare_supervised(
         if dry_run:
             _show(data, None)
             return None
-        data.take_targets(None, None, None, _never)
+        data.take_own_targets()
         return data.write({"model": None})
     _check(settings, engine)
     options = _options(settings, engine)
@@ -73,26 +74,29 @@ def prepare_supervised(
         _show(data, asking)
         return None
     reward = load_reward()
+    made: list[engines.Engine] = []
+
+    def start(wants: Sequence[Want]) -> engines.Engine:
+        if engine.model != LAB:
+            print(f"{len(wants)} of {len(asked)} rows to be asked, {_expected(data, wants, asking)}")
+        made.append(_make(engine, options, arms))
+        return made[0]
+
+    def right(text: str, gold: str) -> bool:
+        return bool(reward.compute_score("", text, gold)["status"] == "correct")
+
     try:
         with TextStore(engine.store).writing() as store:
-            missing = _missing(asked, asking, store)
-            if missing and engine.model != LAB:
-                print(f"{len(missing)} of {len(asked)} rows to be asked, {_expected(data, missing, asking)}")
-            made = _make(engine, options, arms) if missing else None
-            try:
-                data.take_targets(
-                    asking, store, made, lambda text, gold: reward.compute_score("", text, gold)["status"] == "correct"
-                )
-            finally:
-                if made is not None:
-                    made.close()
+            data.take_targets(asking, store, start, right)
     finally:
         reward.close()
     targets = data.targets
     print(f"texts by {engine.model}: {_counted(data)}")
     took = cost_text(targets.prompt_tokens, targets.completion_tokens, settings.price)
     print(f"asked in this call: {targets.asked}, {took}")
-    return data.write({"model": dict(asking.model), "sampling": dict(asking.settings), "attempts": asking.attempts})
+    refused = sorted(made[0].refused) if made and isinstance(made[0], OpenAIEngine) else []
+    described = {"model": dict(asking.model), "sampling": dict(asking.settings), "not_taken_by_the_server": refused}
+    return data.write({**described, "attempts": asking.attempts})
 
 
 def _check(settings: SupervisedPreparation, engine: Engine) -> None:
@@ -118,7 +122,8 @@ def _options(settings: SupervisedPreparation, engine: Engine) -> Options:
         concurrency=engine.concurrency,
         retries=engine.retries,
         request_args=engine.request_args,
-        adapt_requests=True,
+        # A rewriter may write at its own temperature; a teacher that is not greedy is another teacher.
+        adapt_requests=("max_tokens", "temperature", "top_p", "seed") if settings.kind == "styled" else ("max_tokens",),
         tensor_parallel_size=engine.tensor_parallel_size,
         data_parallel_size=engine.data_parallel_size,
         engine_args=engine.engine_args,
@@ -137,9 +142,11 @@ def _asking(
         model = identity_of(options)["model"]
         # A rewriter's chat has no persona of ours as its system message; its template must take one all the same.
         renderer = make_renderer(options, arms)
-    request = {"chat_template_kwargs": options.template_kwargs, "request_args": engine.request_args}
+    template_kwargs = options.template_kwargs
+    if template_kwargs is None and not options.base_url:
+        template_kwargs = DEFAULT_TEMPLATE_KWARGS
     return Asking(
-        model={**model, **{name: dict(value) for name, value in request.items() if value}},
+        model={**model, "chat_template_kwargs": template_kwargs, "request_args": dict(engine.request_args)},
         messages=_rewriting if styled else _plain,
         sampling=engines.Sampling(temperature, top_p=1.0, top_k=0, max_tokens=engine.max_tokens),
         usable=USABLE[settings.kind],
@@ -165,13 +172,6 @@ def _make(engine: Engine, options: Options, arms: Sequence[Persona | None]) -> e
 
         return LabRewriter()
     return make_engine(options, arms)
-
-
-def _missing(asked: Sequence[Want], asking: Asking, store: TextStore) -> list[Want]:
-    """Rows of which no text is stored; a rewriter may be asked again for others too."""
-    return [
-        want for want in asked if text_key(asking.model, asking.messages(want), asking.settings, 0) not in store.texts
-    ]
 
 
 def _expected(data: SupervisedData, wants: Sequence[Want], asking: Asking) -> str:
@@ -214,7 +214,3 @@ def _show(data: SupervisedData, asking: Asking | None) -> None:
     if asking is not None:
         print(f"--- {len(wants)} rows, {_expected(data, wants, asking)}")
     print("dry run: nobody was asked, and nothing is written")
-
-
-def _never(text: str, gold: str) -> bool:
-    raise AssertionError("ground truth is not judged")

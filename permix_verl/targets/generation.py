@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
 from permix_verl.evaluation.plan import Render
 from permix_verl.mixing import hash_to_int
@@ -19,6 +20,8 @@ from permix_verl.problems import Problem
 from permix_verl.prompts import Message
 from permix_verl.targets.store import Text, TextStore, text_key
 
+FEW = 100
+"""Texts after which it is looked whether most are cut off."""
 SUBMIT = 256
 """Most requests handed over at a time: what comes back is stored before the next lot."""
 
@@ -98,12 +101,19 @@ def fate_of(text: Text, gold: str, judge: Judge) -> Fate:
     return "right" if judge(text.output, gold) else "wrong"
 
 
-def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, engine: Engine | None, judge: Judge) -> Targets:
+Start = Callable[[Sequence[Want]], Engine]
+"""Makes the engine, given the rows that are to be asked; called only if there are some."""
+
+
+def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, start: Start, judge: Judge) -> Targets:
     """Targets for all rows; the store must be held (``store.writing()``).
 
     Args:
-        engine: ``None`` looks only at what is stored, and leaves rows without a target that would have to be asked for.
+        start: the engine is closed at the end.
         judge: compares a text's answer with the row's.
+
+    Raises:
+        UserError: most texts are cut off at the token limit, so that going on would be paid for in vain.
     """
     targets = Targets()
     waiting: dict[str, _Waiting] = {}
@@ -130,12 +140,30 @@ def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, engine: Engi
     wants = list(wants)
     for want in wants:
         consider(want)
-    if engine is None:
+    if not queue:
         return targets
-    running = 0
+    engine = start([want for one in waiting.values() for want in one.rows])
+    try:
+        _ask(engine, queue, waiting, len(wants), asking, store, targets, consider)
+    finally:
+        engine.close()
+    return targets
+
+
+def _ask(
+    engine: Engine,
+    queue: list[Request],
+    waiting: dict[str, "_Waiting"],
+    rows: int,
+    asking: Asking,
+    store: TextStore,
+    targets: Targets,
+    consider: Callable[[Want], None],
+) -> None:
+    running = cut = 0
     with tqdm(
-        total=len(wants),
-        initial=len(wants) - sum(len(one.rows) for one in waiting.values()),
+        total=rows,
+        initial=rows - sum(len(one.rows) for one in waiting.values()),
         desc="targets",
         unit="row",
         mininterval=1 if sys.stderr.isatty() else 30,
@@ -147,16 +175,23 @@ def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, engine: Engi
                 del queue[: len(lot)]
                 engine.submit(lot)
                 running += len(lot)
-            for completion in engine.collect() if running else ():
-                running -= 1
-                waited = waiting.pop(completion.key)
-                before = len(waiting)
+            finished = [(done, waiting.pop(done.key)) for done in (engine.collect() if running else ())]
+            running -= len(finished)
+            for completion, waited in finished:  # all of them, before any answer is looked at: they are paid for
                 _keep(completion, waited, asking, store, targets)
+                cut += completion.finish_reason == "length"
+            for completion, waited in finished:
+                before = len(waiting)
                 for want in waited.rows if completion.error is None else ():
                     consider(want)
                 bar.update(len(waited.rows) if len(waiting) == before else 0)
-                bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
-    return targets
+            bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
+            if targets.asked >= FEW and 2 * cut > targets.asked:
+                raise UserError(
+                    f"{cut} of {targets.asked} texts were cut off at {asking.sampling.max_tokens} tokens, so they are "
+                    "no targets; they are kept. Raise MAX_TOKENS (--max-tokens); a reasoning model thinks within it, and "
+                    '--request-args {"reasoning_effort":"minimal"} makes it think less'
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.engines import Engine
 from permix_verl.measure import PromptMeter
 from permix_verl.mixing import PersonaDraw
 from permix_verl.personas import NO_PERSONA, check_disjoint, load_pool
@@ -30,7 +29,7 @@ from permix_verl.preparation import (
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template
 from permix_verl.rows import arrow_schema, make_row, make_supervised_row
-from permix_verl.targets.generation import Asking, Fate, Judge, Targets, Want, obtain
+from permix_verl.targets.generation import Asking, Fate, Judge, Start, Targets, Want, obtain
 from permix_verl.targets.ground_truth import FORMATS
 from permix_verl.targets.store import TextStore
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
@@ -88,7 +87,7 @@ def arm_name(settings: SupervisedPreparation) -> str:
 
 
 class SupervisedData:
-    """The rows of a preparation, their targets and the files; one call of each, in this order.
+    """The rows of a preparation, then their targets, then the files.
 
     Raises:
         UserError: a bad source, pool, tokenizer, template or limit.
@@ -143,29 +142,30 @@ class SupervisedData:
             return []
         return [want for want in self.wants() if self.settings.kind == "teacher" or want.persona]
 
-    def take_targets(self, asking: Asking | None, store: TextStore | None, engine: Engine | None, judge: Judge) -> None:
-        """Fill in the targets: the data set's own where no engine is asked.
+    def take_targets(self, asking: Asking, store: TextStore, start: Start, judge: Judge) -> None:
+        """Fill in the targets, from the store and an engine, and the data set's own where none is asked.
 
         Raises:
             UserError: requests that failed, unless the settings say to keep going.
         """
         asked = self.asked()
-        own = {want.problem.row_id for want in self.wants()} - {want.problem.row_id for want in asked}
-        if asked:
-            assert asking is not None
-            assert store is not None
-            self.targets = obtain(asked, asking, store, engine, judge)
+        self.targets = obtain(asked, asking, store, start, judge)
         if self.targets.failed and not self.settings.keep_going:
             reason = next(iter(self.targets.failed.values()))
             raise UserError(
                 f"{len(self.targets.failed)} of {len(asked)} requests gave no text (such as: {reason}); the rest is "
                 "kept, and the same command asks for these again; --keep-going leaves their rows out"
             )
+        self.take_own_targets()
+
+    def take_own_targets(self) -> None:
+        """The data set's own solutions, for the rows that no engine is asked about."""
         solution = FORMATS[self.settings.answer_format]
+        asked = {want.problem.row_id for want in self.asked()}
         self.targets.texts |= {
             problem.row_id: solution(problem)
             for problem in [*self.train.problems, *self.val.problems]
-            if problem.row_id in own
+            if problem.row_id not in asked
         }
 
     def write(self, made_by: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,9 +56,15 @@ def main(argv: list[str] | None = None) -> int:
     folder = RunFolder(args.run_dir.resolve(), TRAINERS[args.trainer])
     for sub in (folder.checkpoints, folder.metrics, folder.logs):
         sub.mkdir(parents=True, exist_ok=True)
-    if int(as_dict(args.overrides).get("trainer.save_freq", 1)) < 1:
-        raise UserError("trainer.save_freq is below 1, so nothing would be kept; set SAVE_FREQ to at least 1")
-    refuse_dead_keys(as_dict(args.overrides))
+    settings = as_dict(args.overrides)
+    frequency = settings.get("trainer.save_freq", "1")
+    if not frequency.isdigit() or int(frequency) < 1:
+        raise UserError(f"trainer.save_freq={frequency}: something must be kept; set SAVE_FREQ to 1 or more")
+    if folder.trainer is SFT and settings.get("trainer.test_freq") == "0":
+        raise UserError(
+            "trainer.test_freq=0 ends verl's SFT trainer at its first step; set TEST_FREQ to 1 or more, or -1"
+        )
+    refuse_dead_keys(settings)
     with exclusive(folder), alone_on_this_machine():
         begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)

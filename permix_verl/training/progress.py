@@ -21,6 +21,7 @@ class Progress:
         self.total = total
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
+        self.validated: set[int] = set()
         self.superseded: m.Metrics = {}  # what an earlier launch logged of steps that are trained again
         self.sizes: dict[str, int] = {}  # of the metrics files at the last look
         self.began = time.monotonic()
@@ -30,6 +31,7 @@ class Progress:
         # Steps after the last checkpoint are trained again, and shown again once they are.
         earlier = m.read_metrics(self.metrics_folder)
         self.shown = {step for step in earlier if step <= done}
+        self.validated = set(self.shown)
         self.superseded = {step: values for step, values in earlier.items() if step > done}
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
         print(f"training: {state}; full log: {self.log}")
@@ -60,7 +62,16 @@ class Progress:
 
     def _show_new_steps(self) -> None:
         for step, values in m.read_metrics(self.metrics_folder).items():
-            if step in self.shown or values == self.superseded.get(step):
+            if values == self.superseded.get(step):
+                continue
+            if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, maybe much later
+                self.validated.add(step)
+                fresh_loss = True
+            else:
+                fresh_loss = False
+            if step in self.shown:
+                if fresh_loss:
+                    print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
                 continue
             self.shown.add(step)
             self.last_sign = time.monotonic()
@@ -68,7 +79,7 @@ class Progress:
                 self._show_step(step, values)
             elif m.LOSS in values:
                 self._show_supervised_step(step, values)
-            if m.VAL_LOSS in values:
+            if fresh_loss:
                 print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
             accuracy = m.validation_accuracy(values)
             if accuracy:

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +171,20 @@ def finished_step(folder: RunFolder) -> int:
     if not folder.tracker.is_file():
         return 0
     text = folder.tracker.read_text()
-    if text.isdigit() and (folder.checkpoints / f"global_step_{text}").is_dir():
+    if text.isdigit() and _is_whole(folder, folder.checkpoints / f"global_step_{text}"):
         return int(text)
     return step_back(folder, before=None)
+
+
+def _is_whole(folder: RunFolder, checkpoint: Path) -> bool:
+    """Whether a checkpoint that the tracker names is there.
+
+    verl's SFT trainer names it when rank 0 has finished: the data loader's state of every other rank is looked for.
+    """
+    if not folder.trainer.torchrun:
+        return checkpoint.is_dir()
+    ranks = len(list(checkpoint.glob("model_world_size_*_rank_*.pt")))
+    return ranks > 0 and all(zipfile.is_zipfile(checkpoint / f"data_{rank}.pt") for rank in range(ranks))
 
 
 def recorded_step(folder: RunFolder, logged: Collection[int], total: int) -> int:
@@ -212,6 +224,7 @@ def step_back(folder: RunFolder, before: int | None) -> int:
         # verl writes the loader's state last, and GRPO removes only actor/ of an old checkpoint.
         and (path / folder.trainer.loader_state).is_file()
         and (path / folder.trainer.weights / "lora_train_meta.json").is_file()
+        and _is_whole(folder, path)
     ]
     if not steps:
         folder.tracker.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 export VERL_PLATFORM=cpu                      # permix_verl.plugin provides it
 export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}   # GiB
 export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
-[[ $MODEL == "$LAB_MODEL" && -n $LAB_DATA ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
+[[ $MODEL == "$LAB_MODEL" && -n $LAB_DATA ]] && [[ -z ${WRITER:-} || $WRITER == lab || -d $WRITER ]] && export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}   # nothing is needed from there
 
 GPUS=${RANKS:-1}                              # logical: Ray schedules workers on them
 # Ray gives an actor one thread unless told otherwise; only one of trainer and rollout engine works at a time.

@@ -45,7 +45,7 @@ def losses(run: Run) -> dict[int, float]:
 @pytest.mark.parametrize("arm", ARMS)
 def test_held_out_loss_ends_below_the_bases(arms: dict[str, Run], arm: str) -> None:
     held_out = json.loads((arms[arm].folder / "verdict.json").read_text())["held_out"]
-    assert held_out["rows"] == 64
+    assert held_out["rows"] == 256
     assert held_out["change"] < -3 * held_out["standard_error"]
     assert abs(held_out["adapter"] - held_out["trained"]) < 1e-4
     assert "adapter verified" in arms[arm].output
@@ -82,7 +82,7 @@ def test_a_teachers_targets_are_asked_for_once(arms: dict[str, Run]) -> None:
     stored = [json.loads(line) for line in store]
     assert len({text["key"] for text in stored}) == len(stored)
     taught = [text for text in stored if text["model"] == "teacher"]
-    assert len(taught) == 2 * (576 + 64)
+    assert len(taught) == 2 * (576 + 256)
     for arm in ("seqkd", "seqkd-persona"):
         manifest = json.loads((arms[arm].folder / "data" / "manifest.json").read_text())
         assert 0.5 < manifest["targets"]["right"] <= 1

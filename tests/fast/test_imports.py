@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"verl", "torch", "ray", "vllm", "peft", "transfer_queue"}
 EDGES = {
     "dataset.py",
+    "sft_dataset.py",
     "cpu/platform.py",
     *(
         f"training/{name}.py"
-        for name in ("adapter", "callback", "initial_adapter", "parts", "replay_buffer", "rollout")
+        for name in ("adapter", "callback", "initial_adapter", "parts", "replay_buffer", "rollout", "sft_trainer")
     ),
 }
 """Modules of the library that may import a heavy library when they are imported."""

@@ -116,6 +116,16 @@ def test_what_a_supervised_recipe_cannot_do_is_refused(name: str, knobs: dict[st
     assert message in done.stderr.splitlines()[-1]
 
 
+def test_a_dry_run_of_the_targets_trains_nothing(fake_python: dict[str, str]) -> None:
+    from ..conftest import recorded
+
+    done = recipe("run_permix_sft.sh", DRY_RUN="0", TARGET="styled", TARGET_ARGS="--dry-run", LAB="1", **fake_python)
+    assert done.returncode == 0, done.stderr
+    calls = recorded(fake_python)
+    assert any("gsm8k_sft.py" in call and call.endswith(" --dry-run") for call in calls)
+    assert not any("training.launch" in call for call in calls)
+
+
 def test_the_papers_optimizer_is_an_option_and_its_failure_under_fsdp2_is_said() -> None:
     done = recipe("run_sft.sh", DRY_RUN="overrides", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
     lines = done.stdout.splitlines()

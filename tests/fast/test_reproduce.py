@@ -59,7 +59,7 @@ def test_the_papers_pss_is_worst_over_best_where_its_own_tables_say_so() -> None
 
 
 def test_each_arm_is_trained_then_evaluated_from_the_same_base_and_seed(settings: Settings) -> None:
-    found = steps(find_table("2"), settings, "python", ROOT)
+    found = steps(find_table("2"), replace(settings, rewriter_url="https://api"), "python", ROOT)
     assert [step.title for step in found] == [
         "Base: evaluation",
         *(
@@ -73,6 +73,7 @@ def test_each_arm_is_trained_then_evaluated_from_the_same_base_and_seed(settings
     assert len({step.knobs["RUN_DIR"] for step in trainings}) == 5
     styled = next(step for step in trainings if "styled" in step.title)
     assert (styled.knobs["TARGET"], styled.knobs["REWRITER"]) == ("styled", "gpt-5-mini")
+    assert styled.knobs["BASE_URL"] == "https://api"
     for step in found:
         if "evaluation" in step.title:
             assert step.command[step.command.index("--limit") + 1] == "20"
@@ -80,7 +81,9 @@ def test_each_arm_is_trained_then_evaluated_from_the_same_base_and_seed(settings
 
 
 def test_distillation_has_every_teacher_with_and_without_personas(settings: Settings) -> None:
-    trainings = [step for step in steps(find_table("3"), settings, "python", ROOT) if "TEACHER" in step.knobs]
+    apart = replace(settings, rewriter_url="https://api", teacher_url="http://here")
+    trainings = [step for step in steps(find_table("3"), apart, "python", ROOT) if "TEACHER" in step.knobs]
+    assert {step.knobs["BASE_URL"] for step in trainings} == {"http://here"}, "not the rewriter's"
     assert [(step.knobs["TEACHER"], step.knobs["PERSONA"]) for step in trainings] == [
         (WRITERS[key], persona) for key in ("qwen", "llama", "gemma") for persona in ("0", "1")
     ]
@@ -94,12 +97,15 @@ def test_a_rewriter_that_nobody_named_is_asked_for(settings: Settings) -> None:
 def test_the_estimate_is_the_arithmetic_that_it_says(settings: Settings) -> None:
     found = training_estimate(SFT, settings, 8e9)
     assert found.tokens == 3 * 7441 * (120 + 130)
-    assert found.gpu_hours == pytest.approx(6 * 8e9 * found.tokens / (55e12 * 0.3) / 3600)
+    assert found.gpu_hours == pytest.approx(6 * 8e9 * found.tokens / (111e12 * 0.3) / 3600)
+    assert training_estimate(RLVR, settings, 8e9).tokens == 7441 * 8 * (120 + 200), (
+        "as budget_of counts a finished run's"
+    )
     assert training_estimate(BASE, settings, 8e9).tokens == 0
     assert training_estimate(PERMIX, settings, 8e9).tokens > training_estimate(RLVR, settings, 8e9).tokens
     evaluated = evaluation_estimate(settings, 8e9)
     assert evaluated.tokens == 20 * 17 * 2 * 200
-    assert evaluated.gpu_hours == pytest.approx(2 * 8e9 * evaluated.tokens / (55e12 * 0.2) / 3600)
+    assert evaluated.gpu_hours == pytest.approx(2 * 8e9 * evaluated.tokens / (111e12 * 0.2) / 3600)
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,25 @@ def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_pa
         sums.append(mean * len(said))
         counts.append(len(said))
     assert found.base == pytest.approx((sum(sums[:4]) / sum(counts[:4]) + sums[4] / counts[4]) / 2, rel=1e-5)
+
+
+def test_a_checkpoint_of_two_ranks_counts_when_both_have_written_their_loaders_state(tmp_path: Path) -> None:
+    from permix_verl.training.kinds import SFT
+    from permix_verl.training.run_folder import RunFolder, finished_step
+
+    folder = RunFolder(tmp_path, SFT)
+    for step in (8, 16):
+        checkpoint = folder.checkpoints / f"global_step_{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "lora_train_meta.json").write_text("{}")
+        for rank in range(2):
+            torch.save({}, checkpoint / f"model_world_size_2_rank_{rank}.pt")
+            torch.save({}, checkpoint / f"data_{rank}.pt")
+    folder.tracker.write_text("16")
+    assert finished_step(folder) == 16
+    torn = folder.checkpoints / "global_step_16" / "data_1.pt"
+    torn.write_bytes(torn.read_bytes()[:-30])
+    assert finished_step(folder) == 8
+    torn.unlink()
+    folder.tracker.write_text("16")
+    assert finished_step(folder) == 8

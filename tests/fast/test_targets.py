@@ -262,6 +262,58 @@ def test_a_request_that_fails_is_said_and_asked_again_by_the_same_command(
     assert len(mended.asked) == failed
 
 
+def test_retries_that_a_kill_left_outstanding_are_asked_by_the_same_command(
+    prepare: Prepare, scripted: Callable[..., Scripted], tmp_path: Path
+) -> None:
+    """All first attempts are stored, and half of them are rubbish: due is a second attempt for these, no more."""
+    store = ("--store", str(tmp_path / "store"))
+
+    def sloppy(request: Request, attempt: int) -> Completion:
+        solution = read_part(request.messages, "solution")
+        return said(request, solution if len(solution) % 2 else "Rubbish.")
+
+    scripted(sloppy)
+    once = prepare(*STYLED, *store, "--attempts", "1")
+    left = once["targets"]["texts"]["wrong"]
+    assert left > 5
+    more = scripted(lambda request, attempt: said(request, read_part(request.messages, "solution")))
+    manifest = prepare(*STYLED, *store, "--attempts", "3")
+    assert len(more.asked) == left
+    assert manifest["targets"]["texts"] == {"right": 60}
+
+
+def test_a_second_attempt_that_fails_is_asked_again(
+    prepare: Prepare, scripted: Callable[..., Scripted], tmp_path: Path
+) -> None:
+    store = ("--store", str(tmp_path / "store"))
+
+    def answer(request: Request, attempt: int) -> Completion:
+        if attempt == 1:
+            return Completion(request.key, error="HTTP 500: oops")
+        return said(request, "Rubbish.")
+
+    scripted(answer)
+    with pytest.raises(UserError, match="60 of 60 requests gave no text"):
+        prepare(*STYLED, *store, "--attempts", "2")
+    mended = scripted(lambda request, attempt: said(request, read_part(request.messages, "solution")))
+    assert prepare(*STYLED, *store, "--attempts", "2")["rows"]["train"]["rows"] == 55
+    assert len(mended.asked) == 60
+
+
+def test_most_texts_cut_off_stop_the_spending(
+    prepare: Prepare, scripted: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from permix_verl.targets import generation
+
+    monkeypatch.setattr(generation, "FEW", 20)
+    engine = scripted(lambda request, attempt: said(request, "", "length"))
+    with pytest.raises(UserError, match=r"\d+ of \d+ texts were cut off at 1024 tokens.*reasoning_effort"):
+        prepare(*STYLED, "--store", str(tmp_path / "store"))
+    assert 20 <= len(engine.asked) < 40
+    kept = (tmp_path / "store" / "targets.jsonl").read_text().splitlines()
+    assert len(kept) == len(engine.asked), "what was paid for is kept"
+
+
 def test_a_store_with_a_torn_last_line_loses_only_that(
     prepare: Prepare, scripted: Callable[..., Scripted], tmp_path: Path
 ) -> None:

@@ -38,8 +38,11 @@ class OpenAIEngine:
         vllm_template_kwargs: the same, but only for vLLM's server; others refuse unknown fields.
         first_wait_s: before the first retry; doubles from there.
         request_args: further fields of every request, such as ``{"reasoning_effort": "minimal"}``.
-        adapt: whether a sampling parameter that the server refuses is left out from then on (OpenAI's reasoning models
-            take no temperature), which is said once; else such a reply is a failure like any other.
+        adapt: sampling parameters that are left out from then on if the server refuses them (OpenAI's reasoning models
+            take no temperature), which is said once; of others such a reply is a failure like any other.
+
+    Attributes:
+        refused: parameters that the server did not take.
 
     Raises:
         UserError: not an http(s) URL, a number out of range, or no ``openai`` package.
@@ -57,7 +60,7 @@ class OpenAIEngine:
         vllm_template_kwargs: Mapping[str, Any] | None = None,
         first_wait_s: float = 1.0,
         request_args: Mapping[str, Any] | None = None,
-        adapt: bool = False,
+        adapt: Sequence[str] = (),
     ) -> None:
         replies.check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
@@ -65,8 +68,8 @@ class OpenAIEngine:
         self._timeout_s, self._first_wait_s = timeout_s, first_wait_s
         self._template_kwargs, self._is_vllm = dict(template_kwargs or {}), False
         self._vllm_template_kwargs = dict(vllm_template_kwargs or {})
-        self._request_args, self._adapt = dict(request_args or {}), adapt
-        self._refused: set[str] = set()
+        self._request_args, self._adapt = dict(request_args or {}), tuple(adapt)
+        self.refused: set[str] = set()
         self._client = replies.new_client(base_url, api_key, timeout_s)
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
@@ -176,7 +179,7 @@ class OpenAIEngine:
         # The raw reply: the client's own objects are built without validation from whatever came.
         create = self._client.chat.completions.with_raw_response.create
         sampling = request.sampling
-        parameters = replies.parameters(sampling, request.seed, self._refused)
+        parameters = replies.parameters(sampling, request.seed, self.refused)
         extra_body = replies.extra_fields(sampling, self._template_kwargs, self._is_vllm) | self._request_args
         try:
             # The client's timeout is per read; a server that trickles bytes would never meet it.
@@ -204,10 +207,10 @@ class OpenAIEngine:
     def _adapted(self, body: object, parameters: Mapping[str, Any]) -> bool:
         """Whether a refused request may be asked again without the parameter that the server names."""
         name = body.get("param") if isinstance(body, dict) else None
-        if not self._adapt or not isinstance(name, str) or name not in parameters:
+        if name not in self._adapt or name not in parameters:
             return False
-        if name not in self._refused:
-            self._refused.add(name)
+        if name not in self.refused:
+            self.refused.add(name)
             print(
                 f"{self.base_url} does not take {name}: {replies.server_text(body)}; asking without it", file=sys.stderr
             )
@@ -234,7 +237,8 @@ class OpenAIEngine:
         )
 
     async def _prompt_length(self, messages: Sequence[Message]) -> int | None:
-        sampling = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=1)
+        # A reasoning model answers a request for one token with an error.
+        sampling = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=64 if self._adapt else 1)
         try:
             return await self._persist(Request("check", messages, None, sampling, seed=0), replies.prompt_tokens_of)
         except AttemptError as error:

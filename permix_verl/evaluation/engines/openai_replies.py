@@ -44,6 +44,8 @@ def completion_of(key: str, content: bytes) -> Completion:
     if reason not in ("stop", "length"):
         raise AttemptError(f"finish_reason {one_line(str(reason))!r}", again=False)
     output = message.get("content") if isinstance(message, dict) else None
+    if output is None and reason == "length" and isinstance(message, dict):
+        output = ""  # all of its tokens went into reasoning that is not shown
     if not isinstance(output, str):
         raise AttemptError(f"the reply has no text (finish_reason {reason!r})", again=True)
     return Completion(key, output, reason, _count(body, "prompt_tokens"), _count(body, "completion_tokens"))

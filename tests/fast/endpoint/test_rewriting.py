@@ -2,10 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +14,7 @@ from data_prep import gsm8k_sft
 from permix_verl import UserError
 from permix_verl.targets.rewriting import read_part
 
-from .server import ROOT, MakeEngine, Reply, Server, chat, completions, only, refusal, requests, template
+from .server import SYSTEM, USER, MakeEngine, Reply, Server, chat, completions, only, refusal, requests, template
 
 Answer = Callable[[dict[str, Any], int], Reply]
 
@@ -108,44 +104,13 @@ def test_requests_that_time_out_are_counted_and_asked_again_by_the_same_command(
     assert len(targets(tmp_path)) == 60
 
 
-def test_killed_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(
-    server: Server, problem_file: Path, tokenizer_folder: Path, tmp_path: Path
-) -> None:
-    server.answer = faithful
-    gsm8k_sft.main(arguments(server, problem_file, tokenizer_folder, tmp_path / "undisturbed"))
-    expected, before = targets(tmp_path / "undisturbed"), len(asked(server))
-
-    def slow(body: dict[str, Any], attempt: int) -> Reply:
-        reply = faithful(body, attempt)
-        reply.delay_s = 0.05
-        return reply
-
-    server.answer = slow
-    concurrency = 4
-    command = arguments(server, problem_file, tokenizer_folder, tmp_path, "--concurrency", str(concurrency))
-    launched = [sys.executable, str(ROOT / "data_prep" / "gsm8k_sft.py"), *command]
-    for stored in (8, 25):
-        process = subprocess.Popen(launched, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        file = tmp_path / "store" / "targets.jsonl"
-        while not file.is_file() or file.read_bytes().count(b"\n") < stored:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "out").exists(), "nothing half-written"
-    assert subprocess.run(launched, capture_output=True).returncode == 0
-    assert targets(tmp_path) == expected
-    seeds = Counter(body["seed"] for body in asked(server)[before:])
-    assert len(seeds) == 60
-    assert sum(seeds.values()) - 60 <= 2 * concurrency, "at most what was under way when it was killed"
-    lines = (tmp_path / "store" / "targets.jsonl").read_text().splitlines()
-    assert len({json.loads(line)["key"] for line in lines}) == len(lines) == 60
-
-
 REASONING = {
     "max_tokens": "Use 'max_completion_tokens' instead.",
     "temperature": "Only the default (1) value is supported.",
 }
+
+
+ADAPTED = ("max_tokens", "temperature", "top_p", "seed")
 
 
 def reasoning_model(body: dict[str, Any], attempt: int) -> Reply:
@@ -153,14 +118,17 @@ def reasoning_model(body: dict[str, Any], attempt: int) -> Reply:
     for name, text in REASONING.items():
         if name in body:
             return Reply(400, {"error": {"message": text, "param": name, "code": "unsupported_parameter"}})
-    return chat()
+    if body.get("max_completion_tokens", 64) < 16:
+        return Reply(400, {"error": {"message": "Could not finish the message because max_tokens was reached."}})
+    return chat(prompt_tokens=sum(len(message["content"]) for message in body["messages"]))
 
 
 def test_parameters_that_a_reasoning_model_refuses_are_left_out_and_said(
     server: Server, engine_for: MakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answer = reasoning_model
-    engine = engine_for(adapt=True, request_args={"reasoning_effort": "minimal"}, retries=5)
+    engine = engine_for(adapt=ADAPTED, request_args={"reasoning_effort": "minimal"}, retries=5)
+    engine.check([SYSTEM, USER], [USER])  # asks for more than one token, of which such a model could not say anything
     found = completions(engine, requests(20))
     assert all(completion.error is None for completion in found.values())
     last = server.bodies[-1]
@@ -172,6 +140,22 @@ def test_parameters_that_a_reasoning_model_refuses_are_left_out_and_said(
     said = capsys.readouterr().err
     assert said.count("does not take temperature: Only the default (1) value is supported.; asking without it") == 1
     assert said.count("does not take max_tokens") == 1
+
+
+def test_a_teachers_temperature_is_not_left_out(server: Server, engine_for: MakeEngine) -> None:
+    server.answer = reasoning_model
+    completion = only(engine_for(adapt=("max_tokens",), retries=5))
+    assert "Only the default (1) value is supported." in str(completion.error)
+
+
+def test_a_reply_whose_tokens_all_went_into_hidden_reasoning_is_cut_and_not_paid_for_again(
+    server: Server, engine_for: MakeEngine
+) -> None:
+    server.answer = lambda body, attempt: chat(None, "length")
+    completion = only(engine_for())
+    assert (completion.output, completion.finish_reason, completion.error) == ("", "length", None)
+    assert completion.completion_tokens == 3
+    assert len(server.bodies) == 1
 
 
 def test_an_evaluation_does_not_change_its_sampling_on_its_own(server: Server, engine_for: MakeEngine) -> None:
