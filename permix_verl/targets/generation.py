@@ -189,8 +189,8 @@ def _ask(
             if targets.asked >= FEW and 2 * cut > targets.asked:
                 raise UserError(
                     f"{cut} of {targets.asked} texts were cut off at {asking.sampling.max_tokens} tokens, so they are "
-                    "no targets; they are kept. Raise MAX_TOKENS (--max-tokens); a reasoning model thinks within it, and "
-                    '--request-args {"reasoning_effort":"minimal"} makes it think less'
+                    "no targets; they are kept. Raise MAX_TOKENS (--max-tokens); reasoning models think within it: "
+                    '--request-args {"reasoning_effort":"minimal"} makes them think less'
                 )
 
 
