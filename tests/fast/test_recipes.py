@@ -39,12 +39,12 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return items
 
 
-@pytest.mark.parametrize("name", ["run_permix_grpo.sh", "run_rlvr_grpo.sh"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_recipe_resolves_on_every_profile(name: str, profile: str) -> None:
+def test_the_grpo_recipe_resolves_on_every_profile(profile: str) -> None:
+    """One of the two; the other differs in its folder only, as another test says."""
     from permix_verl.training.dry_run import resolve
 
-    config = flat(OmegaConf.to_container(resolve(overrides_of(name, PROFILE=profile, **SAME_MODEL))))
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, **SAME_MODEL))))
     assert {key: config[key] for key in TABLE_7} == TABLE_7
     assert config["actor_rollout_ref.rollout.load_format"] == "safetensors"
 
