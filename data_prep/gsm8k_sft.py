@@ -21,7 +21,7 @@ from permix_verl.arguments import json_object
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.problems import HUB_NAME
 from permix_verl.targets.command import Engine, prepare_supervised
-from permix_verl.targets.preparation import SupervisedPreparation as Settings
+from permix_verl.targets.settings import SupervisedPreparation as Settings
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[Settings, Engine, bool]:

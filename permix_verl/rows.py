@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DRAW_METADATA = b"permix_verl.draw"
 """Key of the draw in a parquet file's metadata."""
+SPLIT_METADATA = "permix_verl.split"
+HELD_OUT = "held_out"
+"""Value of :data:`SPLIT_METADATA` in a supervised file's metadata, where its rows are held out."""
 EXTRA_INFO_FIELDS = ("split", "index", "row_id", "persona", "epoch", "question", "answer")
 
 

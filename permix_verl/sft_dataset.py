@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from permix_verl.errors import UserError
 from permix_verl.mixing import epoch_order
-from permix_verl.rows import read_draw
-from permix_verl.targets.preparation import HELD_OUT, SPLIT_METADATA
+from permix_verl.rows import HELD_OUT, SPLIT_METADATA, read_draw
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
 
 _CHUNK = 1024

@@ -59,6 +59,13 @@ ensure_python() {
   source "$REPO/recipes/setup_env.sh"
 }
 
+# What chat templates are told: pinned, or Llama 3's puts today's date into the prompt; and Qwen3 would think.
+TEMPLATE_JSON='{"date_string": "26 Jul 2024", "enable_thinking": false}'
+TEMPLATE_ARGS=(
+  +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
+  +data.apply_chat_template_kwargs.enable_thinking=False
+)
+
 # The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
 # the default; LAB=1 asks for it, with whatever MODEL and DATA. Sets LAB, LAB_MODEL, and LAB_DATA if that is to be made.
 choose_lab() {

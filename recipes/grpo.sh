@@ -85,9 +85,7 @@ OVERRIDES=(
   +data.epochs="$EPOCHS"
   data.shuffle=False
   trainer.total_epochs=1
-  # Pinned, or Llama 3's template puts today's date into the prompt; Qwen3 would think.
-  +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
-  +data.apply_chat_template_kwargs.enable_thinking=False
+  "${TEMPLATE_ARGS[@]}"
 
   # GRPO with a KL loss to the base model (the paper's Eq. 2 is KL-regularised).
   algorithm.adv_estimator=grpo
@@ -171,7 +169,7 @@ fi
 make_lab_data
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
   --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
-  --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
+  --chat-template-kwargs "$TEMPLATE_JSON" "${PREP_FLAGS[@]}"
 
 exec "$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \
   --title "$TITLE on $MODEL_NAME, profile $PROFILE" --next-command "$(next_command)" \

@@ -92,9 +92,7 @@ OVERRIDES=(
   trainer.total_epochs=1
   data.num_workers=0          # rows are tokenised once, at the start
   data.use_dynamic_bsz=False
-  # Pinned, or Llama 3's template puts today's date into the prompt; Qwen3 would think.
-  +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
-  +data.apply_chat_template_kwargs.enable_thinking=False
+  "${TEMPLATE_ARGS[@]}"
 
   # Tables 5 and 6; clipping is not in them, 1.0 is what Hugging Face's trainer does unasked.
   optim.lr="$LR"
@@ -141,7 +139,7 @@ PREP=(
   "$REPO/data_prep/gsm8k_sft.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" --seed "$SEED"
   --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --max-length "$MAX_LENGTH"
   --answer-format "$ANSWER_FORMAT" --out "$RUN_DIR/data.new"
-  --chat-template-kwargs '{"date_string": "26 Jul 2024", "enable_thinking": false}' "${PREP_FLAGS[@]}"
+  --chat-template-kwargs "$TEMPLATE_JSON" "${PREP_FLAGS[@]}"
 )
 [[ -z $VAL_DATA ]] || PREP+=(--val-data "$VAL_DATA")
 if [[ -n $WRITER ]]; then

@@ -15,10 +15,13 @@ from permix_verl.personas import Persona
 from permix_verl.prompts import Message, build_messages, count_tokens, render
 from permix_verl.targets.generation import Asking, Want
 from permix_verl.targets.ground_truth import boxed_solution
-from permix_verl.targets.preparation import SHOWN, USABLE, SupervisedData, SupervisedPreparation, cost_text
+from permix_verl.targets.preparation import SupervisedData
 from permix_verl.targets.rewriting import rewriting_messages
+from permix_verl.targets.settings import USABLE, SupervisedPreparation
 from permix_verl.targets.store import TextStore
 
+SHOWN = 10
+"""Prompts that a dry run prints."""
 LAB = "lab"
 """As a rewriter: the lab's own, which is a program."""
 
@@ -172,6 +175,14 @@ def _make(engine: Engine, options: Options, arms: Sequence[Persona | None]) -> e
 
         return LabRewriter()
     return make_engine(options, arms)
+
+
+def cost_text(prompt_tokens: int, completion_tokens: int, price: Sequence[float] | None) -> str:
+    """Tokens, and dollars where a price is given."""
+    text = f"{prompt_tokens:,} prompt and {completion_tokens:,} completion tokens"
+    if price is None:
+        return text
+    return f"{text}, ${(prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6:,.2f}"
 
 
 def _expected(data: SupervisedData, wants: Sequence[Want], asking: Asking) -> str:

@@ -8,17 +8,16 @@ epoch: its target may have been written for it.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.measure import PromptMeter
 from permix_verl.mixing import PersonaDraw
 from permix_verl.personas import NO_PERSONA, check_disjoint, load_pool
 from permix_verl.preparation import (
-    Preparation,
     chunks,
     file_sha256,
     kept_problems,
@@ -28,41 +27,12 @@ from permix_verl.preparation import (
 )
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template
-from permix_verl.rows import arrow_schema, make_row, make_supervised_row
-from permix_verl.targets.generation import Asking, Fate, Judge, Start, Targets, Want, obtain
+from permix_verl.rows import HELD_OUT, SPLIT_METADATA, arrow_schema, make_row, make_supervised_row
+from permix_verl.targets.generation import Asking, Judge, Start, Targets, Want, obtain
 from permix_verl.targets.ground_truth import FORMATS
+from permix_verl.targets.settings import SupervisedPreparation, arm_name
 from permix_verl.targets.store import TextStore
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
-
-Kind = Literal["gt", "styled", "teacher"]
-HELD_OUT = "held_out"
-"""Value of :data:`SPLIT_METADATA` in a file of held-out rows."""
-SPLIT_METADATA = "permix_verl.split"
-SHOWN = 10
-"""Prompts that a dry run prints."""
-
-
-@dataclass(frozen=True)
-class SupervisedPreparation(Preparation):
-    """What to prepare.
-
-    Attributes:
-        kind: where targets come from: the data set, a rewriter, a teacher.
-        answer_format: of ground-truth targets; see :data:`~permix_verl.targets.ground_truth.FORMATS`.
-        max_length: most tokens of prompt, target and end of turn (the paper's Tables 5 and 6).
-        val_source: problems for the held-out loss, in place of some held out of the training problems.
-        only_right: whether targets with a wrong answer are left out.
-        keep_going: whether rows whose request failed are left out, in place of an error.
-        price: dollars for a million tokens of prompt and of completion, for the cost that is printed.
-    """
-
-    kind: Kind = "gt"
-    answer_format: str = "boxed"
-    max_length: int = 2048
-    val_source: str | None = None
-    only_right: bool = False
-    keep_going: bool = False
-    price: tuple[float, float] | None = None
 
 
 @dataclass
@@ -76,14 +46,6 @@ class _Rows:
     tokens: int = 0
     target_tokens: int = 0
     longest: int = 0
-
-
-def arm_name(settings: SupervisedPreparation) -> str:
-    """The arm as the paper's tables call it."""
-    persona = settings.no_persona_probability < 1
-    if settings.kind == "teacher":
-        return "SeqKD, persona-mixed" if persona else "SeqKD"
-    return ("PerMix-SFT, styled" if settings.kind == "styled" else "PerMix-SFT, ground truth") if persona else "SFT"
 
 
 class SupervisedData:
@@ -281,19 +243,3 @@ class SupervisedData:
             "target_tokens": rows.target_tokens,
             "longest": rows.longest,
         }
-
-
-USABLE: Mapping[Kind, frozenset[Fate]] = {
-    # A rewriter that changes the answer has not rewritten; a teacher is imitated as it is (Kim and Rush, 2016).
-    "styled": frozenset({"right"}),
-    "teacher": frozenset({"right", "wrong"}),
-}
-"""Fates of texts that become targets. One that was cut off has no end, and would teach to stop in the middle."""
-
-
-def cost_text(prompt_tokens: int, completion_tokens: int, price: Sequence[float] | None) -> str:
-    """Tokens, and dollars where a price is given."""
-    text = f"{prompt_tokens:,} prompt and {completion_tokens:,} completion tokens"
-    if price is None:
-        return text
-    return f"{text}, ${(prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6:,.2f}"

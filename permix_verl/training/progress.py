@@ -64,26 +64,19 @@ class Progress:
         for step, values in m.read_metrics(self.metrics_folder).items():
             if values == self.superseded.get(step):
                 continue
+            if step not in self.shown:
+                self.shown.add(step)
+                self.last_sign = time.monotonic()
+                if m.REWARD in values:
+                    self._show_step(step, values)
+                elif m.LOSS in values:
+                    self._show_supervised_step(step, values)
+                accuracy = m.validation_accuracy(values)
+                if accuracy:
+                    print(_validation_line(accuracy), flush=True)
             if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, maybe much later
                 self.validated.add(step)
-                fresh_loss = True
-            else:
-                fresh_loss = False
-            if step in self.shown:
-                if fresh_loss:
-                    print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
-                continue
-            self.shown.add(step)
-            self.last_sign = time.monotonic()
-            if m.REWARD in values:
-                self._show_step(step, values)
-            elif m.LOSS in values:
-                self._show_supervised_step(step, values)
-            if fresh_loss:
                 print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
-            accuracy = m.validation_accuracy(values)
-            if accuracy:
-                print(_validation_line(accuracy), flush=True)
 
     def _show_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")

@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import logging
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +13,8 @@ from permix_verl.files import write_whole
 from permix_verl.training.adapter import export_adapter
 from permix_verl.training.metrics import VAL_LOSS, read_metrics
 from permix_verl.training.overrides import as_dict
-from permix_verl.training.run_folder import RunFolder, latest_checkpoint
-from permix_verl.training.verdict import CHECK_FAILED
+from permix_verl.training.run_folder import RunFolder
+from permix_verl.training.verdict import checkpoint_to_export, say_end
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,10 @@ class HeldOut:
 def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
     """Export the adapter, check it, draw the curves, print the verdict and the next command."""
     import torch
-    from transformers.utils.logging import disable_progress_bar
 
     from permix_verl.training.curves import draw_losses
 
-    disable_progress_bar()
-    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
+    checkpoint = checkpoint_to_export(folder)
     metrics = read_metrics(folder.metrics)
     trained = [values[VAL_LOSS] for values in metrics.values() if VAL_LOSS in values]
     if not trained:
@@ -70,16 +63,7 @@ def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
         print("          the model has hardly moved from the base, so this comparison says little")
     verdict = {"held_out": asdict(found), "policy_has_moved": moved, "problems": problems}
     write_whole(folder.verdict, json.dumps(verdict, indent=2) + "\n")
-    print(f"curves    {figure}")
-    print(f"all of it {folder.path}")
-    for problem in problems:
-        print(f"CHECK FAILED: {problem}", file=sys.stderr)
-    if problems:
-        return CHECK_FAILED
-    print("checks    adapter verified")
-    if args.next_command:
-        print(f"\nnext: {args.next_command}")
-    return 0
+    return say_end(folder, figure, problems, "adapter verified", args.next_command)
 
 
 def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype: Any) -> HeldOut:

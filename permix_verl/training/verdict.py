@@ -5,7 +5,9 @@ import json
 import logging
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
@@ -21,16 +23,11 @@ CHECK_FAILED = 3
 def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
     """Export and check the adapter, draw the curves, print the verdict and the next command."""
     import torch
-    from transformers.utils.logging import disable_progress_bar
 
     from permix_verl.training.callback import RECORD
     from permix_verl.training.curves import draw_curves
 
-    disable_progress_bar()
-    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
+    checkpoint = checkpoint_to_export(folder)
     metrics = read_metrics(folder.metrics)
     figure = draw_curves(metrics, folder.path / "curves.png", args.title, args.min_agreement)
     problems = agreement_problems(metrics, args.min_agreement)
@@ -52,15 +49,37 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
             print("          the policy has hardly moved from the base model, so this comparison says little")
         problems += adapter_problems(check, args.check_statistic, args.check_tolerance)
     write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
+    passed = "" if problems else f"{_agreement_summary(metrics, total)}; adapter verified"
+    return say_end(folder, figure, problems, passed, args.next_command)
+
+
+def checkpoint_to_export(folder: RunFolder) -> Path:
+    """The newest checkpoint, before the libraries that read it begin to talk.
+
+    Raises:
+        UserError: there is none.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
+    return checkpoint
+
+
+def say_end(folder: RunFolder, figure: Path, problems: Sequence[str], passed: str, next_command: str) -> int:
+    """The last lines of a run, and its exit status."""
     print(f"curves    {figure}")
     print(f"all of it {folder.path}")
     for problem in problems:
         print(f"CHECK FAILED: {problem}", file=sys.stderr)
     if problems:
         return CHECK_FAILED
-    print(f"checks    {_agreement_summary(metrics, total)}; adapter verified")
-    if args.next_command:
-        print(f"\nnext: {args.next_command}")
+    print(f"checks    {passed}")
+    if next_command:
+        print(f"\nnext: {next_command}")
     return 0
 
 

@@ -16,8 +16,8 @@ from permix_verl.personas import NO_PERSONA
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.rows import read_draw
 from permix_verl.targets import command
+from permix_verl.targets.command import cost_text
 from permix_verl.targets.ground_truth import boxed_solution, original_solution
-from permix_verl.targets.preparation import cost_text
 from permix_verl.targets.rewriting import read_part, rewriting_messages
 
 Prepare = Callable[..., dict[str, Any]]
