@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.fidelity.judges import read_judges
 from permix_verl.reproduction.plan import Settings, plan_lines, results_folder, steps
 from permix_verl.reproduction.report import read_rows, write_table
 from permix_verl.reproduction.tables import PAPER_MODEL, TEACHERS, find_table
@@ -40,7 +41,14 @@ def main(argv: list[str] | None = None) -> int:
         add(f"--teacher-{key}", default=hub, help=f"the paper's {name}")
     add("--rewriter-url", default="", help="its OpenAI-compatible endpoint; without one vLLM loads it here")
     add("--teacher-url", default="", help="the teachers'")
-    add("--eval-flags", default="", help="more flags of eval/run.py, separated by spaces")
+    add(
+        "--judge",
+        action="append",
+        default=[],
+        help="of persona fidelity, as eval/personagym.py takes it",
+    )
+    add("--questions", default="default", help="of persona fidelity, as eval/personagym.py takes it")
+    add("--eval-flags", default="", help="more flags of eval/run.py and eval/personagym.py, separated by spaces")
     add("--tflops", type=float, default=Settings.tflops, help="of one GPU, dense in bf16, for the estimate")
     add("--dry-run", action="store_true", help="print the plan, run nothing")
     args = parser.parse_args(argv)
@@ -60,15 +68,23 @@ def main(argv: list[str] | None = None) -> int:
         tflops=args.tflops,
         rewriter_url=args.rewriter_url,
         teacher_url=args.teacher_url,
+        judges=args.judge,
+        questions=args.questions,
     )
+    read_judges(args.judge)
     if args.dry_run:
         print("\n".join(plan_lines(table, settings, sys.executable, REPO)))
         return 0
     missing = table.missing()
-    if not args.tasks and (not tasks or any(task in missing for task in tasks)):
+    if not args.tasks and missing:
         raise UserError(
             f"table {table.number} is about {', '.join(missing)}, which this version cannot measure; --dry-run prints "
             "its plan, and --tasks gsm8k,math500 measures its arms on other tasks"
+        )
+    if not tasks and not args.judge:
+        raise UserError(
+            f"table {table.number} is about PersonaGym, and nobody is named who judges; set JUDGE (--judge); the "
+            "paper's judges: gpt-5-mini and DeepSeek-v3.2"
         )
     for step in steps(table, settings, sys.executable, REPO):
         print(f"\n== {step.title}", flush=True)

@@ -23,7 +23,9 @@ RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
 REWRITER=${REWRITER:-}                 # of styled targets
 BASE_URL=${BASE_URL:-}                 # the rewriter's endpoint
 TEACHER_BASE_URL=${TEACHER_BASE_URL:-} # the teachers'; without one vLLM loads them here
-EVAL_FLAGS=${EVAL_FLAGS:-}             # more flags of eval/run.py; default: what fits an 8B model on the visible GPUs
+JUDGE=${JUDGE:-} JUDGE_2=${JUDGE_2:-}  # of persona fidelity: MODEL, MODEL@URL or JSON, as eval/personagym.py takes them
+QUESTIONS=${QUESTIONS:-}               # of persona fidelity; default: the packaged set
+EVAL_FLAGS=${EVAL_FLAGS:-}             # more flags of eval/run.py and eval/personagym.py; default: what fits an 8B model on the visible GPUs
 TEACHER_QWEN=${TEACHER_QWEN:-} TEACHER_LLAMA=${TEACHER_LLAMA:-} TEACHER_GEMMA=${TEACHER_GEMMA:-}   # default: the paper's
 GPU_TFLOPS=${GPU_TFLOPS:-111}          # of one GPU, for the estimate; an A5000's in bf16
 # ----------------------------------------------------------------------------------------
@@ -57,6 +59,9 @@ elif [[ -z $EVAL_FLAGS ]]; then
   fi
 fi
 [[ -z $EVAL_FLAGS ]] || FLAGS+=(--eval-flags "$EVAL_FLAGS")
+[[ -z $JUDGE ]] || FLAGS+=(--judge "$JUDGE")
+[[ -z $JUDGE_2 ]] || FLAGS+=(--judge "$JUDGE_2")
+[[ -z $QUESTIONS ]] || FLAGS+=(--questions "$QUESTIONS")
 [[ -z $BASE_URL ]] || FLAGS+=(--rewriter-url "$BASE_URL")
 [[ -z $TEACHER_BASE_URL ]] || FLAGS+=(--teacher-url "$TEACHER_BASE_URL")
 [[ -z $MODEL ]] || FLAGS+=(--model "$MODEL")

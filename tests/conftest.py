@@ -66,3 +66,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no {folder}; set PERMIX_TEST_DATA to a folder with gsm8k/train.jsonl")
     return folder
+
+
+@pytest.fixture
+def shared_personagym(shared_data: Path) -> Path:
+    """PersonaGym's published prompts, rubrics and questions."""
+    return shared_data / "personagym"

@@ -10,11 +10,15 @@ if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
 else
   EXTRAS=test source recipes/setup_env.sh
 fi
+# Two at a time, each on one core; the end-to-end runs take all cores, one after another.
+fast_tests() {
+  OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n 2 --dist loadfile tests/fast
+}
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
 case ${1:-all} in
-  fast) "$PYTHON" -m pytest tests/fast ;;
-  all) "$PYTHON" -m pytest --durations=25 tests/fast tests/e2e ;;
+  fast) fast_tests ;;
+  all) fast_tests && "$PYTHON" -m pytest --durations=25 tests/e2e ;;
   *) echo "error: unknown tier '$1'; known: fast, all" >&2; exit 2 ;;
 esac

@@ -70,7 +70,7 @@ def evaluate(options: Options) -> Outcome:
     Raises:
         UserError: anything that the user gave and that cannot be used; nothing is generated then.
     """
-    _check_numbers(options)
+    check_numbers(options)
     identity = identity_of(options)
     arms = find_arms(options)
     entries = [_task_plan(text, options) for text in options.tasks]
@@ -156,7 +156,8 @@ def make_engine(options: Options, arms: Sequence[Persona | None]) -> Engine:
     return VllmEngine(options.model, options.adapter, tensor_parallel_size=options.tensor_parallel_size, **engine_args)
 
 
-def _check_numbers(options: Options) -> None:
+def check_numbers(options: Options) -> None:
+    """Refuse numbers that are out of range, and settings that exclude each other."""
     for name in ("runs", "concurrency", "tensor_parallel_size", "data_parallel_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")

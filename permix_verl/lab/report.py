@@ -1,9 +1,10 @@
 """The study as sections of the evaluation's report: the paper's Table 2 in miniature, its claims, its theory."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from permix_verl.evaluation.report import words
+from permix_verl.evaluation.report import tradeoff, words
 from permix_verl.evaluation.report.document import Block, Picture, Section, Table, Text, table
 from permix_verl.evaluation.report.drawing import WIDTH, legend, line
 from permix_verl.evaluation.report.figures import draw
@@ -16,7 +17,28 @@ QUANTITIES = {"worst": "worst accuracy", "mean": "mean accuracy", "pss": "PSS", 
 def sections(study: Mapping[str, Any]) -> list[Section]:
     """Of ``study.analyse_study``'s plain data: one of the claims, and one a task."""
     found = [Section("Claims of the paper", _claims(study["claims"]))] if study["claims"] else []
-    return [*found, *(_task(name, task) for name, task in study["tasks"].items())]
+    both = tradeoff.section(_standings(study), [VOICE], VOICE_IS, name="tradeoff-lab")
+    return [*found, *([both] if both else []), *(_task(name, task) for name, task in study["tasks"].items())]
+
+
+VOICE_IS = "Fidelity is the share of a persona's two words that are there."
+VOICE = tradeoff.Measure("voice", "voice kept (%)", words.percent, factor=100)
+
+
+def _standings(study: Mapping[str, Any]) -> list[tradeoff.Standing]:
+    """A model each: an arm's seeds stand side by side."""
+    found: dict[str, tradeoff.Standing] = {}
+    for name, task in study["tasks"].items():
+        for arm, models in task["arms"].items():
+            for model in models:
+                one = found.setdefault(model["label"], tradeoff.Standing(model["label"], arm, {}, {}))
+                robustness = tradeoff.Robustness(model["worst"], model["mean"], model["pss"], model["pss_interval"])
+                found[model["label"]] = replace(
+                    one,
+                    robustness={**one.robustness, name: robustness},
+                    fidelity={**one.fidelity, name: {"voice": model["voice_interval"]}},
+                )
+    return list(found.values())
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> list[Block]:

@@ -145,6 +145,9 @@ def _figures(model: Measured, seed: int) -> dict[str, Any]:
         "cross_fitted_worst": influence(answers, "worst", seed)[0],
         "cross_fitted_pss": influence(answers, "pss", seed)[0],
         "voice": float(model.voice_PRN.mean()),
+        "voice_interval": asdict(
+            statistics.persona_interval(model.voice_PRN.mean(axis=(1, 2)), "share of a persona's words", 0, 1)
+        ),
         "blurted": float(model.blurted_PRN.sum() / max((model.blurted_PRN + model.worked_PRN).sum(), 1)),
         "no_answer": float(1 - (model.blurted_PRN + model.worked_PRN).mean()),
         "cut": float(model.cut_PRN.mean()),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from permix_verl.errors import UserError
+from permix_verl.fidelity.questions import DEFAULT, load_questions
+from permix_verl.personas import load_pool
 from permix_verl.reproduction.tables import TEACHERS, Arm, PaperTable
 
 ROWS = 7441
@@ -25,8 +27,6 @@ PROBLEMS: Mapping[str, tuple[int, int]] = {
     "livecodebench": (400, 500),
 }
 """Task -> problems, and tokens of an answer, about."""
-PERSONAGYM_CALLS = 16 * 5 * 10
-"""Personas x tasks x questions: answers of each model, and calls of each judge."""
 TRAINING_EFFICIENCY, GENERATION_EFFICIENCY = 0.3, 0.2
 
 
@@ -42,6 +42,8 @@ class Settings:
         eval_flags: more flags of eval/run.py.
         tflops: of one GPU, dense, in bf16; an A5000's data sheet says 222 with sparsity.
         rewriter_url, teacher_url: their endpoints; "" is vLLM on this machine.
+        judges: of persona fidelity, as eval/personagym.py takes them; without any it is not measured.
+        questions: of persona fidelity.
     """
 
     model: str
@@ -56,6 +58,8 @@ class Settings:
     tflops: float = 111.0
     rewriter_url: str = ""
     teacher_url: str = ""
+    judges: Sequence[str] = ()
+    questions: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,10 @@ def results_folder(arm: Arm, settings: Settings) -> Path:
 
 
 def steps(table: PaperTable, settings: Settings, python: str, repo: Path) -> list[Step]:
-    """Training and evaluation of every arm, in the table's order."""
+    """Training and evaluation of every arm, in the table's order; persona fidelity where somebody judges it."""
     found = []
     for arm in table.arms:
+        adapter: list[str] = []
         evaluation = [
             python,
             str(repo / "eval" / "run.py"),
@@ -115,10 +120,15 @@ def steps(table: PaperTable, settings: Settings, python: str, repo: Path) -> lis
                 knobs["REWRITER" if arm.writer == "rewriter" else "TEACHER"] = _writer(arm, settings)
                 knobs["BASE_URL"] = settings.rewriter_url if arm.writer == "rewriter" else settings.teacher_url
             found.append(Step(f"{arm.label}: training", ["bash", str(repo / "recipes" / arm.recipe)], knobs))
-            evaluation += ["--adapter", str(folder / "adapter")]
+            adapter = ["--adapter", str(folder / "adapter")]
+        out = ["--out", str(results_folder(arm, settings))]
         if settings.tasks:
-            evaluation += ["--out", str(results_folder(arm, settings))]
-            found.append(Step(f"{arm.label}: evaluation", evaluation))
+            found.append(Step(f"{arm.label}: evaluation", [*evaluation, *adapter, *out]))
+        if table.personagym and settings.judges:
+            judged = [python, str(repo / "eval" / "personagym.py"), "--model", settings.model, *adapter]
+            judged += ["--questions", settings.questions, "--seed", str(settings.seed), *settings.eval_flags]
+            judged += [part for judge in settings.judges for part in ("--judge", judge)]
+            found.append(Step(f"{arm.label}: PersonaGym", [*judged, *out]))
     return found
 
 
@@ -170,7 +180,8 @@ def evaluation_estimate(settings: Settings, size: float) -> Estimate:
 def plan_lines(table: PaperTable, settings: Settings, python: str, repo: Path) -> list[str]:
     """The whole plan, for people."""
     size = parameters(settings.model)
-    lines = [f"Table {table.number} of the paper, {table.about}: {len(table.arms)} arms on {', '.join(settings.tasks)}"]
+    on = ", ".join([*settings.tasks, *(["PersonaGym"] if table.personagym else [])])
+    lines = [f"Table {table.number} of the paper, {table.about}: {len(table.arms)} arms on {on}"]
     whole = Estimate()
     for step in steps(table, settings, python, repo):
         lines += [f"  {step.title}", f"    {step.line()}"]
@@ -200,8 +211,15 @@ def plan_lines(table: PaperTable, settings: Settings, python: str, repo: Path) -
         asked = ROWS * (2 * PERSONA + 2 * PROMPT + TARGET)
         lines.append(f"rewriter: {ROWS} calls, about {asked:,} prompt and {ROWS * TARGET:,} completion tokens")
     if table.personagym:
+        questions = load_questions(settings.questions).questions
+        calls = sum(len(texts) for persona in load_pool("eval") for texts in questions.get(persona.key, {}).values())
+        judges = len(settings.judges)
         lines.append(
-            f"PersonaGym: {PERSONAGYM_CALLS} answers a model and {PERSONAGYM_CALLS} calls of each judge, "
-            f"{2 * PERSONAGYM_CALLS * len(table.arms):,} in all with two; not part of this version"
+            f"PersonaGym: {calls} answers a model and {calls} calls of each judge, "
+            + (
+                f"{judges * calls * len(table.arms):,} in all with {judges}"
+                if judges
+                else "and nobody is named who judges: set JUDGE (the paper's: gpt-5-mini and DeepSeek-v3.2)"
+            )
         )
     return lines

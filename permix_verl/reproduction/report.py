@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 from permix_verl import statistics
 from permix_verl.errors import UserError
 from permix_verl.evaluation.matrix import load_results
+from permix_verl.fidelity.judges import read_judges
+from permix_verl.fidelity.scores import TOTAL, analyse_fidelity, has_fidelity, read_fidelity
+from permix_verl.fidelity.tasks import CONSISTENCY, TASKS
 from permix_verl.files import write_whole
 from permix_verl.reproduction.budget import Budget, budget_of
 from permix_verl.reproduction.plan import Settings, results_folder, run_folder
-from permix_verl.reproduction.tables import PAPER_MODEL, Arm, PaperTable, paper_figures
+from permix_verl.reproduction.tables import FIDELITY_FILE, PAPER_MODEL, Arm, PaperTable, paper_fidelity, paper_figures
 
 _PAPER = ("worst", "best", "mean", "pss")
 
@@ -33,11 +36,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm: its budget, ``None`` of the base, and a cell for each task."""
+    """One arm.
+
+    Attributes:
+        budget: ``None`` of the base.
+        cells: by task.
+        fidelity: PersonaGym scores by its tasks and "total", each with its 95 % interval, and the paper's.
+    """
 
     arm: str
     budget: Budget | None
     cells: Mapping[str, Cell]
+    fidelity: Mapping[str, "Score"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A PersonaGym score from 1 to 5, its 95 % interval or ``None`` if refused, and the paper's."""
+
+    score: float
+    interval: tuple[float, float] | None
+    paper: float | None
 
 
 def read_rows(table: PaperTable, settings: Settings, paper_file: Path) -> list[Row]:
@@ -46,12 +65,38 @@ def read_rows(table: PaperTable, settings: Settings, paper_file: Path) -> list[R
     Raises:
         UserError: an arm that is not evaluated, or not whole.
     """
-    known = paper_figures(paper_file) if settings.model == PAPER_MODEL and paper_file.is_file() else {}
-    return [_row(arm, settings, known) for arm in table.arms]
+    compares = settings.model == PAPER_MODEL
+    known = paper_figures(paper_file) if compares and paper_file.is_file() and table.tasks else {}
+    faithful = paper_file.with_name(FIDELITY_FILE)
+    scores = paper_fidelity(faithful) if compares and faithful.is_file() else {}
+    rows = [_row(arm, settings, known) for arm in table.arms]
+    if not (table.personagym and settings.judges):
+        return rows
+    return [
+        replace(row, fidelity=_fidelity(arm, settings, scores.get(arm.row, {})))
+        for arm, row in zip(table.arms, rows, strict=True)
+    ]
+
+
+def _fidelity(arm: Arm, settings: Settings, paper: Mapping[str, float]) -> dict[str, Score]:
+    folder = results_folder(arm, settings)
+    if not has_fidelity(folder):
+        raise UserError(f"{folder} has no PersonaGym part; give the same command again")
+    one = read_fidelity(folder)
+    found = analyse_fidelity([one], seed=settings.seed)["models"][one.label]["scorings"]
+    if "fixed" not in found:
+        raise UserError(f"{folder}: no judge has replied; give the same command again")
+    scores = {}
+    for name, of in found["fixed"]["tasks"].items():
+        interval = of["together"]
+        limits = None if interval["low"] is None else (interval["low"], interval["high"])
+        scores[name] = Score(interval["estimate"], limits, paper.get(name))
+    return scores
 
 
 def _row(arm: Arm, settings: Settings, known: Mapping[tuple[str, str, str, str, str], Mapping[str, float]]) -> Row:
-    results = {result.task: result for result in load_results(results_folder(arm, settings))}
+    folder = results_folder(arm, settings)
+    results = {result.task: result for result in load_results(folder)} if settings.tasks else {}
     cells = {}
     for task in settings.tasks:
         if task not in results:
@@ -87,6 +132,10 @@ def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
     tasks = list(settings.tasks)
     head = ["arm", "steps", "tokens trained on", "of them sampled"]
     head += [f"{task}: {what}" for task in tasks for what in ("worst", "best", "mean", "PSS", "95 % of PSS")]
+    faithful = [name for name in (*TASKS, TOTAL) if any(name in row.fidelity for row in rows)]
+    if table.tasks:  # the paper's Tables 2 and 3 have this task only
+        faithful = [name for name in faithful if name == CONSISTENCY]
+    head += [f"PersonaGym: {name}" for name in faithful]
     lines = [
         f"# Table {table.number} of the paper, {table.about}",
         "",
@@ -108,10 +157,13 @@ def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
             cells += [_beside(getattr(cell, what), paper.get(what), 1) for what in ("worst", "best", "mean")]
             cells += [_beside(cell.pss, paper.get("pss"), 3)]
             cells += ["[{:.3f}, {:.3f}]".format(*cell.pss_interval) if cell.pss_interval else "refused"]
+        cells += [_scored(row.fidelity.get(name)) for name in faithful]
         lines.append("| " + " | ".join(cells) + " |")
     missing = table.missing()
     if missing:
         lines += ["", f"Not measured, because this version has no such task: {', '.join(missing)}."]
+    if table.personagym:
+        lines += ["", _about_fidelity(settings)]
     return "\n".join(lines) + "\n"
 
 
@@ -119,6 +171,23 @@ def _comparison(rows: Sequence[Row], model: str) -> str:
     if any(cell.paper for row in rows for cell in row.cells.values()):
         return "In brackets: the paper's."
     return f"The paper's figures are of {PAPER_MODEL}, so they do not stand beside these of {model}."
+
+
+def _scored(score: Score | None) -> str:
+    if score is None:
+        return ""
+    limits = "[{:.2f}, {:.2f}]".format(*score.interval) if score.interval else "(interval refused)"
+    return f"{_beside(score.score, score.paper, 2)} {limits}"
+
+
+def _about_fidelity(settings: Settings) -> str:
+    if not settings.judges:
+        return "PersonaGym is not measured: nobody is named who judges (JUDGE)."
+    names = ", ".join(judge.label for judge in read_judges(settings.judges))
+    return (
+        f"PersonaGym: from 1 to 5, judged by {names}, in our scoring, with 95 % intervals over personas. Scores of "
+        "other judges, or on other questions, do not compare with these, the paper's included."
+    )
 
 
 def _beside(ours: float, paper: float | None, digits: int) -> str:
@@ -129,12 +198,20 @@ def _csv(rows: Sequence[Row]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["arm", "task", "steps", "tokens", "worst", "best", "mean", "pss", *(f"paper_{name}" for name in _PAPER)]
+        [
+            *("arm", "task", "steps", "tokens", "worst", "best", "mean", "pss"),
+            *(f"paper_{name}" for name in _PAPER),
+            *("score", "score_low", "score_high", "paper_score"),
+        ]
     )
     for row in rows:
+        budget = [row.budget.steps, row.budget.tokens] if row.budget else ["", ""]
         for task, cell in row.cells.items():
-            budget = [row.budget.steps, row.budget.tokens] if row.budget else ["", ""]
             paper = cell.paper or {}
             ours = [f"{value:.4f}" for value in (cell.worst, cell.best, cell.mean, cell.pss)]
-            writer.writerow([row.arm, task, *budget, *ours, *(paper.get(name, "") for name in _PAPER)])
+            writer.writerow([row.arm, task, *budget, *ours, *(paper.get(name, "") for name in _PAPER), "", "", "", ""])
+        for name, score in row.fidelity.items():
+            limits = score.interval or ("", "")
+            known = "" if score.paper is None else score.paper
+            writer.writerow([row.arm, f"PersonaGym: {name}", *budget, *[""] * 8, score.score, *limits, known])
     return text.getvalue()

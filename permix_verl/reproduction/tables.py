@@ -7,6 +7,8 @@ from pathlib import Path
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import known_tasks
+from permix_verl.fidelity.scores import TOTAL
+from permix_verl.fidelity.tasks import TASKS
 
 PAPER_MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 TEACHERS: Mapping[str, tuple[str, str]] = {
@@ -95,8 +97,8 @@ class PaperTable:
     paper: str
 
     def missing(self) -> list[str]:
-        """What of it this version cannot measure."""
-        return [task for task in self.tasks if task not in known_tasks()] + (["PersonaGym"] if self.personagym else [])
+        """Tasks of it that this version does not have."""
+        return [task for task in self.tasks if task not in known_tasks()]
 
 
 _MATH = ("gsm8k", "math500")
@@ -123,6 +125,22 @@ def find_table(number: str) -> PaperTable:
         known = ", ".join(f"{table.number} ({table.about})" for table in TABLES.values())
         raise UserError(f"no table {number!r} that compares trained models; known: {known}")
     return TABLES[number]
+
+
+FIDELITY_FILE = "table10_personagym.csv"
+"""The paper's PersonaGym scores; those of its Tables 2 and 3 are the same."""
+
+
+def paper_fidelity(file: Path) -> dict[tuple[str, str, str, str], dict[str, float]]:
+    """The paper's PersonaGym scores by row: by PersonaGym's names of the tasks, and "total"."""
+    columns = {task.name: task.name.lower().replace(" ", "_") for task in TASKS.values()}
+    columns |= {"Toxicity": "toxicity_control", TOTAL: "mean"}
+    found = {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        for record in csv.DictReader(lines):
+            row = (record["method"], record["teacher"], record["input"], record["objective"])
+            found[row] = {name: float(record[column]) for name, column in columns.items()}
+    return found
 
 
 def paper_figures(file: Path) -> dict[tuple[str, str, str, str, str], dict[str, float]]:

@@ -38,12 +38,21 @@ from permix_verl.statistics.floorless import FlipRates, flip_rates, persona_sd, 
 from permix_verl.statistics.invariance import NULLS, InvarianceTest, invariance_test
 from permix_verl.statistics.paired import SwapTest, paired_interval, swap_test
 from permix_verl.statistics.pss_inversion import pss_interval
+from permix_verl.statistics.ratings import (
+    PairedRatings,
+    krippendorff_alpha,
+    paired_ratings,
+    persona_interval,
+    sign_flip_test,
+)
+from permix_verl.statistics.ratios import ratio_interval
 
 __all__ = [
     "NULLS",
     "FlipRates",
     "Interval",
     "InvarianceTest",
+    "PairedRatings",
     "SwapTest",
     "best_of_k",
     "bootstrap_accuracy",
@@ -55,15 +64,20 @@ __all__ = [
     "cross_fitted_worst",
     "flip_rates",
     "invariance_test",
+    "krippendorff_alpha",
     "leave_one_out_pss",
     "mean_interval",
     "mean_of_run_pss",
     "paired_interval",
+    "paired_ratings",
     "persona_accuracy",
+    "persona_interval",
     "persona_sd",
     "pss",
     "pss_interval",
+    "ratio_interval",
     "run_std",
+    "sign_flip_test",
     "swap_test",
     "worst_minus_control",
 ]

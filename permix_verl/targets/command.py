@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from permix_verl.costs import cost_text
 from permix_verl.errors import UserError
 from permix_verl.evaluation import engines
 from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
@@ -175,14 +176,6 @@ def _make(engine: Engine, options: Options, arms: Sequence[Persona | None]) -> e
 
         return LabRewriter()
     return make_engine(options, arms)
-
-
-def cost_text(prompt_tokens: int, completion_tokens: int, price: Sequence[float] | None) -> str:
-    """Tokens, and dollars where a price is given."""
-    text = f"{prompt_tokens:,} prompt and {completion_tokens:,} completion tokens"
-    if price is None:
-        return text
-    return f"{text}, ${(prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6:,.2f}"
 
 
 def _expected(data: SupervisedData, wants: Sequence[Want], asking: Asking) -> str:

@@ -4,6 +4,7 @@ What is still to be asked follows from the store alone, so a command that was ki
 attempt that is stored is never paid for again.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
 from permix_verl.evaluation.plan import Render
+from permix_verl.evaluation.pump import pump
 from permix_verl.mixing import hash_to_int
 from permix_verl.personas import NO_PERSONA, Persona
 from permix_verl.problems import Problem
@@ -22,8 +24,6 @@ from permix_verl.targets.store import Text, TextStore, text_key
 
 FEW = 100
 """Texts after which it is looked whether most are cut off."""
-SUBMIT = 256
-"""Most requests handed over at a time: what comes back is stored before the next lot."""
 
 Fate = Literal["right", "wrong", "cut", "empty"]
 """Of a text: its answer is right or wrong, it was cut off at the token limit, or it says nothing."""
@@ -143,40 +143,14 @@ def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, start: Start
     if not queue:
         return targets
     engine = start([want for one in waiting.values() for want in one.rows])
-    try:
-        _ask(engine, queue, waiting, len(wants), asking, store, targets, consider)
-    finally:
-        engine.close()
-    return targets
+    done = len(wants) - sum(len(one.rows) for one in waiting.values())
+    cut = 0
+    with contextlib.closing(engine), _progress(len(wants), done) as bar:
 
-
-def _ask(
-    engine: Engine,
-    queue: list[Request],
-    waiting: dict[str, "_Waiting"],
-    rows: int,
-    asking: Asking,
-    store: TextStore,
-    targets: Targets,
-    consider: Callable[[Want], None],
-) -> None:
-    running = cut = 0
-    with tqdm(
-        total=rows,
-        initial=rows - sum(len(one.rows) for one in waiting.values()),
-        desc="targets",
-        unit="row",
-        mininterval=1 if sys.stderr.isatty() else 30,
-        file=sys.stderr,
-    ) as bar:
-        while queue or running:
-            lot = queue[: min(engine.room(), SUBMIT)]
-            if lot:
-                del queue[: len(lot)]
-                engine.submit(lot)
-                running += len(lot)
-            finished = [(done, waiting.pop(done.key)) for done in (engine.collect() if running else ())]
-            running -= len(finished)
+        def take(completions: Sequence[Completion]) -> list[Request]:
+            nonlocal cut
+            queue.clear()
+            finished = [(completion, waiting.pop(completion.key)) for completion in completions]
             for completion, waited in finished:  # all of them, before any answer is looked at: they are paid for
                 _keep(completion, waited, asking, store, targets)
                 cut += completion.finish_reason == "length"
@@ -192,6 +166,21 @@ def _ask(
                     "no targets; they are kept. Raise MAX_TOKENS (--max-tokens); reasoning models think within it: "
                     '--request-args {"reasoning_effort":"minimal"} makes them think less'
                 )
+            return queue
+
+        pump(engine, [*queue], take)
+    return targets
+
+
+def _progress(total: int, done: int) -> Any:
+    return tqdm(
+        total=total,
+        initial=done,
+        desc="targets",
+        unit="row",
+        mininterval=1 if sys.stderr.isatty() else 30,
+        file=sys.stderr,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,13 @@ A store may serve many data sets: what one of them has asked, no other asks agai
 """
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from permix_verl.errors import UserError
-from permix_verl.files import cut_torn_line, hold
+from permix_verl.files import hold
+from permix_verl.keyed_rows import KeyedRows, append_record, content_key
 from permix_verl.prompts import Message
 
 
@@ -45,8 +43,7 @@ class Text:
 
 def text_key(model: Mapping[str, Any], messages: Sequence[Message], sampling: Mapping[str, Any], attempt: int) -> str:
     """Hash of all that a text depends on, 32 hex digits."""
-    text = json.dumps([model, list(messages), sampling, attempt], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return content_key(model, list(messages), sampling, attempt)
 
 
 class TextStore:
@@ -54,8 +51,12 @@ class TextStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.texts: dict[str, Text] = {}
-        self._texts_file: IO[str] | None = None
+        self._rows = KeyedRows(folder / "targets.jsonl", Text, "a stored text", "that text is asked for again")
+
+    @property
+    def texts(self) -> Mapping[str, Text]:
+        """By key."""
+        return self._rows.by_key
 
     @property
     def failures_file(self) -> Path:
@@ -69,34 +70,16 @@ class TextStore:
             UserError: another process is writing there, or a line does not read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "targets.jsonl"
-        with hold(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"):
-            if file.exists():
-                cut_torn_line(file)
-                self.texts = {text.key: text for text in _read(file)}
-            with file.open("a", encoding="utf-8") as self._texts_file:
-                yield self
+        with (
+            hold(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"),
+            self._rows.appending(),
+        ):
+            yield self
 
     def append(self, text: Text) -> None:
         """Add a text; once this returns, killing the process does not lose it."""
-        assert self._texts_file is not None, "open the store with writing()"
-        self._texts_file.write(json.dumps(asdict(text), ensure_ascii=False) + "\n")
-        self._texts_file.flush()
-        self.texts[text.key] = text
+        self._rows.append(text)
 
     def append_failure(self, record: Mapping[str, Any]) -> None:
         """Note a request that gave no text."""
-        with self.failures_file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _read(file: Path) -> Iterator[Text]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield Text(**json.loads(line))
-            except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-                raise UserError(
-                    f"{file}, line {number}: not a stored text ({str(error)[:120]}); restore the file from a copy, or "
-                    "delete this line, and that text is asked for again"
-                ) from None
+        append_record(self.failures_file, record)

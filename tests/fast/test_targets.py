@@ -10,13 +10,13 @@ import pytest
 
 from data_prep import gsm8k_persona, gsm8k_sft
 from permix_verl import UserError, load_pool
+from permix_verl.costs import cost_text
 from permix_verl.evaluation.engines import Completion, Engine, Request
 from permix_verl.lab.styles import style_of
 from permix_verl.personas import NO_PERSONA
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.rows import read_draw
 from permix_verl.targets import command
-from permix_verl.targets.command import cost_text
 from permix_verl.targets.ground_truth import boxed_solution, original_solution
 from permix_verl.targets.rewriting import read_part, rewriting_messages
 

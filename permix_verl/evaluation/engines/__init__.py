@@ -4,9 +4,9 @@ The evaluation loop knows only :class:`Engine`: it keeps an engine full and stor
 comes back, in whatever order that is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from permix_verl.prompts import Message
 
@@ -30,6 +30,7 @@ class Request:
         messages: the chat, for engines whose server renders it.
         prompt: the rendered prompt, special tokens included; ``None`` where the server renders.
         seed: of this one sample, below 2**31.
+        schema: JSON schema that the answer is to follow, where the engine can make it.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Request:
     prompt: str | None
     sampling: Sampling
     seed: int
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Completion:
     Attributes:
         finish_reason: "stop" or "length", as the engine names it.
         prompt_tokens, completion_tokens: as the engine counts them; ``None`` where it does not say.
+        refused: with ``error``: the model will not answer this, and no further attempt changes that.
     """
 
     key: str
@@ -54,6 +57,7 @@ class Completion:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
+    refused: bool = False
 
 
 class Engine(Protocol):

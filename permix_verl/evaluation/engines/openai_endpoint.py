@@ -30,7 +30,8 @@ class OpenAIEngine:
 
     Args:
         base_url, model: as the ``openai`` client wants them; a URL usually ends in ``/v1``.
-        api_key: default from OPENAI_API_KEY, else "EMPTY", which servers without keys accept.
+        api_key: default from OPENAI_API_KEY, else "EMPTY", which servers without keys accept. It stands in no message,
+            whatever a server says.
         concurrency: most requests at the server at any time.
         retries: further attempts of a request whose reply may be better next time.
         timeout_s: for the whole of one attempt.
@@ -71,6 +72,7 @@ class OpenAIEngine:
         self._request_args, self._adapt = dict(request_args or {}), tuple(adapt)
         self.refused: set[str] = set()
         self._client = replies.new_client(base_url, api_key, timeout_s)
+        self._api_key = str(self._client.api_key)
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
         self._finished: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
@@ -159,7 +161,7 @@ class OpenAIEngine:
             self._given_up += 1
             if not self._reached and self._given_up >= 3 * self._concurrency:
                 raise replies.unreachable(self.base_url, error) from None
-            return Completion(request.key, error=str(error))
+            return Completion(request.key, error=str(error), refused=error.refused)
 
     async def _persist(self, request: Request, read: Callable[[bytes], _Read]) -> _Read:
         """Ask until a reply can be read, or raise the last attempt's :class:`AttemptError`."""
@@ -180,6 +182,8 @@ class OpenAIEngine:
         create = self._client.chat.completions.with_raw_response.create
         sampling = request.sampling
         parameters = replies.parameters(sampling, request.seed, self.refused)
+        if request.schema and "response_format" not in self.refused:
+            parameters["response_format"] = replies.response_format(request.schema)
         extra_body = replies.extra_fields(sampling, self._template_kwargs, self._is_vllm) | self._request_args
         try:
             # The client's timeout is per read; a server that trickles bytes would never meet it.
@@ -196,25 +200,29 @@ class OpenAIEngine:
             status = error.status_code
             again = status in (408, 409, 429) or status >= 500 or self._adapted(error.body, parameters)
             wait_s = replies.asked_wait_s(error.response.headers.get("retry-after"))
-            raise AttemptError(f"HTTP {status}: {replies.server_text(error.body)}", again, wait_s, status) from None
+            raise AttemptError(f"HTTP {status}: {self._said(error.body)}", again, wait_s, status) from None
         except openai.APIConnectionError as error:
             raise AttemptError(f"connection failed: {replies.one_line(repr(error.__cause__ or error))}", True) from None
         except TimeoutError:
             raise AttemptError(f"no answer within {self._timeout_s:g} s", True) from None
         self._reached = True
-        return reply.content
+        return replies.without_key(reply.content.decode(errors="replace"), self._api_key).encode()
 
     def _adapted(self, body: object, parameters: Mapping[str, Any]) -> bool:
         """Whether a refused request may be asked again without the parameter that the server names."""
         name = body.get("param") if isinstance(body, dict) else None
+        if name is None:  # some servers name it in their text only
+            said = replies.server_text(body)
+            name = next((known for known in self._adapt if known in said), None)
         if name not in self._adapt or name not in parameters:
             return False
         if name not in self.refused:
             self.refused.add(name)
-            print(
-                f"{self.base_url} does not take {name}: {replies.server_text(body)}; asking without it", file=sys.stderr
-            )
+            print(f"{self.base_url} does not take {name}: {self._said(body)}; asking without it", file=sys.stderr)
         return True
+
+    def _said(self, body: object) -> str:
+        return replies.without_key(replies.server_text(body), self._api_key)
 
     async def _check(self, messages_with: Sequence[Message], messages_without: Sequence[Message]) -> bool:
         if "vllm" in (await self._served_models()).values():

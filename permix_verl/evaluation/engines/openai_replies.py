@@ -15,14 +15,17 @@ from permix_verl.evaluation.engines import Completion, Sampling
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 600.0
 CONNECT_TIMEOUT_S = 30.0
+SHORTEST_KEY = 8
 
 
 class AttemptError(Exception):
-    """One attempt gave no usable reply; ``again`` says whether another one may."""
+    """One attempt gave no usable reply; ``again`` says whether another one may, ``refused`` that the model will not."""
 
-    def __init__(self, text: str, again: bool, wait_s: float = 0.0, status: int | None = None) -> None:
+    def __init__(
+        self, text: str, again: bool, wait_s: float = 0.0, status: int | None = None, refused: bool = False
+    ) -> None:
         super().__init__(text)
-        self.again, self.wait_s, self.status = again, wait_s, status
+        self.again, self.wait_s, self.status, self.refused = again, wait_s, status, refused
 
 
 def backoff_s(key: str, attempt: int, first_wait_s: float) -> float:
@@ -42,12 +45,16 @@ def completion_of(key: str, content: bytes) -> Completion:
     if not reason:
         raise AttemptError("the reply has no finish_reason", again=True)
     if reason not in ("stop", "length"):
-        raise AttemptError(f"finish_reason {one_line(str(reason))!r}", again=False)
+        shown = one_line(str(reason))
+        raise AttemptError(f"finish_reason {shown!r}", again=False, refused=reason == "content_filter")
+    if isinstance(message, dict) and message.get("refusal"):
+        raise AttemptError(f"the model refuses: {one_line(str(message['refusal']))!r}", again=False, refused=True)
     output = message.get("content") if isinstance(message, dict) else None
     if output is None and reason == "length" and isinstance(message, dict):
         output = ""  # all of its tokens went into reasoning that is not shown
     if not isinstance(output, str):
         raise AttemptError(f"the reply has no text (finish_reason {reason!r})", again=True)
+    output = output.encode(errors="replace").decode()  # half a surrogate pair is no text, and no file takes it
     return Completion(key, output, reason, _count(body, "prompt_tokens"), _count(body, "completion_tokens"))
 
 
@@ -89,6 +96,11 @@ def server_text(body: object) -> str:
     return one_line(str(body or "no message"))
 
 
+def without_key(text: str, key: str) -> str:
+    """The same without the API key, which some servers repeat in what they say; stand-ins such as "EMPTY" stay."""
+    return text.replace(key, "***") if len(key) >= SHORTEST_KEY else text
+
+
 def one_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0][:200]
 
@@ -98,6 +110,11 @@ def parameters(sampling: Sampling, seed: int, refused: Collection[str]) -> dict[
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
     limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
     return {name: value for name, value in named.items() if name not in refused} | {limit: sampling.max_tokens}
+
+
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's structured output, which vLLM's server takes too."""
+    return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)}}
 
 
 def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm: bool) -> dict[str, Any]:
@@ -144,6 +161,8 @@ def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: flo
         usable = False
     if not usable:
         raise UserError(f"not an http(s) URL: {base_url!r}; give one such as http://localhost:8000/v1")
+    if url.username or url.password:
+        raise UserError("the URL holds a user name or a password; leave them out, and set OPENAI_API_KEY")
     if concurrency < 1 or retries < 0 or timeout_s <= 0:
         raise UserError(
             f"concurrency {concurrency}, retries {retries}, timeout {timeout_s} s: out of range; "

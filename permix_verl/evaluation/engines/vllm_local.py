@@ -82,13 +82,13 @@ class VllmEngine:
 
     def submit(self, requests: Sequence[Request]) -> None:
         from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         prompts = [request.prompt or "" for request in requests]
         # The chat template has put the special tokens there already.
         tokens = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
         for request, ids in zip(requests, tokens, strict=True):
-            sampling = request.sampling
+            sampling, schema = request.sampling, request.schema
             check_fits(len(ids), sampling.max_tokens, self.context)
             params = SamplingParams(
                 temperature=sampling.temperature,
@@ -96,6 +96,7 @@ class VllmEngine:
                 top_k=sampling.top_k,
                 max_tokens=sampling.max_tokens,
                 seed=request.seed,
+                structured_outputs=StructuredOutputsParams(json=dict(schema)) if schema else None,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             self._number += 1

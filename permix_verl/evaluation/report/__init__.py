@@ -5,7 +5,8 @@
     write_report(analysis, Path("report"))
 
 Six files: report.md and report.html for reading, report.json with every figure, summary.csv
-and personas.csv for spreadsheets, table2.tex for a paper. The same input gives the same bytes.
+and personas.csv for spreadsheets, table2.tex for a paper; with judgements of persona fidelity,
+fidelity.csv too. The same input gives the same bytes.
 """
 
 import json
@@ -25,11 +26,12 @@ from permix_verl.evaluation.report.figures import check_matplotlib, draw_figures
 from permix_verl.evaluation.report.inputs import analyse_inputs
 from permix_verl.evaluation.report.markdown import to_markdown
 from permix_verl.evaluation.report.page import to_html
-from permix_verl.evaluation.report.tables import personas_csv, printed_summary, summary_csv, table2_latex
+from permix_verl.evaluation.report.tables import fidelity_csv, personas_csv, printed_summary, summary_csv, table2_latex
 
 __all__ = ["FILES", "analyse_inputs", "make_report", "write_report"]
 
 FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv", "table2.tex")
+"""Of every report; where fidelity was judged, fidelity.csv too."""
 
 
 def make_report(
@@ -59,7 +61,7 @@ def make_report(
 
 
 def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section] = ()) -> None:
-    """Write the six files into a folder beside ``out``, then move each into place.
+    """Write the files into a folder beside ``out``, then move each into place.
 
     Args:
         sections: of one's own, in front of the tasks'.
@@ -80,6 +82,8 @@ def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section
         "personas.csv": personas_csv(analysis),
         "table2.tex": table2_latex(analysis),
     }
+    if fidelity := fidelity_csv(analysis):
+        texts["fidelity.csv"] = fidelity
     out = out.resolve()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -87,9 +91,9 @@ def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; give another --out") from error
     try:
-        for name in FILES:
-            (partial / name).write_bytes(texts[name].encode("utf-8"))
-        for name in FILES:
+        for name, text in texts.items():
+            (partial / name).write_bytes(text.encode("utf-8"))
+        for name in texts:
             os.replace(partial / name, out / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from permix_verl.evaluation.report import model_tables, task_tables, words
+from permix_verl.evaluation.report import fidelity_tables, model_tables, task_tables, tradeoff, words
 from permix_verl.evaluation.report.csv_analysis import REASON
 from permix_verl.evaluation.report.document import Block, Document, Picture, Section, Text
 from permix_verl.evaluation.report.guide import guide
+from permix_verl.fidelity.scores import TOTAL
+from permix_verl.fidelity.tasks import CONSISTENCY
 
 Pictures = Mapping[str, list[Picture]]
 
@@ -18,7 +20,9 @@ def build_document(analysis: Mapping[str, Any], pictures: Pictures) -> Document:
         pictures: by task; see ``figures.draw_figures``.
     """
     tasks = analysis["tasks"]
-    models = dict.fromkeys(label for entry in tasks.values() for label in entry["models"])
+    fidelity = analysis.get("fidelity", {"models": {}, "pairs": []})
+    analysis = {**analysis, "fidelity": fidelity}
+    models = dict.fromkeys([*(label for entry in tasks.values() for label in entry["models"]), *fidelity["models"]])
     intro = Text(
         f"{words.counted(len(models), 'model')} on {words.counted(len(tasks), 'task')}: {', '.join(tasks)}. "
         f"Random choices (splits, permutations, bootstraps): seed {analysis['seed']}; "
@@ -26,8 +30,36 @@ def build_document(analysis: Mapping[str, Any], pictures: Pictures) -> Document:
         "Figures are in report.html, every number in report.json, tables for spreadsheets in summary.csv and "
         "personas.csv (accuracies there are fractions), the layout of the paper's Table 2 in table2.tex."
     )
+    both = tradeoff.section(_standings(analysis), MEASURES, MEASURES_ARE)
     sections = [_task(task, entry, pictures.get(task, [])) for task, entry in tasks.items()]
-    return Document("Persona robustness", [intro], [*sections, guide()])
+    faithful = fidelity_tables.sections(fidelity)
+    return Document("Persona robustness", [intro], [*([both] if both else []), *sections, *faithful, guide()])
+
+
+MEASURES = (
+    tradeoff.Measure(CONSISTENCY, "Persona Consistency (1 to 5)", fidelity_tables.score),
+    tradeoff.Measure(TOTAL, "mean of PersonaGym's tasks", fidelity_tables.score),
+)
+MEASURES_ARE = "Fidelity is PersonaGym's Persona Consistency, as in the paper's Tables 2 and 3, in our scoring."
+
+
+def _standings(analysis: Mapping[str, Any]) -> list[tradeoff.Standing]:
+    models = analysis["fidelity"]["models"]
+    found = []
+    for label, model in models.items():
+        scoring = model["scorings"].get("fixed")
+        if scoring is None:
+            continue
+        robustness = {
+            task: tradeoff.Robustness(
+                one["worst"]["accuracy"], one["mean"]["estimate"], one["pss_ratio_of_means"], one["pss_interval"]
+            )
+            for task, entry in analysis["tasks"].items()
+            if (one := entry["models"].get(label)) and not one.get("refused")
+        }
+        measured = {name: of["together"] for name, of in scoring["tasks"].items() if name in (CONSISTENCY, TOTAL)}
+        found.append(tradeoff.Standing(label, label, robustness, {"": measured}))
+    return found
 
 
 def _task(task: str, entry: Mapping[str, Any], pictures: list[Picture]) -> Section:

@@ -9,6 +9,7 @@ from permix_verl.evaluation.accuracy_csv import read_accuracies
 from permix_verl.evaluation.analysis import analyse
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.report.csv_analysis import analyse_table
+from permix_verl.fidelity.scores import analyse_fidelity, has_fidelity, read_fidelity
 
 MIN_DRAWS = 20
 """With fewer, no p-value can be 0.05 or less."""
@@ -32,7 +33,11 @@ def analyse_inputs(
     # The files first: they are read in a moment, and a mistake in one should not wait for the folders.
     tables = [read_accuracies(path) for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
-    results = [result for folder in folders for result in load_results(folder, allow_incomplete=allow_incomplete)]
+    faithful = [folder for folder in folders if has_fidelity(folder)]
+    fidelity = analyse_fidelity([read_fidelity(folder) for folder in faithful], seed=seed)
+    # A folder may hold judgements of fidelity only.
+    answered = [folder for folder in folders if folder not in faithful or (folder / "settings.json").is_file()]
+    results = [result for folder in answered for result in load_results(folder, allow_incomplete=allow_incomplete)]
     taken = [(result.task, result.label) for result in results]
     taken += [(table.task, model) for table in tables for model in table.models]
     for task, model in taken:
@@ -42,7 +47,7 @@ def analyse_inputs(
     for table in tables:
         entry = analysis["tasks"].setdefault(table.task, {"models": {}, "pairs": []})
         entry["models"].update(analyse_table(table))
-    return analysis
+    return analysis | {"fidelity": fidelity}
 
 
 def _check(path: Path) -> None:

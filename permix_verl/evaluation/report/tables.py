@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from permix_verl.evaluation.report import words
+from permix_verl.evaluation.report.fidelity_tables import score
+from permix_verl.fidelity.scores import TOTAL
+from permix_verl.fidelity.tasks import CONSISTENCY
 from permix_verl.personas import NO_PERSONA
 
 _AUDIT = ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed", "mean_tokens")
@@ -29,6 +32,19 @@ def personas_csv(analysis: Mapping[str, Any]) -> str:
             row |= {"std_over_runs": arm["std_over_runs"], **_interval("interval", arm["interval"])}
             row |= {"pss_without": model["leave_one_out_pss"].get(arm["persona"])}
             rows.append(row | {name: arm[name] for name in _AUDIT})
+    return _csv(rows)
+
+
+def fidelity_csv(analysis: Mapping[str, Any]) -> str:
+    """One row per scoring, model, judge ("all" for all of them together) and task; empty where none was judged."""
+    rows = []
+    for label, model in analysis.get("fidelity", {}).get("models", {}).items():
+        for scoring, found in model["scorings"].items():
+            for task, of in found["tasks"].items():
+                for judge, interval in (("all", of["together"]), *of["judges"].items()):
+                    row = {"scoring": scoring, "model": label, "judge": judge, "task": task}
+                    row |= {"score": interval["estimate"], **_interval("score", interval)}
+                    rows.append(row | {"standard_error": interval["standard_error"]})
     return _csv(rows)
 
 
@@ -82,6 +98,8 @@ def _interval(name: str, interval: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -170,5 +188,15 @@ def printed_summary(analysis: Mapping[str, Any]) -> str:
                 words.p_value(test["p_value"]) if test else "refused",
             ]
         )
+    faithful = [["model", "scoring", "Persona Consistency", "all tasks"]]
+    for label, model in analysis.get("fidelity", {}).get("models", {}).items():
+        for scoring, found in model["scorings"].items():
+            shown = [found["tasks"].get(name, {}).get("together") for name in (CONSISTENCY, TOTAL)]
+            cells = [words.with_limits(interval, score) for interval in shown]
+            faithful.append([words.one_line(label), scoring, *cells])
+    return "\n\n".join(_in_line(table) for table in (rows, faithful) if len(table) > 1)
+
+
+def _in_line(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

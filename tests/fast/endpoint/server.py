@@ -184,8 +184,11 @@ FINAL = {
     "content_filter": chat("", "content_filter"),
     "tool_calls": chat(None, "tool_calls"),
     "an unknown finish_reason": chat("2", "abort"),
+    "a refusal": chat(None, refusal="I will not."),
 }
 """Replies that are this one request's own error."""
+REFUSALS = ("content_filter", "a refusal")
+"""Of these, the model's own."""
 
 
 def template(keeps_system: bool, default_system: int = 0) -> Callable[[dict[str, Any], int], Reply]:

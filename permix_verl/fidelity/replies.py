@@ -1,0 +1,83 @@
+"""Judges' replies, read strictly: one JSON object of the form that was asked for, or nothing.
+
+No number is looked for in running text. A reply that is not of that form is counted for what it is.
+"""
+
+import json
+import re
+from typing import Any, Literal
+
+Status = Literal["scored", "refused", "cut", "malformed", "out_of_range"]
+"""Of a reply: it has a score; the judge would not give one; it was cut off; it is not of the form; no such score."""
+
+FINAL: frozenset[Status] = frozenset({"scored", "refused"})
+"""Asking again is of no use."""
+
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
+
+
+def read_json(reply: str) -> dict[str, Any] | None:
+    """The JSON object that a reply is, or ``None``; a Markdown fence around the whole of it is let pass."""
+    text = reply.strip()
+    fence = _FENCED.fullmatch(text)
+    try:
+        found = json.loads(fence[1] if fence else text, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _verdict(reply: str, name: str) -> dict[str, Any] | None:
+    """A reply with a reason, the verdict of this name and nothing else."""
+    found = read_json(reply)
+    return found if found and set(found) == {"reason", name} and isinstance(found["reason"], str) else None
+
+
+def read_score(reply: str, finish_reason: str, lowest: int, highest: int) -> tuple[Status, int | None]:
+    """Status and score of a reply ``{"reason": text, "score": whole number or null}``."""
+    if finish_reason == "length":
+        return "cut", None
+    found = _verdict(reply, "score")
+    if found is None:
+        return "malformed", None
+    score = found["score"]
+    if score is None:
+        return "refused", None
+    if not isinstance(score, int) or isinstance(score, bool):
+        return "malformed", None
+    return ("scored", score) if lowest <= score <= highest else ("out_of_range", None)
+
+
+def read_choice(reply: str, finish_reason: str) -> tuple[Status, str | None]:
+    """Status and choice of a reply ``{"reason": text, "choice": "first", "second", "tie" or null}``."""
+    if finish_reason == "length":
+        return "cut", None
+    found = _verdict(reply, "choice")
+    if found is None:
+        return "malformed", None
+    choice = found["choice"]
+    if choice is None:
+        return "refused", None
+    if not isinstance(choice, str):
+        return "malformed", None
+    return ("scored", choice) if choice in ("first", "second", "tie") else ("out_of_range", None)
+
+
+def reply_schema(name: str, values: list[Any], kind: str) -> dict[str, Any]:
+    """JSON schema of a reply, the reason before the verdict."""
+    return {
+        "type": "object",
+        "properties": {
+            "reason": {"type": "string"},
+            name: {"type": [kind, "null"], "enum": [*values, None]},
+        },
+        "required": ["reason", name],
+        "additionalProperties": False,
+    }
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field stands twice")
+    return found
