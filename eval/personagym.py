@@ -33,7 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     outcome = run(settings)
     folder = settings.options.out
     (answers, of_answers), (judgements, of_judgements) = outcome.answers, outcome.judgements
-    print(f"{answers} of {of_answers} answers, {judgements} of {of_judgements} judgements in {folder / 'personagym'}")
+    print(
+        f"{answers} of {of_answers} answers, {judgements} of {of_judgements} judgements, {outcome.scored} of them "
+        f"scores, in {folder / 'personagym'}"
+    )
     if outcome.failed:
         print(
             f"{outcome.failed} requests failed, see {folder / 'personagym' / 'failures.jsonl'}; the same command asks "

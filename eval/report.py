@@ -1,11 +1,12 @@
-r"""The report on persona robustness, from results folders of eval/run.py and from CSV files of accuracies.
+r"""The report on persona robustness and fidelity, from results folders and from CSV files of accuracies.
 
     python eval/report.py results/base results/rlvr results/permix --out report/
     python eval/report.py docs/paper_tables/table8_math500.csv --out report/
 
-Writes report.md, report.html (one page, figures inside), report.json, summary.csv, personas.csv and
-table2.tex. A CSV file has accuracies only, no answers to single problems: its intervals and tests are
-refused, its file name is the task, its columns are the models.
+Results folders are eval/run.py's and eval/personagym.py's. Writes report.md, report.html (one page, figures inside),
+report.json, summary.csv, personas.csv and table2.tex, and fidelity.csv where fidelity was judged. A CSV file has
+accuracies only, no answers to single problems: its intervals and tests are refused, its file name is the task, its
+columns are the models.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def parse_args(argv: list[str] | None) -> dict[str, Any]:
     add("--out", type=Path, required=True, help="folder to write")
     add("--seed", type=int, default=0, help="of splits, permutations and bootstraps")
     add("--draws", type=int, default=2000, help="permutations of each invariance test")
+    add("--judge", dest="judges", action="append", help="of persona fidelity, by name; default: all that a folder has")
     add(
         "--allow-incomplete",
         action="store_true",

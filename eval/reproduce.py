@@ -48,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         help="of persona fidelity, as eval/personagym.py takes it",
     )
     add("--questions", default="default", help="of persona fidelity, as eval/personagym.py takes it")
-    add("--eval-flags", default="", help="more flags of eval/run.py and eval/personagym.py, separated by spaces")
+    add("--eval-flags", default="", help="more flags of eval/run.py, separated by spaces")
+    add("--personagym-flags", default="", help="more flags of eval/personagym.py, separated by spaces")
     add("--tflops", type=float, default=Settings.tflops, help="of one GPU, dense in bf16, for the estimate")
     add("--dry-run", action="store_true", help="print the plan, run nothing")
     args = parser.parse_args(argv)
@@ -70,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         teacher_url=args.teacher_url,
         judges=args.judge,
         questions=args.questions,
+        personagym_flags=args.personagym_flags.split(),
     )
     read_judges(args.judge)
     if args.dry_run:

@@ -25,7 +25,8 @@ BASE_URL=${BASE_URL:-}                 # the rewriter's endpoint
 TEACHER_BASE_URL=${TEACHER_BASE_URL:-} # the teachers'; without one vLLM loads them here
 JUDGE=${JUDGE:-} JUDGE_2=${JUDGE_2:-}  # of persona fidelity: MODEL, MODEL@URL or JSON, as eval/personagym.py takes them
 QUESTIONS=${QUESTIONS:-}               # of persona fidelity; default: the packaged set
-EVAL_FLAGS=${EVAL_FLAGS:-}             # more flags of eval/run.py and eval/personagym.py; default: what fits an 8B model on the visible GPUs
+EVAL_FLAGS=${EVAL_FLAGS:-}             # more flags of eval/run.py; default: what fits an 8B model on the visible GPUs
+PERSONAGYM_FLAGS=${PERSONAGYM_FLAGS:-} # more flags of eval/personagym.py; default: what fits, too
 TEACHER_QWEN=${TEACHER_QWEN:-} TEACHER_LLAMA=${TEACHER_LLAMA:-} TEACHER_GEMMA=${TEACHER_GEMMA:-}   # default: the paper's
 GPU_TFLOPS=${GPU_TFLOPS:-111}          # of one GPU, for the estimate; an A5000's in bf16
 # ----------------------------------------------------------------------------------------
@@ -50,15 +51,17 @@ if [[ ${LAB:-0} == 1 ]]; then
     [[ -n ${!teacher} ]] || declare "$teacher=$REPO/permix_verl/lab/teacher"
   done
   EVAL_FLAGS="--temperature 1 --top-p 1 $EVAL_FLAGS"
-elif [[ -z $EVAL_FLAGS ]]; then
+elif [[ -z $EVAL_FLAGS || -z $PERSONAGYM_FLAGS ]]; then
   gpus=$(gpu_names | grep -c . || true)
   if (( gpus > 0 )); then   # 16 GB of weights in bf16: two cards where one has less than 40 GB
     least=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | sort -n | head -n 1)
     parallel=$(( gpus > 1 && ${least:-80000} < 40000 ? 2 : 1 ))
-    EVAL_FLAGS="--tensor-parallel-size $parallel --data-parallel-size $((gpus / parallel)) --engine-args {\"max_model_len\":8192}"
+    fitting="--tensor-parallel-size $parallel --data-parallel-size $((gpus / parallel)) --engine-args {\"max_model_len\":8192}"
+    EVAL_FLAGS=${EVAL_FLAGS:-$fitting} PERSONAGYM_FLAGS=${PERSONAGYM_FLAGS:-$fitting}
   fi
 fi
 [[ -z $EVAL_FLAGS ]] || FLAGS+=(--eval-flags "$EVAL_FLAGS")
+[[ -z $PERSONAGYM_FLAGS ]] || FLAGS+=(--personagym-flags "$PERSONAGYM_FLAGS")
 [[ -z $JUDGE ]] || FLAGS+=(--judge "$JUDGE")
 [[ -z $JUDGE_2 ]] || FLAGS+=(--judge "$JUDGE_2")
 [[ -z $QUESTIONS ]] || FLAGS+=(--questions "$QUESTIONS")

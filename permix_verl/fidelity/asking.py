@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from permix_verl.costs import cost_text
 from permix_verl.errors import UserError
-from permix_verl.evaluation.engines import Completion, Request, Sampling
+from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
 from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
 from permix_verl.evaluation.pump import pump
-from permix_verl.fidelity.judges import Judge
+from permix_verl.fidelity.judges import Judge, version_of
 from permix_verl.fidelity.replies import FINAL, Status
 from permix_verl.fidelity.store import Judgement, JudgementStore
 from permix_verl.keyed_rows import content_key
@@ -85,12 +85,13 @@ class Asking:
     def __init__(self, judge: Judge, store: JudgementStore, attempts: int) -> None:
         self._judge, self._store, self._attempts = judge, store, attempts
         self._identity = judge.identity()
+        self._version = version_of(self._identity)
 
     def key(self, question: Question, attempt: int) -> str:
         """Of a reply: judge, place, prompt, sampling and attempt."""
         sampling = None if question.sampling is None else [question.sampling.temperature, question.sampling.max_tokens]
         asked = [question.scoring, list(question.place), list(question.messages), question.schema, sampling]
-        return content_key("judgement", self._identity, asked, attempt)
+        return content_key("judgement", self._judge.label, self._identity, asked, attempt)
 
     def last(self, question: Question) -> Judgement | None:
         """Its last judgement that is stored."""
@@ -160,7 +161,7 @@ class Asking:
             again: list[Request] = []
             for completion in completions:
                 one = waiting.pop(completion.key)
-                if completion.error is not None and not completion.refused:
+                if completion.error is not None and not (completion.refused or completion.final):
                     tally.failed += 1
                     self._store.note_failure([one.question.scoring, *one.question.place], judge.label, completion)
                 else:
@@ -184,19 +185,22 @@ class Asking:
             return again
 
         mininterval = 1 if sys.stderr.isatty() else 30
+        requests = [request(one) for one in opened]
         engine = judge.start()
         with (
             contextlib.closing(engine),
             tqdm(total=len(opened), desc=title, unit="call", mininterval=mininterval, file=sys.stderr) as bar,
         ):
-            pump(engine, (request(one) for one in opened), take)
+            _check_lengths(engine, judge, requests)
+            pump(engine, requests, take)
             if isinstance(engine, OpenAIEngine) and engine.refused:
                 left_out = ", ".join(sorted(engine.refused))
                 print(f"{judge.label} was asked without {left_out}, which its server does not take")
 
     def _keep(self, one: _Open, completion: Completion) -> Judgement:
-        if completion.refused:
-            status, verdict, reply = "refused", None, str(completion.error)
+        status: Status
+        if completion.error is not None:
+            status, verdict, reply = "refused" if completion.refused else "rejected", None, completion.error
         else:
             reply = completion.output
             status, verdict = one.question.read(reply, completion.finish_reason)
@@ -204,6 +208,7 @@ class Asking:
             key=one.key,
             scoring=one.question.scoring,
             judge=self._judge.label,
+            version=self._version,
             place=list(one.question.place),
             about=list(one.question.about),
             attempt=one.attempt,
@@ -216,3 +221,17 @@ class Asking:
         )
         self._store.judgements.append(judgement)
         return judgement
+
+
+def _check_lengths(engine: Engine, judge: Judge, requests: Sequence[Request]) -> None:
+    """Refuse a judge whose context is too short, before anything is asked."""
+    for limit in {request.sampling.max_tokens for request in requests}:
+        prompts = [request.prompt for request in requests if request.prompt and request.sampling.max_tokens == limit]
+        try:
+            if prompts:
+                engine.check_lengths([max(prompts, key=len)], limit)
+        except UserError as error:
+            raise UserError(
+                f"judge {judge.label}: {str(error).split(';')[0]}; take a judge with a longer one, or give it "
+                '{"engine_args": {"max_model_len": ...}} or fewer "max_tokens"'
+            ) from None

@@ -26,11 +26,13 @@ class Outcome:
 
     Attributes:
         answers, judgements: that are there now, of those wanted.
+        scored: judgements that are scores.
         failed: requests that gave no reply; the same command asks again.
     """
 
     answers: tuple[int, int] = (0, 0)
     judgements: tuple[int, int] = (0, 0)
+    scored: int = 0
     failed: int = 0
 
 
@@ -53,6 +55,7 @@ def run(settings: Settings) -> Outcome:
         wanted = sum(len(tally.verdicts) for tally in judged)
         found = sum(row is not None for tally in judged for row in tally.verdicts)
         outcome.judgements = found, wanted
+        outcome.scored = sum(row is not None and row.status == "scored" for tally in judged for row in tally.verdicts)
     return outcome
 
 

@@ -17,6 +17,7 @@ from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Engine, Sampling
 from permix_verl.evaluation.evaluate import Options, identity_of, make_renderer
 from permix_verl.evaluation.plan import Render
+from permix_verl.keyed_rows import content_key
 from permix_verl.prompts import Message
 
 ADAPTED = ("max_tokens", "temperature", "top_p", "seed", "response_format")
@@ -80,7 +81,7 @@ class Judge:
         return Sampling(self.temperature, top_p=1.0, top_k=0, max_tokens=self.max_tokens)
 
     def identity(self) -> dict[str, Any]:
-        """What of it a judgement depends on, as far as can be known: an endpoint is its model's name."""
+        """What of it a judgement depends on beside its name; where an endpoint lies is not known to matter."""
         return {
             "model": identity_of(self._options())["model"],
             "temperature": self.temperature,
@@ -88,6 +89,11 @@ class Judge:
             "structured": self.structured,
             "request_args": dict(self.request_args),
         }
+
+    def described(self) -> dict[str, Any]:
+        """Its identity with the hash that its rows carry."""
+        identity = self.identity()
+        return identity | {"version": version_of(identity)}
 
     def renderer(self) -> Render | None:
         """How its prompts are rendered; ``None`` where its server does that."""
@@ -108,7 +114,8 @@ class Judge:
         engine = OpenAIEngine(
             self.base_url,
             self.model,
-            api_key=os.environ.get(self.key_env),
+            api_key=self._key(),
+            key_env=self.key_env,
             concurrency=self.concurrency,
             retries=self.retries,
             request_args=self.request_args,
@@ -121,8 +128,20 @@ class Judge:
             raise
         return engine
 
+    def _key(self) -> str | None:
+        """Its key. Only the default variable may be empty, for servers without keys: no other judge's key is sent."""
+        key = os.environ.get(self.key_env, "")
+        if not key and self.key_env != "OPENAI_API_KEY":
+            raise UserError(f"judge {self.label!r} has its key in {self.key_env}, which is not set; set it")
+        return key or None
+
     def _options(self) -> Options:
         return Options(self.model, Path(), base_url=self.base_url)
+
+
+def version_of(identity: Mapping[str, Any]) -> str:
+    """Hash of a judge's settings, 8 hex digits."""
+    return content_key(identity)[:8]
 
 
 def read_judge(text: str) -> Judge:

@@ -43,7 +43,7 @@ def judge_questions(
     for place, persona, block, about in _blocks(session, answers):
         if place in examples and examples[place] is None:
             continue  # PersonaGym crashes there
-        messages = official.grading_messages(session.checkout, judge.label, _description(persona), place[1], block)
+        messages = official.grading_messages(session.checkout, judge.model, _description(persona), place[1], block)
         found.append(Question("official", place, about, messages, _read_official, sampling=OFFICIAL_SAMPLING))
     return found
 

@@ -50,7 +50,7 @@ def compare_pairs(
         first, second = pairing.identities
         fixed = {"first": first, "second": second, "task": pairing.task}
         role = {pairing.persona.key: pairing.persona.system_prompt}
-        store.begin(fixed, {"personas": role, "judged": {judge.label: judge.identity() for judge in judges}})
+        store.begin(fixed, {"personas": role}, {"judged": {judge.label: judge.described() for judge in judges}})
         for judge in judges:
             asking = Asking(judge, store, attempts)
             print(asking.expected(questions))
@@ -151,16 +151,16 @@ def _position(replies: Sequence[Judgement | None], column: Sequence[int], proble
     """How often the answer that stood first was preferred, where one was; 0.5 without a bias."""
     preferred_K2 = _preferences(replies)
     stood_first_K2 = preferred_K2 * np.array([1, -1])
-    first, second = ((stood_first_K2 == side).sum(axis=1) for side in (1, -1))
+    both_judged = ~np.isnan(preferred_K2).any(axis=1)  # a pair judged in one order says which answer is better, too
+    first, second = ((stood_first_K2 == side).sum(axis=1) * both_judged for side in (1, -1))
     places = np.asarray(column)
     of_problem = [np.bincount(places, values, problems) for values in (first, first + second)]
-    both_judged = ~np.isnan(preferred_K2).any(axis=1)
     return {
         "first_preferred": _plain(
             statistics.ratio_interval(of_problem[0], of_problem[1], "share of choices for the answer that stood first")
         ),
-        "flipped_to_first": int(((first == 2) & both_judged).sum()),
-        "flipped_to_second": int(((second == 2) & both_judged).sum()),
+        "flipped_to_first": int((first == 2).sum()),
+        "flipped_to_second": int((second == 2).sum()),
         "judged_in_both_orders": int(both_judged.sum()),
     }
 

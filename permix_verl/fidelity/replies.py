@@ -7,10 +7,11 @@ import json
 import re
 from typing import Any, Literal
 
-Status = Literal["scored", "refused", "cut", "malformed", "out_of_range"]
-"""Of a reply: it has a score; the judge would not give one; it was cut off; it is not of the form; no such score."""
+Status = Literal["scored", "refused", "rejected", "cut", "malformed", "out_of_range"]
+"""Of a reply: it has a score; the judge would not give one; its server would not take the request (too long a prompt, a
+content policy); it was cut off; it is not of the form; no such score."""
 
-FINAL: frozenset[Status] = frozenset({"scored", "refused"})
+FINAL: frozenset[Status] = frozenset({"scored", "refused", "rejected"})
 """Asking again is of no use."""
 
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)

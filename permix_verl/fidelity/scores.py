@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.errors import UserError
+from permix_verl.evaluation.store import SampleStore
 from permix_verl.fidelity import official
 from permix_verl.fidelity.replies import FINAL
 from permix_verl.fidelity.store import FOLDER, FidelityStore, Judgement
@@ -60,6 +61,8 @@ class Fidelity:
     Attributes:
         label: the results folder's name.
         questions: hash of the question set.
+        roles: by persona, what the model was told.
+        sampling: how its answers were drawn.
         answers: "wanted", "there", "cut".
         scorings: by name, those in which a judge has replied.
     """
@@ -69,6 +72,8 @@ class Fidelity:
     adapter: str | None
     questions: str
     made_by: str
+    roles: Mapping[str, str]
+    sampling: Mapping[str, Any]
     answers: Mapping[str, int]
     scorings: Mapping[str, Scored]
 
@@ -78,8 +83,12 @@ def has_fidelity(results: Path) -> bool:
     return (results / FOLDER / "settings.json").is_file()
 
 
-def read_fidelity(results: Path) -> Fidelity:
+def read_fidelity(results: Path, judges: Sequence[str] | None = None) -> Fidelity:
     """Read a results folder's PersonaGym part.
+
+    Args:
+        judges: names; only these are looked at. A judge that was given up halfway has to be left out so: a persona of
+            which one judge has no score has none of all judges together.
 
     Raises:
         UserError: there is none, or it does not read.
@@ -98,7 +107,11 @@ def read_fidelity(results: Path) -> Fidelity:
     tasks = [task for task in TASKS if any(task in persona["questions"] for persona in personas.values())]
     scorings = {}
     for name in _WIDTHS:
-        judged = {one["judge"]: one for one in settings["judged"].values() if one["scoring"] == name}
+        judged = {
+            one["judge"]: one
+            for one in settings["judged"].values()
+            if one["scoring"] == name and (judges is None or one["judge"] in judges)
+        }
         scored = _scored(name, store, judged, personas, tasks, {place: row.key for place, row in answers.items()})
         if scored is not None:
             scorings[name] = scored
@@ -109,6 +122,8 @@ def read_fidelity(results: Path) -> Fidelity:
         adapter=adapter["name"] if adapter else None,
         questions=settings["questions"]["sha256"],
         made_by=settings["questions"]["made_by"],
+        roles={key: persona["system_prompt"] for key, persona in personas.items()},
+        sampling=settings["sampling"],
         answers={
             "wanted": len(wanted),
             "there": len(there),
@@ -116,6 +131,23 @@ def read_fidelity(results: Path) -> Fidelity:
         },
         scorings=scorings,
     )
+
+
+def check_same_model(results: Path) -> None:
+    """Refuse a folder whose accuracies are of another model than its judgements.
+
+    Raises:
+        UserError: two models in one folder.
+    """
+    if not (results / "settings.json").is_file():
+        return
+    there, here = SampleStore(results).settings(), FidelityStore(results).settings()
+    for name in ("model", "adapter"):
+        if there.get(name) != here[name]:
+            raise UserError(
+                f"{results} holds accuracies of {name} {there.get(name)!r} and judgements of {here[name]!r}; move its "
+                f"{FOLDER} folder to another results folder"
+            )
 
 
 def _scored(
@@ -129,7 +161,7 @@ def _scored(
     """``None`` where no judge has replied yet."""
     replies: dict[tuple[str, str, str, int], Judgement] = {}
     for row in store.judgements.by_key.values():
-        if row.scoring != name or row.judge not in judged:
+        if row.scoring != name or row.judge not in judged or row.version != judged[row.judge]["version"]:
             continue
         persona, task, number = row.place
         if list(row.about) != _about(name, answer_keys, persona, task, number, personas):
@@ -145,6 +177,7 @@ def _scored(
         for key, persona in personas.items()
         for task, count in persona["questions"].items()
     }
+    failed = store.failed()
     ratings = np.full((len(judges), len(keys), len(tasks), max(units.values())), np.nan)
     counts: dict[str, Counter[str]] = {judge: Counter() for judge in judges}
     for j, judge in enumerate(judges):
@@ -152,9 +185,10 @@ def _scored(
             place = j, keys.index(key), tasks.index(task)
             for number in range(count):
                 reply = replies.get((judge, key, task, number))
-                ratings[*place, number] = _rating(name, reply)
+                gave_up = (judge, name, key, task, number) in failed
+                ratings[*place, number] = _rating(name, reply, gave_up)
                 counts[judge]["wanted"] += 1
-                counts[judge][_outcome(name, reply)] += 1
+                counts[judge][_outcome(name, reply, gave_up)] += 1
     return Scored(tuple(judges), tuple(keys), tuple(tasks), ratings, counts, judged)
 
 
@@ -176,16 +210,16 @@ def _about(
     return [answer_keys[place] for place in places if place in answer_keys]
 
 
-def _rating(name: str, reply: Judgement | None) -> float:
-    if name == "official":  # a call that failed is a block of misses, and a block of misses is 0
+def _rating(name: str, reply: Judgement | None, gave_up: bool) -> float:
+    if name == "official" and (reply or gave_up):  # a failed call is a block of misses, and a block of misses is 0
         given = [score for score in reply.verdict or () if score] if reply else []
         return sum(given) / len(given) if given else 0.0
     return float(reply.verdict) if reply and reply.status == "scored" else float("nan")
 
 
-def _outcome(name: str, reply: Judgement | None) -> str:
+def _outcome(name: str, reply: Judgement | None, gave_up: bool) -> str:
     if reply is None:
-        return "missing"
+        return "failed" if gave_up else "missing"
     if name == "official":
         return "scored" if any(reply.verdict or ()) else "block of misses"
     return reply.status
@@ -263,8 +297,12 @@ def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[s
         return {"refused": "other questions", "tasks": {}}
     if not judges:
         return {"refused": "no judge in common", "tasks": {}}
-    personas = [key for key in mine.personas if key in other.personas]
+    if first.sampling != second.sampling:
+        return {"refused": "answers drawn with other sampling settings", "tasks": {}}
+    personas = [key for key in mine.personas if key in other.personas and first.roles[key] == second.roles[key]]
     tasks = [task for task in mine.tasks if task in other.tasks]
+    if not personas or not tasks:
+        return {"refused": "no persona and task in common, told in the same words", "tasks": {}}
 
     def chosen(scored: Scored) -> NDArray[np.float64]:
         indices = [scored.judges.index(one) for one in judges], [scored.personas.index(one) for one in personas]
@@ -276,7 +314,8 @@ def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[s
     both = ~np.isnan(mine_JPTQ) & ~np.isnan(other_JPTQ)
     of_both = [_mean(np.where(both, ratings, np.nan), axis=3).mean(axis=0) for ratings in (mine_JPTQ, other_JPTQ)]
     mine_PT, other_PT = (np.concatenate([one, one.mean(axis=1, keepdims=True)], axis=1) for one in of_both)
-    width = max(HIGHEST, float(np.nanmax([mine_JPTQ, other_JPTQ]))) - _WIDTHS[name][0]
+    largest = max(float(np.nanmax(ratings, initial=HIGHEST)) for ratings in (mine_JPTQ, other_JPTQ))
+    width = largest - _WIDTHS[name][0]
     return {
         "refused": None,
         "judges": judges,

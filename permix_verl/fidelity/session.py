@@ -163,7 +163,8 @@ def check_folder(session: Session) -> None:
             )
 
 
-def described_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def described_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """What stays, what grows, and of what the last value counts; as ``store.begin`` takes them."""
     settings, options = session.settings, session.settings.options
     template_kwargs = options.template_kwargs
     if template_kwargs is None and not options.base_url:
@@ -182,10 +183,10 @@ def described_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict
             }
             for persona in session.personas
         },
-        "judged": {
-            f"{scoring}: {judge.label}": {"scoring": scoring, "judge": judge.label, **judge.identity()}
-            for scoring in settings.scorings
-            for judge in settings.judges
-        },
     }
-    return fixed, growing
+    judged = {
+        f"{scoring}: {judge.label}": {"scoring": scoring, "judge": judge.label, **judge.described()}
+        for scoring in settings.scorings
+        for judge in settings.judges
+    }
+    return fixed, growing, {"judged": judged}

@@ -50,6 +50,7 @@ class Judgement:
 
     Attributes:
         key: hash of judge, prompt and attempt.
+        judge, version: its name, and a hash of its settings.
         scoring: "fixed", "official", "examples" (official's) or "pairwise".
         place: persona, task and question of "fixed"; persona, task and block of "official" and "examples"; problem,
             run and order of "pairwise".
@@ -63,6 +64,7 @@ class Judgement:
     key: str
     scoring: str
     judge: str
+    version: str
     place: Sequence[Any]
     about: Sequence[str]
     attempt: int
@@ -121,21 +123,24 @@ class JudgementStore:
             raise UserError(f"{self.settings_file} is not of format {FORMAT}, which this version reads")
         return found
 
-    def begin(self, fixed: Mapping[str, Any], growing: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    def begin(
+        self,
+        fixed: Mapping[str, Any],
+        growing: Mapping[str, Mapping[str, Any]],
+        latest: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         """Remember the settings, or refuse others than the folder was begun with.
 
         Args:
             fixed: must stay as they are.
             growing: mappings to which entries may be added, and none changed.
-
-        Returns:
-            All of it, with what was there before.
+            latest: mappings to which entries may be added, and of which the last value counts.
 
         Raises:
             UserError: another value of a setting.
         """
         now: dict[str, Any] = {"format": FORMAT, **fixed}
-        before = self.settings() if self.settings_file.is_file() else {**now, **{name: {} for name in growing}}
+        before = self.settings() if self.settings_file.is_file() else now
         for name, value in now.items():
             self._same(name, before.get(name), value)
         for name, entries in growing.items():
@@ -143,8 +148,9 @@ class JudgementStore:
             for key in set(there) & set(entries):
                 self._same(f"{name} {key!r}", there[key], entries[key])
             now[name] = {**there, **entries}
+        for name, entries in latest.items():
+            now[name] = {**(before.get(name) or {}), **entries}
         write_whole(self.settings_file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
-        return now
 
     def _same(self, name: str, before: Any, now: Any) -> None:
         if before != json.loads(json.dumps(now)):
@@ -153,6 +159,13 @@ class JudgementStore:
                 f"{self.folder} was begun with {name} {shown[0]}, not {shown[1]}; give another --out, or the same "
                 "settings"
             )
+
+    def failed(self) -> set[tuple[Any, ...]]:
+        """(who, scoring, *place) of every request that gave no reply at some time."""
+        if not self.failures_file.is_file():
+            return set()
+        notes = (json.loads(line) for line in self.failures_file.read_text(encoding="utf-8").splitlines() if line)
+        return {(note["who"], *note["place"]) for note in notes}
 
     def note_failure(self, place: Sequence[Any], who: str, completion: Completion) -> None:
         """Note a request that gave no reply."""

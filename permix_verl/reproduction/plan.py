@@ -39,7 +39,7 @@ class Settings:
         runs, limit: of the evaluation, as eval/run.py has them; ``None`` leaves its default.
         tasks: in place of the table's.
         writers: who writes targets: "rewriter" and keys of :data:`TEACHERS` -> model.
-        eval_flags: more flags of eval/run.py.
+        eval_flags, personagym_flags: more flags of eval/run.py, and of eval/personagym.py.
         tflops: of one GPU, dense, in bf16; an A5000's data sheet says 222 with sparsity.
         rewriter_url, teacher_url: their endpoints; "" is vLLM on this machine.
         judges: of persona fidelity, as eval/personagym.py takes them; without any it is not measured.
@@ -59,6 +59,7 @@ class Settings:
     rewriter_url: str = ""
     teacher_url: str = ""
     judges: Sequence[str] = ()
+    personagym_flags: Sequence[str] = ()
     questions: str = DEFAULT
 
 
@@ -126,7 +127,7 @@ def steps(table: PaperTable, settings: Settings, python: str, repo: Path) -> lis
             found.append(Step(f"{arm.label}: evaluation", [*evaluation, *adapter, *out]))
         if table.personagym and settings.judges:
             judged = [python, str(repo / "eval" / "personagym.py"), "--model", settings.model, *adapter]
-            judged += ["--questions", settings.questions, "--seed", str(settings.seed), *settings.eval_flags]
+            judged += ["--questions", settings.questions, "--seed", str(settings.seed), *settings.personagym_flags]
             judged += [part for judge in settings.judges for part in ("--judge", judge)]
             found.append(Step(f"{arm.label}: PersonaGym", [*judged, *out]))
     return found

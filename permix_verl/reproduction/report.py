@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
@@ -52,9 +53,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """A PersonaGym score from 1 to 5, its 95 % interval or ``None`` if refused, and the paper's."""
+    """A PersonaGym score from 1 to 5 or ``None``, its 95 % interval or ``None`` if refused, and the paper's."""
 
-    score: float
+    score: float | None
     interval: tuple[float, float] | None
     paper: float | None
 
@@ -82,7 +83,7 @@ def _fidelity(arm: Arm, settings: Settings, paper: Mapping[str, float]) -> dict[
     folder = results_folder(arm, settings)
     if not has_fidelity(folder):
         raise UserError(f"{folder} has no PersonaGym part; give the same command again")
-    one = read_fidelity(folder)
+    one = read_fidelity(folder, [judge.label for judge in read_judges(settings.judges)])
     found = analyse_fidelity([one], seed=settings.seed)["models"][one.label]["scorings"]
     if "fixed" not in found:
         raise UserError(f"{folder}: no judge has replied; give the same command again")
@@ -90,7 +91,8 @@ def _fidelity(arm: Arm, settings: Settings, paper: Mapping[str, float]) -> dict[
     for name, of in found["fixed"]["tasks"].items():
         interval = of["together"]
         limits = None if interval["low"] is None else (interval["low"], interval["high"])
-        scores[name] = Score(interval["estimate"], limits, paper.get(name))
+        estimate = None if math.isnan(interval["estimate"]) else interval["estimate"]
+        scores[name] = Score(estimate, limits, paper.get(name))
     return scores
 
 
@@ -168,13 +170,14 @@ def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
 
 
 def _comparison(rows: Sequence[Row], model: str) -> str:
-    if any(cell.paper for row in rows for cell in row.cells.values()):
+    scores = [score.paper for row in rows for score in row.fidelity.values()]
+    if any(scores) or any(cell.paper for row in rows for cell in row.cells.values()):
         return "In brackets: the paper's."
     return f"The paper's figures are of {PAPER_MODEL}, so they do not stand beside these of {model}."
 
 
 def _scored(score: Score | None) -> str:
-    if score is None:
+    if score is None or score.score is None:
         return ""
     limits = "[{:.2f}, {:.2f}]".format(*score.interval) if score.interval else "(interval refused)"
     return f"{_beside(score.score, score.paper, 2)} {limits}"
@@ -212,6 +215,6 @@ def _csv(rows: Sequence[Row]) -> str:
             writer.writerow([row.arm, task, *budget, *ours, *(paper.get(name, "") for name in _PAPER), "", "", "", ""])
         for name, score in row.fidelity.items():
             limits = score.interval or ("", "")
-            known = "" if score.paper is None else score.paper
-            writer.writerow([row.arm, f"PersonaGym: {name}", *budget, *[""] * 8, score.score, *limits, known])
+            values = ["" if value is None else value for value in (score.score, *limits, score.paper)]
+            writer.writerow([row.arm, f"PersonaGym: {name}", *budget, *[""] * 8, *values])
     return text.getvalue()

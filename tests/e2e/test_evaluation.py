@@ -31,6 +31,8 @@ from .evaluations import (
 )
 
 PROBLEMS, RUNS = 8, 2
+LONGER = {"max_position_embeddings": 8192}
+"""A context that holds a judge's prompt; the tiny model has 1024 tokens of hardly more than a letter each."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,7 @@ def endpoint(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
                 *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world["model"])),
                 *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
                 *("--enforce-eager", "--no-enable-chunked-prefill"),
+                *("--hf-overrides", json.dumps(LONGER)),
             ],
             stdout=sink,
             stderr=sink,
@@ -153,6 +156,33 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
         "served",
         "local",
     }
+
+
+def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str, Path], tmp_path: Path) -> None:
+    """Its server is the model under test and a judge, and vLLM in the command's own process another one.
+
+    A tiny model judges at random, but within the reply's schema: what it gives is a score, or is cut off.
+    """
+    here = {"model": str(world["model"]), "name": "here", "max_tokens": 96, "engine_args": {"hf_overrides": LONGER}}
+    there = {"model": "tiny", "base_url": endpoint, "name": "there", "max_tokens": 96}
+    asked = ["--model", "tiny", "--base-url", endpoint, "--personas", "eval:kindergarten,lawyer", "--max-tokens", 48]
+    judges = ["--judge", json.dumps(here), "--judge", json.dumps(there), "--attempts", 1]
+    arguments = command("personagym.py", *asked, *judges, "--out", tmp_path / "tiny")
+    output = done(arguments)
+    assert "20 of 20 answers, 40 of 40 judgements" in output
+    stored = [json.loads(line) for line in (tmp_path / "tiny" / "personagym" / "judgements.jsonl").open()]
+    assert Counter(row["judge"] for row in stored) == {"here": 20, "there": 20}
+    assert {row["status"] for row in stored} <= {"scored", "refused", "cut"}
+    for row in stored:
+        assert row["reply"].lstrip().startswith("{"), "the schema holds from the first letter on"
+        assert row["status"] == "cut" or set(json.loads(row["reply"])) == {"reason", "score"}
+    answers = [json.loads(line) for line in (tmp_path / "tiny" / "personagym" / "answers.jsonl").open()]
+    assert len({row["output"] for row in answers}) > 2
+    again = done(arguments)
+    assert "0 calls to here" in again
+    assert "0 calls to there" in again
+    done(command("report.py", tmp_path / "tiny", "--out", tmp_path / "report"))
+    assert "## Persona fidelity" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_generated(

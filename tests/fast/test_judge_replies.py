@@ -71,7 +71,7 @@ def test_only_three_words_are_a_choice(choice: str, expected: tuple[str, str | N
 
 
 def test_scores_and_refusals_are_not_asked_for_again() -> None:
-    assert frozenset({"scored", "refused"}) == FINAL
+    assert frozenset({"scored", "refused", "rejected"}) == FINAL
 
 
 def test_an_answer_cannot_close_its_own_fence() -> None:

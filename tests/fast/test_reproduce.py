@@ -200,9 +200,9 @@ def judge_everything(settings: Settings, arm_key: str, given: int) -> None:
     store = FidelityStore(results_folder(arm, settings))
     personas = load_pool("eval").keys[:9]
     with store.writing():
-        fixed = {"model": {"name": "m"}, "adapter": None, "questions": {"sha256": "0", "made_by": "x"}}
+        fixed = {"model": {"name": "m"}, "adapter": None, "questions": {"sha256": "0", "made_by": "x"}, "sampling": {}}
         roles = {key: {"system_prompt": "", "questions": dict.fromkeys(TASKS, 1)} for key in personas}
-        store.begin(fixed, {"personas": roles, "judged": {"j": {"scoring": "fixed", "judge": "j"}}})
+        store.begin(fixed, {"personas": roles}, {"judged": {"j": {"scoring": "fixed", "judge": "j", "version": "v"}}})
         for number, key in enumerate(personas):
             for task in TASKS:
                 score = given - (number == 0 and task == CONSISTENCY)
@@ -211,7 +211,7 @@ def judge_everything(settings: Settings, arm_key: str, given: int) -> None:
                 place = [key, task, 0]
                 store.judgements.append(
                     Judgement(
-                        f"j {answer.key}", "fixed", "j", place, [answer.key], 0, "", "stop", "scored", score, 1, 1
+                        f"j {answer.key}", "fixed", "j", "v", place, [answer.key], 0, "", "stop", "scored", score, 1, 1
                     )
                 )
 
@@ -242,11 +242,12 @@ def test_fidelity_stands_in_the_same_rows(settings: Settings) -> None:
 
 
 def test_with_a_judge_every_arm_is_judged_after_its_evaluation(settings: Settings) -> None:
-    judged = replace(settings, judges=("a@http://h/v1", "b"), eval_flags=("--top-p", "1"))
+    judged = replace(settings, judges=("a@http://h/v1", "b"), personagym_flags=("--top-p", "1"))
     found = steps(find_table("2"), judged, "python", ROOT)
     assert [step.title for step in found[:2]] == ["Base: evaluation", "Base: PersonaGym"]
     last = found[-1]
     assert last.title == "PerMix-RLVR: PersonaGym"
+    assert "--top-p" in last.command
     assert last.command[-2:] == ["--out", str(results_folder(PERMIX, judged))]
     assert [last.command[n + 1] for n, part in enumerate(last.command) if part == "--judge"] == ["a@http://h/v1", "b"]
     assert last.command[last.command.index("--adapter") + 1] == str(run_folder(PERMIX, judged) / "adapter")

@@ -48,7 +48,8 @@ class Completion:
     Attributes:
         finish_reason: "stop" or "length", as the engine names it.
         prompt_tokens, completion_tokens: as the engine counts them; ``None`` where it does not say.
-        refused: with ``error``: the model will not answer this, and no further attempt changes that.
+        refused: with ``error``: the model will not answer this.
+        final: with ``error``: no further attempt changes that.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Completion:
     completion_tokens: int | None = None
     error: str | None = None
     refused: bool = False
+    final: bool = False
 
 
 class Engine(Protocol):

@@ -30,6 +30,7 @@ class OpenAIEngine:
 
     Args:
         base_url, model: as the ``openai`` client wants them; a URL usually ends in ``/v1``.
+        key_env: the environment variable that a message is to name.
         api_key: default from OPENAI_API_KEY, else "EMPTY", which servers without keys accept. It stands in no message,
             whatever a server says.
         concurrency: most requests at the server at any time.
@@ -62,6 +63,7 @@ class OpenAIEngine:
         first_wait_s: float = 1.0,
         request_args: Mapping[str, Any] | None = None,
         adapt: Sequence[str] = (),
+        key_env: str = "OPENAI_API_KEY",
     ) -> None:
         replies.check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
@@ -72,7 +74,7 @@ class OpenAIEngine:
         self._request_args, self._adapt = dict(request_args or {}), tuple(adapt)
         self.refused: set[str] = set()
         self._client = replies.new_client(base_url, api_key, timeout_s)
-        self._api_key = str(self._client.api_key)
+        self._api_key, self._key_env = str(self._client.api_key), key_env
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
         self._finished: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
@@ -161,7 +163,7 @@ class OpenAIEngine:
             self._given_up += 1
             if not self._reached and self._given_up >= 3 * self._concurrency:
                 raise replies.unreachable(self.base_url, error) from None
-            return Completion(request.key, error=str(error), refused=error.refused)
+            return Completion(request.key, error=str(error), refused=error.refused, final=not error.again)
 
     async def _persist(self, request: Request, read: Callable[[bytes], _Read]) -> _Read:
         """Ask until a reply can be read, or raise the last attempt's :class:`AttemptError`."""
@@ -198,22 +200,20 @@ class OpenAIEngine:
         except openai.APIStatusError as error:
             self._reached = True
             status = error.status_code
-            again = status in (408, 409, 429) or status >= 500 or self._adapted(error.body, parameters)
+            again = status in (408, 409, 429) or status >= 500 or self._adapted(error.body, status, parameters)
             wait_s = replies.asked_wait_s(error.response.headers.get("retry-after"))
             raise AttemptError(f"HTTP {status}: {self._said(error.body)}", again, wait_s, status) from None
         except openai.APIConnectionError as error:
-            raise AttemptError(f"connection failed: {replies.one_line(repr(error.__cause__ or error))}", True) from None
+            cause = replies.without_key(repr(error.__cause__ or error), self._api_key)
+            raise AttemptError(f"connection failed: {replies.one_line(cause)}", True) from None
         except TimeoutError:
             raise AttemptError(f"no answer within {self._timeout_s:g} s", True) from None
         self._reached = True
         return replies.without_key(reply.content.decode(errors="replace"), self._api_key).encode()
 
-    def _adapted(self, body: object, parameters: Mapping[str, Any]) -> bool:
+    def _adapted(self, body: object, status: int, parameters: Mapping[str, Any]) -> bool:
         """Whether a refused request may be asked again without the parameter that the server names."""
-        name = body.get("param") if isinstance(body, dict) else None
-        if name is None:  # some servers name it in their text only
-            said = replies.server_text(body)
-            name = next((known for known in self._adapt if known in said), None)
+        name = replies.unwanted(body, status, self._adapt)
         if name not in self._adapt or name not in parameters:
             return False
         if name not in self.refused:
@@ -222,7 +222,7 @@ class OpenAIEngine:
         return True
 
     def _said(self, body: object) -> str:
-        return replies.without_key(replies.server_text(body), self._api_key)
+        return replies.server_text(body, self._api_key)
 
     async def _check(self, messages_with: Sequence[Message], messages_without: Sequence[Message]) -> bool:
         if "vllm" in (await self._served_models()).values():
@@ -256,7 +256,7 @@ class OpenAIEngine:
         if not self._reached:
             return replies.unreachable(self.base_url, error)
         served = list(await self._served_models()) if error.status == 404 else []
-        return replies.refused(self.base_url, self.model, error, served)
+        return replies.refused(self.base_url, self.model, error, served, self._key_env)
 
     async def _served_models(self) -> dict[str, str]:
         """Names of the served models, and who the server says owns them."""

@@ -16,6 +16,15 @@ MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 600.0
 CONNECT_TIMEOUT_S = 30.0
 SHORTEST_KEY = 8
+_UNWANTED = (
+    "unsupported",
+    "not support",
+    "unavailable",
+    "not available",
+    "unrecognized",
+    "not permitted",
+    "not allowed",
+)
 
 
 class AttemptError(Exception):
@@ -89,11 +98,21 @@ def asked_wait_s(retry_after: str | None) -> float:
     return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else 0.0
 
 
-def server_text(body: object) -> str:
-    """What the server says is wrong; the usual place for it is "message", FastAPI's own is "detail"."""
+def server_text(body: object, key: str = "") -> str:
+    """What the server says is wrong, without the API key; usually at "message", FastAPI's own is "detail"."""
     if isinstance(body, dict):
         body = body.get("message") or body.get("detail") or body
-    return one_line(str(body or "no message"))
+    return one_line(without_key(str(body or "no message"), key))
+
+
+def unwanted(body: object, status: int, known: Sequence[str]) -> str | None:
+    """The parameter that a server says it does not take, if it names one of these: in a field, or in its text."""
+    if isinstance(body, dict) and body.get("param") is not None:
+        return str(body["param"])
+    said = str(body).lower()
+    if status not in (400, 422) or not any(word in said for word in _UNWANTED):
+        return None
+    return next((name for name in known if name in said), None)
 
 
 def without_key(text: str, key: str) -> str:
@@ -136,10 +155,10 @@ def unreachable(url: str, error: AttemptError) -> UserError:
     return UserError(f"cannot reach {url} ({error}); start the server, or correct the URL")
 
 
-def refused(url: str, model: str, error: AttemptError, served: Sequence[str]) -> UserError:
+def refused(url: str, model: str, error: AttemptError, served: Sequence[str], key_env: str) -> UserError:
     """The user's view of a reply that any request would get; ``served`` are the server's models, if it lists them."""
     if error.status in (401, 403):
-        return UserError(f"{url} refuses the API key for {model!r} ({error}); set OPENAI_API_KEY to one it takes")
+        return UserError(f"{url} refuses the API key for {model!r} ({error}); set {key_env} to one it takes")
     if error.status != 404:
         return UserError(
             f"{url} fails a request for one token ({error}); see the server's log, and whether the chat template "
@@ -161,8 +180,10 @@ def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: flo
         usable = False
     if not usable:
         raise UserError(f"not an http(s) URL: {base_url!r}; give one such as http://localhost:8000/v1")
-    if url.username or url.password:
-        raise UserError("the URL holds a user name or a password; leave them out, and set OPENAI_API_KEY")
+    if url.username or url.password or url.query:
+        raise UserError(
+            f"the URL of {url.hostname} holds more than a place; leave that out: keys come from the environment"
+        )
     if concurrency < 1 or retries < 0 or timeout_s <= 0:
         raise UserError(
             f"concurrency {concurrency}, retries {retries}, timeout {timeout_s} s: out of range; "
@@ -175,9 +196,12 @@ def new_client(base_url: str, api_key: str | None, timeout_s: float) -> Any:
         import openai
     except ImportError:
         raise UserError("the package openai is not installed, and endpoints need it; pip install openai") from None
+    key = (api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UserError(f"the API key for {base_url} holds what no HTTP header takes; set it again, without line ends")
     return openai.AsyncOpenAI(
         base_url=base_url,
-        api_key=api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY",
+        api_key=key,
         timeout=openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
         max_retries=0,
     )

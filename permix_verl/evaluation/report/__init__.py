@@ -35,7 +35,13 @@ FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv
 
 
 def make_report(
-    paths: Sequence[Path], out: Path, *, seed: int = 0, draws: int = 2000, allow_incomplete: bool = False
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    seed: int = 0,
+    draws: int = 2000,
+    allow_incomplete: bool = False,
+    judges: Sequence[str] | None = None,
 ) -> str:
     """Analyse and write.
 
@@ -45,6 +51,7 @@ def make_report(
         seed: of splits, permutations and bootstraps.
         draws: permutations of each invariance test.
         allow_incomplete: leave out problems of which a sample is missing, instead of refusing.
+        judges: of persona fidelity, by name; ``None``: all.
 
     Returns:
         A short table to print.
@@ -55,7 +62,9 @@ def make_report(
     # Before the analysis, which may take minutes.
     check_matplotlib()
     _check_out(out)
-    analysis = _without_nan(analyse_inputs(paths, seed=seed, draws=draws, allow_incomplete=allow_incomplete))
+    analysis = _without_nan(
+        analyse_inputs(paths, seed=seed, draws=draws, allow_incomplete=allow_incomplete, judges=judges)
+    )
     write_report(analysis, out)
     return printed_summary(analysis)
 

@@ -24,8 +24,11 @@ _ABOUT = {
 }
 
 
-FAILED = ("refused", "cut", "malformed", "out_of_range", "missing")
-"""What a judgement can be instead of a score."""
+FAILED: Mapping[str, tuple[str, ...]] = {
+    "fixed": ("refused", "rejected", "cut", "malformed", "out_of_range", "failed", "missing"),
+    "official": ("block of misses", "failed", "missing"),
+}
+"""What a judgement can be instead of a score: "failed" is a request without a reply, "missing" was never asked."""
 
 
 def score(value: float | None) -> str:
@@ -160,7 +163,7 @@ def _alpha(value: float | None) -> str:
 
 
 def _counts(models: Mapping[str, Any], name: str) -> Table:
-    kinds = ("block of misses", "missing") if name == "official" else FAILED
+    kinds = FAILED[name]
     columns = (
         ("l", "model"),
         ("l", "judge"),
@@ -179,8 +182,9 @@ def _counts(models: Mapping[str, Any], name: str) -> Table:
         for label, scoring in models.items()
         for judge, counts in scoring["counts"].items()
     ]
-    what = "none of them is a score" if name == "fixed" else "each of them counts as a score of 0, as in PersonaGym"
-    return table(f"Judgements that failed; {what}.", columns, rows)
+    what = "none of them is a score" if name == "fixed" else "all but the missing ones count as 0, as in PersonaGym"
+    caption = f"Judgements without a score; {what}. Failed: requests without a reply; missing: not asked so far."
+    return table(caption, columns, rows)
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]], name: str) -> list[Block]:

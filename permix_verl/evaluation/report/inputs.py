@@ -9,16 +9,24 @@ from permix_verl.evaluation.accuracy_csv import read_accuracies
 from permix_verl.evaluation.analysis import analyse
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.report.csv_analysis import analyse_table
-from permix_verl.fidelity.scores import analyse_fidelity, has_fidelity, read_fidelity
+from permix_verl.fidelity.scores import analyse_fidelity, check_same_model, has_fidelity, read_fidelity
 
 MIN_DRAWS = 20
 """With fewer, no p-value can be 0.05 or less."""
 
 
 def analyse_inputs(
-    paths: Sequence[Path], *, seed: int = 0, draws: int = 2000, allow_incomplete: bool = False
+    paths: Sequence[Path],
+    *,
+    seed: int = 0,
+    draws: int = 2000,
+    allow_incomplete: bool = False,
+    judges: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Everything that the report says, in the form of ``analysis.analyse``.
+
+    Args:
+        judges: of persona fidelity, by name; ``None``: all that a folder has.
 
     Raises:
         UserError: a path that is neither a results folder nor a CSV file, samples missing,
@@ -34,7 +42,9 @@ def analyse_inputs(
     tables = [read_accuracies(path) for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
     faithful = [folder for folder in folders if has_fidelity(folder)]
-    fidelity = analyse_fidelity([read_fidelity(folder) for folder in faithful], seed=seed)
+    for folder in faithful:
+        check_same_model(folder)
+    fidelity = analyse_fidelity([read_fidelity(folder, judges) for folder in faithful], seed=seed)
     # A folder may hold judgements of fidelity only.
     answered = [folder for folder in folders if folder not in faithful or (folder / "settings.json").is_file()]
     results = [result for folder in answered for result in load_results(folder, allow_incomplete=allow_incomplete)]

@@ -83,7 +83,7 @@ def _position_table(judges: Mapping[str, Any]) -> Block:
 
 
 def _failures(judges: Mapping[str, Any]) -> Block:
-    kinds = ("refused", "cut", "malformed", "out_of_range", "missing")
+    kinds = ("refused", "rejected", "cut", "malformed", "out_of_range", "missing")
     columns = (("l", "judge"), ("r", "wanted"), *(("r", kind.replace("_", " ")) for kind in kinds))
     rows = [
         [judge, str(found["counts"]["wanted"]), *(str(found["counts"].get(kind, 0)) for kind in kinds)]

@@ -77,8 +77,8 @@ def test_failed_judgements_are_counted_and_none_is_a_score(server: Server, tmp_p
     assert len(refused) == 1, "a refusal is not asked again"
     report_command.main([str(tmp_path / "results" / "model"), "--out", str(tmp_path / "report")])
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| model | gpt-a | 27 | 3.7 | 0 | 0 | 1 | 0 | 0 |" in text
-    assert "| model | b | 27 | 3.7 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "| model | gpt-a | 27 | 3.7 | 0 | 0 | 0 | 1 | 0 | 0 | 0 |" in text
+    assert "| model | b | 27 | 3.7 | 1 | 0 | 0 | 0 | 0 | 0 | 0 |" in text
 
 
 def test_the_model_plays_the_pools_own_prompt_and_judges_are_greedy(server: Server, tmp_path: Path) -> None:
@@ -135,12 +135,12 @@ def test_a_reply_that_does_not_come_is_asked_for_again_and_never_a_score(
     (failure,) = stored_rows(tmp_path, "failures.jsonl")
     assert failure["place"] == ["fixed", "p1", TOXICITY, 0]
     counts = read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]
-    assert counts == {"wanted": 27, "scored": 25, "refused": 1, "missing": 1}
+    assert counts == {"wanted": 27, "scored": 25, "refused": 1, "failed": 1}
     before = len(real_calls(server))
     hopeless = False
     assert personagym.main(command) == 0
     assert len(real_calls(server)) - before <= 2, "only the one that had failed"
-    assert read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]["missing"] == 0
+    assert read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]["failed"] == 0
 
 
 def test_a_judge_that_does_not_answer_in_time_fails_that_judgement(
@@ -165,7 +165,7 @@ def test_a_judge_that_does_not_answer_in_time_fails_that_judgement(
     assert personagym.main(arguments(server, tmp_path, judges=("b",))) == 1
     (failure,) = stored_rows(tmp_path, "failures.jsonl")
     assert failure["error"] == "no answer within 0.5 s"
-    assert read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]["missing"] == 1
+    assert read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]["failed"] == 1
 
 
 def test_an_answer_that_failed_is_missing_in_ours_and_the_word_error_in_personagyms(
@@ -272,6 +272,106 @@ def test_keys_come_from_the_environment_and_appear_nowhere(
         assert "secret" not in text
     assert any("your key Bearer *** is a nice one" in text for text in files), "the error itself is kept"
     assert any("you sent me Bearer ***" in text for text in files)
+
+
+def test_a_judges_own_key_that_is_not_set_is_not_replaced_by_another(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first-secret-1234")
+    server.answer = perform
+    second = json.dumps({"model": "b", "base_url": server.url, "key_env": "SECOND_KEY"})
+    with pytest.raises(UserError, match="judge 'b' has its key in SECOND_KEY, which is not set"):
+        personagym.main([*arguments(server, tmp_path, judges=()), "--judge", second])
+    assert all(body["model"] == "actor" for body in server.bodies)
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret-1234", "sk-sec ret-1234", "sk-sécret-1234"])
+def test_a_key_that_no_header_takes_is_refused_without_being_repeated(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="holds what no HTTP header takes") as raised:
+        personagym.main(arguments(server, tmp_path))
+    assert "1234" not in str(raised.value)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-good-1234\n")
+    server.answer = perform
+    assert personagym.main(arguments(server, tmp_path)) == 0
+    assert set(server.keys) == {"Bearer sk-good-1234"}, "a line end, as files have it, is nobody's mistake"
+
+
+def test_a_request_that_the_judges_server_will_not_take_is_counted_and_not_paid_for_again(
+    server: Server, tmp_path: Path
+) -> None:
+    def answer(body: dict[str, Any], attempt: int) -> Reply:
+        if body["model"] == "b" and f"p2|{TOXICITY}" in body["messages"][-1]["content"]:
+            return refusal(400, "the prompt is too long; reduce max_tokens")
+        return perform(body, attempt)
+
+    server.answer = answer
+    assert personagym.main(arguments(server, tmp_path, judges=("b",))) == 0
+    counts = read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]
+    assert counts == {"wanted": 27, "scored": 25, "refused": 1, "rejected": 1}
+    assert all("max_tokens" in body for body in server.bodies), "no word of a parameter that is not taken"
+    before = len(real_calls(server))
+    assert personagym.main(arguments(server, tmp_path, judges=("b",))) == 0
+    assert len(real_calls(server)) == before
+
+
+def test_two_names_of_one_model_are_two_judges(server: Server, tmp_path: Path) -> None:
+    """Behind other addresses they may be two; one name's replies are not the other's."""
+    server.answer = perform
+    named = [json.dumps({"model": "b", "base_url": server.url, "name": name}) for name in ("one", "two")]
+    command = [*arguments(server, tmp_path, judges=()), "--judge", named[0], "--judge", named[1]]
+    assert personagym.main(command) == 0
+    assert sum(body["model"] == "b" for body in real_calls(server)) == 54
+    found = read_fidelity(tmp_path / "results" / "model").scorings["fixed"]
+    assert found.judges == ("one", "two")
+
+
+def test_a_judge_given_again_with_other_settings_judges_anew_and_its_old_replies_do_not_count(
+    server: Server, tmp_path: Path
+) -> None:
+    """As the message about replies that are cut off asks for."""
+    server.answer = lambda body, attempt: (
+        verdict(1) if body["model"] == "b" and body.get("max_tokens") == 1024 else perform(body, attempt)
+    )
+    assert personagym.main(arguments(server, tmp_path, judges=("b",))) == 0
+    assert read_fidelity(tmp_path / "results" / "model").scorings["fixed"].counts["b"]["scored"] == 27
+    longer = json.dumps({"model": "b", "base_url": server.url, "max_tokens": 4096})
+    assert personagym.main([*arguments(server, tmp_path, judges=()), "--judge", longer]) == 0
+    found = read_fidelity(tmp_path / "results" / "model").scorings["fixed"]
+    assert found.counts["b"]["refused"] == 1
+    assert found.ratings_JPTQ[0, found.personas.index("p5"), 0, 0] == 5
+    assert len(stored_rows(tmp_path, "judgements.jsonl")) == 54
+
+
+def test_a_judge_that_was_given_up_can_be_left_out_of_the_report(server: Server, tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], attempt: int) -> Reply:
+        asked = body["messages"][-1]["content"]
+        return refusal(400, "no") if body["model"] == "gpt-a" and "|answered" in asked else perform(body, attempt)
+
+    server.answer = answer
+    assert personagym.main(arguments(server, tmp_path)) == 0
+    folder = str(tmp_path / "results" / "model")
+    report_command.main([folder, "--out", str(tmp_path / "all")])
+    report_command.main([folder, "--judge", "b", "--out", str(tmp_path / "one")])
+    scores = [(tmp_path / name / "fidelity.csv").read_text().splitlines()[1].split(",")[4] for name in ("all", "one")]
+    assert scores[0] == "", "all judges together need each one's score"
+    assert float(scores[1]) == pytest.approx(25.5 / 9)
+
+
+def test_an_official_block_that_was_not_asked_is_no_zero(server: Server, tmp_path: Path) -> None:
+    """A call that failed is one, as in PersonaGym; a command that was interrupted has made none."""
+    server.answer = perform
+    assert personagym.main(both_scorings(server, tmp_path)) == 0
+    file = tmp_path / "results" / "model" / "personagym" / "judgements.jsonl"
+    lines = file.read_text().splitlines()
+    kept = [line for line in lines if (row := json.loads(line))["scoring"] != "official" or row["place"][0] != "p1"]
+    assert len(lines) - len(kept) == 4
+    file.write_text("\n".join(kept) + "\n")
+    found = read_fidelity(tmp_path / "results" / "model").scorings["official"]
+    assert found.counts["b"] == {"wanted": 18, "scored": 15, "block of misses": 1, "missing": 2}
+    assert all(value != value for value in found.ratings_JPTQ[:, found.personas.index("p1")].ravel())
 
 
 def test_a_key_on_the_command_line_is_refused_without_being_repeated() -> None:

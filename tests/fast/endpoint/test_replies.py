@@ -99,7 +99,7 @@ def test_a_broken_reply_is_tried_again_and_in_the_end_an_error_without_output(
     found = completions(engine_for(), requests(len(BROKEN)))
     for i, kind in enumerate(BROKEN):
         error = found[f"key-{i}"].error
-        assert found[f"key-{i}"] == Completion(f"key-{i}", error=error, refused=kind in REFUSALS), kind
+        assert found[f"key-{i}"] == Completion(f"key-{i}", error=error), kind
         assert error, kind
         assert "\n" not in error, kind
         assert server.attempts[i] == 3, kind
@@ -131,7 +131,7 @@ def test_an_error_of_the_request_itself_is_not_tried_again(server: Server, engin
     found = completions(engine_for(), requests(len(FINAL) + 1))
     for i, kind in enumerate(FINAL):
         error = found[f"key-{i}"].error
-        assert found[f"key-{i}"] == Completion(f"key-{i}", error=error, refused=kind in REFUSALS), kind
+        assert found[f"key-{i}"] == Completion(f"key-{i}", error=error, refused=kind in REFUSALS, final=True), kind
         assert error, kind
         assert server.attempts[i] == 1, kind
     assert found[f"key-{len(FINAL)}"].output == "2"

@@ -1,0 +1,110 @@
+"""Accuracy, PSS and fidelity in one report: PersonaGym's scores, and the lab's voice."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eval import report as report_command
+from permix_verl import UserError
+from permix_verl.fidelity.scores import analyse_fidelity, read_fidelity
+from permix_verl.fidelity.store import FidelityStore
+from permix_verl.reproduction.plan import Settings, results_folder
+from permix_verl.reproduction.tables import BASE, PERMIX
+
+from .test_reproduce import judge_everything, settings, write_results  # noqa: F401
+
+
+@pytest.fixture
+def folders(settings: Settings) -> list[Path]:  # noqa: F811
+    """Two models with accuracies and judgements: scores of 3 and 4, consistency one lower under the first persona."""
+    for key, right, score in (("base", 10, 3), ("permix", 18, 4)):
+        write_results(settings, key, right)
+        judge_everything(settings, key, score)
+    return [results_folder(arm, settings) for arm in (BASE, PERMIX)]
+
+
+def written(folders: list[Path], out: Path) -> str:
+    report_command.main([*map(str, folders), "--out", str(out), "--draws", "20"])
+    return (out / "report.md").read_text()
+
+
+def test_robustness_and_fidelity_stand_in_one_table_and_one_picture(folders: list[Path], tmp_path: Path) -> None:
+    text = written(folders, tmp_path / "report")
+    section = text.split("## Robustness and fidelity")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith(("| base-seed0", "| permix-seed0"))]
+    assert [row.split(" | ")[1:4] for row in rows] == [["gsm8k", "45.0", "49.7"], ["gsm8k", "85.0", "89.7"]]
+    assert "2.89" in rows[0]
+    assert "3.89" in rows[1]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count('aria-label="Robustness against fidelity"') == 1
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_fidelity_figure_is_in_json_and_csv(folders: list[Path], tmp_path: Path) -> None:
+    written(folders, tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["fidelity"]
+    (pair,) = found["pairs"]
+    consistency = pair["scorings"]["fixed"]["tasks"]["Persona Consistency"]
+    assert consistency["difference"]["estimate"] == -1
+    assert consistency["p_value"] == 2 / 2**9, "all nine personas on one side"
+    lines = (tmp_path / "report" / "fidelity.csv").read_text().splitlines()
+    assert lines[0].startswith("scoring,model,judge,task,score,score_low,score_high,score_refused")
+    assert len(lines) == 1 + 2 * 2 * 6, "two models, all judges and one, five tasks and the total"
+
+
+def test_a_folder_with_judgements_only_has_a_report_too(folders: list[Path], tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (folders[0] / "personagym").rename(alone / "personagym")
+    text = written([alone], tmp_path / "report")
+    assert "## Persona fidelity" in text
+    assert "## Robustness and fidelity" not in text
+    assert "| alone | m | 45 | 0 | 0 | x" in text
+
+
+def test_without_judgements_there_is_no_word_of_them(folders: list[Path], tmp_path: Path) -> None:
+    for folder in folders:
+        (folder / "personagym" / "settings.json").unlink()
+    text = written(folders, tmp_path / "report")
+    assert "fidelity" not in text.lower()
+    assert not (tmp_path / "report" / "fidelity.csv").exists()
+
+
+def test_models_that_were_asked_other_questions_or_judged_by_others_are_not_compared(folders: list[Path]) -> None:
+    first, second = map(read_fidelity, folders)
+    other = replace(second, questions="1")
+    (pair,) = analyse_fidelity([first, other])["pairs"]
+    assert pair["scorings"]["fixed"] == {"refused": "other questions", "tasks": {}}
+    scored = second.scorings["fixed"]
+    changed = replace(second, scorings={"fixed": replace(scored, judged={"j": {"model": "another"}})})
+    (pair,) = analyse_fidelity([first, changed])["pairs"]
+    assert pair["scorings"]["fixed"]["refused"] == "no judge in common"
+    with pytest.raises(UserError, match="two results folders are named"):
+        analyse_fidelity([first, first])
+
+
+def test_a_line_that_does_not_read_is_named(folders: list[Path]) -> None:
+    file = FidelityStore(folders[0]).judgements.file
+    file.write_text(file.read_text() + '{"key": "x"}\n')
+    with pytest.raises(UserError, match=r"judgements\.jsonl, line 46: not a judgement .* asks for it again"):
+        read_fidelity(folders[0])
+
+
+def test_models_without_a_persona_in_common_are_not_compared(folders: list[Path]) -> None:
+    first, second = map(read_fidelity, folders)
+    for other, reason in (
+        (replace(second, roles=dict.fromkeys(second.roles, "You are somebody else.")), "no persona and task in common"),
+        (replace(second, sampling={"temperature": 0}), "other sampling settings"),
+    ):
+        (pair,) = analyse_fidelity([first, other])["pairs"]
+        assert reason in pair["scorings"]["fixed"]["refused"]
+
+
+def test_accuracies_and_judgements_of_two_models_are_not_joined(folders: list[Path], tmp_path: Path) -> None:
+    file = folders[0] / "settings.json"
+    file.write_text(file.read_text().replace('"name": "m"', '"name": "another"'))
+    with pytest.raises(UserError, match=r"holds accuracies of model .* and judgements of"):
+        written(folders, tmp_path / "report")
