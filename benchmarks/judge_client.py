@@ -41,9 +41,9 @@ REPLY = json.dumps(
                 "message": {"role": "assistant", "content": '{"reason": "in character throughout", "score": 4}'},
             }
         ],
-        "usage": {"prompt_tokens": 700, "completion_tokens": 14},
+        "usage": {"prompt_tokens": 0, "completion_tokens": 14},
     }
-).encode()
+)
 
 
 def serve(port: Connection, delay_s: float) -> None:
@@ -55,14 +55,15 @@ def serve(port: Connection, delay_s: float) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-                if length:
-                    await reader.readexactly(int(length[0].split(b":")[1]))
+                lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                length = int(lengths[0].split(b":")[1]) if lengths else 0
+                await reader.readexactly(length)
                 running += 1
                 peak = max(peak, running)
                 await asyncio.sleep(delay_s)
                 running -= 1
-                body = REPLY if length else b'{"object": "list", "data": []}'
+                reply = REPLY.replace('"prompt_tokens": 0', f'"prompt_tokens": {length // 4}')
+                body = (reply if length else '{"object": "list", "data": []}').encode()
                 size = str(len(body)).encode()
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + size + b"\r\n\r\n" + body

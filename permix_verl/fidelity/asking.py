@@ -153,7 +153,7 @@ class Asking:
                 prompt=render(one.question.messages) if render else None,
                 sampling=one.question.sampling or judge.sampling,
                 seed=hash_to_int("permix.judgement", 0, one.attempt, one.key) % 2**31,
-                schema=one.question.schema if judge.structured else None,
+                schema=judge.schema(one.question.schema),
             )
 
         def take(completions: Sequence[Completion]) -> list[Request]:

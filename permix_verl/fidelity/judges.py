@@ -20,8 +20,12 @@ from permix_verl.evaluation.plan import Render
 from permix_verl.keyed_rows import content_key
 from permix_verl.prompts import Message
 
+LONGEST = 600
+"""Letters of a reason: two sentences."""
 ADAPTED = ("max_tokens", "temperature", "top_p", "seed", "response_format")
 """Left out, which is said, where a server does not take them: reasoning models have no temperature."""
+STRUCTURED: Mapping[str, Any] = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""Of local vLLM: small models fill the space that JSON allows between its signs, and write nothing else."""
 _PROBE: Sequence[Message] = (
     {"role": "system", "content": "You are a fair judge."},
     {"role": "user", "content": "1 + 1 = ?"},
@@ -90,6 +94,18 @@ class Judge:
             "request_args": dict(self.request_args),
         }
 
+    def schema(self, wanted: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """The JSON schema that its server is given; local vLLM also bounds texts, which OpenAI's does not know."""
+        if wanted is None or not self.structured:
+            return None
+        if self.base_url is not None:
+            return wanted
+        fields = {
+            name: {**of, "maxLength": LONGEST} if of.get("type") == "string" and "enum" not in of else of
+            for name, of in wanted["properties"].items()
+        }
+        return {**wanted, "properties": fields}
+
     def described(self) -> dict[str, Any]:
         """Its identity with the hash that its rows carry."""
         identity = self.identity()
@@ -108,7 +124,8 @@ class Judge:
         if self.base_url is None:
             from permix_verl.evaluation.engines.vllm_local import VllmEngine
 
-            return VllmEngine(self.model, tensor_parallel_size=self.tensor_parallel_size, **self.engine_args)
+            settings = {"structured_outputs_config": STRUCTURED} | dict(self.engine_args)
+            return VllmEngine(self.model, tensor_parallel_size=self.tensor_parallel_size, **settings)
         from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
 
         engine = OpenAIEngine(

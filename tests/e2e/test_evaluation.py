@@ -163,8 +163,9 @@ def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str
 
     A tiny model judges at random, but within the reply's schema: what it gives is a score, or is cut off.
     """
-    here = {"model": str(world["model"]), "name": "here", "max_tokens": 96, "engine_args": {"hf_overrides": LONGER}}
-    there = {"model": "tiny", "base_url": endpoint, "name": "there", "max_tokens": 96}
+    longer = {"hf_overrides": LONGER}
+    here = {"model": str(world["model"]), "name": "here", "engine_args": longer, "temperature": 1.0, "max_tokens": 600}
+    there = {"model": "tiny", "base_url": endpoint, "name": "there", "max_tokens": 64}
     asked = ["--model", "tiny", "--base-url", endpoint, "--personas", "eval:kindergarten,lawyer", "--max-tokens", 48]
     judges = ["--judge", json.dumps(here), "--judge", json.dumps(there), "--attempts", 1]
     arguments = command("personagym.py", *asked, *judges, "--out", tmp_path / "tiny")
@@ -173,6 +174,7 @@ def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str
     stored = [json.loads(line) for line in (tmp_path / "tiny" / "personagym" / "judgements.jsonl").open()]
     assert Counter(row["judge"] for row in stored) == {"here": 20, "there": 20}
     assert {row["status"] for row in stored} <= {"scored", "refused", "cut"}
+    assert "scored" in {row["status"] for row in stored if row["judge"] == "here"}
     for row in stored:
         assert row["reply"].lstrip().startswith("{"), "the schema holds from the first letter on"
         assert row["status"] == "cut" or set(json.loads(row["reply"])) == {"reason", "score"}
