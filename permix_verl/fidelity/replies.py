@@ -5,7 +5,7 @@ No number is looked for in running text. A reply that is not of that form is cou
 
 import json
 import re
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Status = Literal["scored", "refused", "rejected", "cut", "malformed", "out_of_range"]
 """Of a reply: it has a score; the judge would not give one; its server would not take the request (too long a prompt, a
@@ -14,6 +14,7 @@ content policy); it was cut off; it is not of the form; no such score."""
 FINAL: frozenset[Status] = frozenset({"scored", "refused", "rejected"})
 """Asking again is of no use."""
 
+_Verdict = TypeVar("_Verdict", int, str)
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
@@ -28,40 +29,29 @@ def read_json(reply: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _verdict(reply: str, name: str) -> dict[str, Any] | None:
-    """A reply with a reason, the verdict of this name and nothing else."""
-    found = read_json(reply)
-    return found if found and set(found) == {"reason", name} and isinstance(found["reason"], str) else None
-
-
 def read_score(reply: str, finish_reason: str, lowest: int, highest: int) -> tuple[Status, int | None]:
     """Status and score of a reply ``{"reason": text, "score": whole number or null}``."""
-    if finish_reason == "length":
-        return "cut", None
-    found = _verdict(reply, "score")
-    if found is None:
-        return "malformed", None
-    score = found["score"]
-    if score is None:
-        return "refused", None
-    if not isinstance(score, int) or isinstance(score, bool):
-        return "malformed", None
-    return ("scored", score) if lowest <= score <= highest else ("out_of_range", None)
+    status, score = _read(reply, finish_reason, "score", int)
+    return (status, score) if score is None or lowest <= score <= highest else ("out_of_range", None)
 
 
 def read_choice(reply: str, finish_reason: str) -> tuple[Status, str | None]:
     """Status and choice of a reply ``{"reason": text, "choice": "first", "second", "tie" or null}``."""
+    status, choice = _read(reply, finish_reason, "choice", str)
+    return (status, choice) if choice is None or choice in ("first", "second", "tie") else ("out_of_range", None)
+
+
+def _read(reply: str, finish_reason: str, name: str, kind: type[_Verdict]) -> tuple[Status, _Verdict | None]:
+    """A reply with a reason, a verdict of this name and kind, and nothing else."""
     if finish_reason == "length":
         return "cut", None
-    found = _verdict(reply, "choice")
-    if found is None:
+    found = read_json(reply)
+    if found is None or set(found) != {"reason", name} or not isinstance(found["reason"], str):
         return "malformed", None
-    choice = found["choice"]
-    if choice is None:
+    verdict = found[name]
+    if verdict is None:
         return "refused", None
-    if not isinstance(choice, str):
-        return "malformed", None
-    return ("scored", choice) if choice in ("first", "second", "tie") else ("out_of_range", None)
+    return ("scored", verdict) if isinstance(verdict, kind) and not isinstance(verdict, bool) else ("malformed", None)
 
 
 def reply_schema(name: str, values: list[Any], kind: str) -> dict[str, Any]:

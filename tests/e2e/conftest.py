@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from permix_verl.lab.base import MODEL
 from permix_verl.lab.problems import generate
 from permix_verl.processes import running
 from permix_verl.training.metrics import Metrics, read_metrics
+
+from ..fast.endpoint.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -141,3 +143,12 @@ def dumped(folder: Path) -> dict[int, Counter[tuple[str, str]]]:
             (text, next(key for prompt, key in personas.items() if prompt in text)) for text in rows
         )
     return dict(sorted(found.items()))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """An HTTP server on loopback that can be told to misbehave."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    made = Server()
+    yield made
+    made.close()

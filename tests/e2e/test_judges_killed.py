@@ -6,22 +6,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ..fast.endpoint.server import ROOT, Reply, Server
 from ..fast.endpoint.stage import ANSWERS, JUDGEMENTS, arguments, perform, real_calls, stored_rows
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.close()
 
 
 def test_killed_twice_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(

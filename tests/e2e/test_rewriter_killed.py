@@ -6,24 +6,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from data_prep import gsm8k_sft
 
 from ..fast.endpoint.server import ROOT, Reply, Server
 from ..fast.endpoint.test_rewriting import arguments, asked, faithful, targets
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.close()
 
 
 def test_killed_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(

@@ -143,6 +143,10 @@ def test_the_report_has_the_labs_sections_in_front_and_every_figure_in_json(tmp_
     assert [model["label"] for model in study["tasks"]["lab_easy"]["arms"]["RLVR"]] == ["rlvr0", "rlvr1"]
     voice = study["tasks"]["lab_easy"]["arms"]["PerMix-RLVR"][0]["voice"]
     assert f"{100 * voice:.1f}" in text
+    section = text.split("## Robustness and fidelity")[1].split("\n## ")[0]
+    assert section.count("| lab\\_easy |") == 5, "the base and two seeds of two arms"
+    assert "voice kept (%)" in section
+    assert page.count('aria-label="Robustness against fidelity"') == 1
 
 
 @pytest.mark.parametrize(
