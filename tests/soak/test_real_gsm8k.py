@@ -1,6 +1,6 @@
 """The recipe on the real 7,473 training problems.
 
-By hand, three minutes on 2 cores:
+By hand, three to five minutes on 2 cores:
 
 .venv/bin/python -m pytest tests/soak/test_real_gsm8k.py -s --basetemp=runs/soak | tee docs/soak/real_gsm8k.log
 """
