@@ -168,7 +168,7 @@ def _counts(models: Mapping[str, Any], name: str) -> Table:
         ("l", "model"),
         ("l", "judge"),
         ("r", "wanted"),
-        ("r", "failed (%)"),
+        ("r", "without a score (%)"),
         *(("r", kind.replace("_", " ")) for kind in kinds),
     )
     rows = [
@@ -182,7 +182,7 @@ def _counts(models: Mapping[str, Any], name: str) -> Table:
         for label, scoring in models.items()
         for judge, counts in scoring["counts"].items()
     ]
-    what = "none of them is a score" if name == "fixed" else "all but the missing ones count as 0, as in PersonaGym"
+    what = "none of them counts" if name == "fixed" else "all but the missing ones count as 0, as in PersonaGym"
     caption = f"Judgements without a score; {what}. Failed: requests without a reply; missing: not asked so far."
     return table(caption, columns, rows)
 
