@@ -32,7 +32,7 @@ def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
 
 
 def test_the_reward_rises(run: Run) -> None:
-    """By 0.16 in 18 steps when it was written; a step's reward has a standard deviation of about 0.06, so 0.05 is beyond noise."""
+    """By 0.16 in 18 steps when this was written. A step's reward has a standard deviation of about 0.06."""
     rewards = [values[m.REWARD] for _, values in sorted(m.training_steps(run.metrics).items())]
     assert sum(rewards[-5:]) / 5 - sum(rewards[:5]) / 5 > 0.05, rewards
 
