@@ -10,11 +10,9 @@ from tqdm import tqdm
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine
 from permix_verl.evaluation.plan import Remaining, Wanted
+from permix_verl.evaluation.pump import SUBMIT
 from permix_verl.evaluation.scoring import Scorer, Verdict
 from permix_verl.evaluation.store import Sample
-
-SUBMIT = 256
-"""Most requests handed over at a time: between two such lots the engine works on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Judge:
     def identity(self) -> dict[str, Any]:
         """What of it a judgement depends on beside its name; where an endpoint lies is not known to matter."""
         return {
-            "model": identity_of(self._options())["model"],
+            "model": self._model,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "structured": self.structured,
@@ -105,6 +106,11 @@ class Judge:
             for name, of in wanted["properties"].items()
         }
         return {**wanted, "properties": fields}
+
+    @cached_property
+    def _model(self) -> Any:
+        """Identity of the model; of a local one it is made from its weights, once."""
+        return identity_of(self._options())["model"]
 
     def described(self) -> dict[str, Any]:
         """Its identity with the hash that its rows carry."""

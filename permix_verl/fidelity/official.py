@@ -144,7 +144,12 @@ def evaluation_scores(reply: str) -> list[int]:
 
 def block_score(reply: str) -> float:
     """One judge's score of a block: the mean of what it gave, 0 if it gave nothing."""
-    given = [score for score in evaluation_scores(reply) if score]
+    return mean_given(evaluation_scores(reply))
+
+
+def mean_given(scores: Sequence[int]) -> float:
+    """The mean of a block's scores without its misses, 0 if there are only these."""
+    given = [score for score in scores if score]
     return sum(given) / len(given) if given else 0.0
 
 

@@ -212,8 +212,7 @@ def _about(
 
 def _rating(name: str, reply: Judgement | None, gave_up: bool) -> float:
     if name == "official" and (reply or gave_up):  # a failed call is a block of misses, and a block of misses is 0
-        given = [score for score in reply.verdict or () if score] if reply else []
-        return sum(given) / len(given) if given else 0.0
+        return official.mean_given((reply.verdict or ()) if reply else ())
     return float(reply.verdict) if reply and reply.status == "scored" else float("nan")
 
 
