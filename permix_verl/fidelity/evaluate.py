@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tqdm import tqdm
@@ -49,9 +49,11 @@ def run(settings: Settings) -> Outcome:
     with store.writing():
         store.begin(*described_settings(session))
         answers = _answers(session, store, outcome)
-        judged = [
-            _judge(session, store, judge, answers, outcome) for judge in settings.judges
-        ]  # one after another: local judges share the memory
+        examples: dict[Place, str | None] = {}
+        if settings.judges and "official" in settings.scorings and settings.example_judge is not None:
+            examples = _examples(session, store, settings.example_judge, answers, outcome)
+        # One after another: local judges share the memory.
+        judged = [_judge(session, store, judge, answers, examples, outcome) for judge in settings.judges]
         wanted = sum(len(tally.verdicts) for tally in judged)
         found = sum(row is not None for tally in judged for row in tally.verdicts)
         outcome.judgements = found, wanted
@@ -169,12 +171,10 @@ def _judge(
     store: FidelityStore,
     judge: Judge,
     answers: Answers,
+    examples: Mapping[Place, str | None],
     outcome: Outcome,
 ) -> Tally:
     settings = session.settings
-    examples: dict[Place, str | None] = {}
-    if "official" in settings.scorings and settings.example_judge is not None:
-        examples = _examples(session, store, settings.example_judge, answers, outcome)
     questions = [
         question
         for scoring in settings.scorings

@@ -12,8 +12,9 @@ from typing import Any
 from permix_verl import statistics
 from permix_verl.errors import UserError
 from permix_verl.evaluation.matrix import load_results
+from permix_verl.fidelity.analysis import analyse_fidelity
 from permix_verl.fidelity.judges import read_judges
-from permix_verl.fidelity.scores import TOTAL, analyse_fidelity, has_fidelity, read_fidelity
+from permix_verl.fidelity.scores import TOTAL, has_fidelity, read_fidelity
 from permix_verl.fidelity.tasks import CONSISTENCY, TASKS
 from permix_verl.files import write_whole
 from permix_verl.reproduction.budget import Budget, budget_of

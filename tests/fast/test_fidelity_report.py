@@ -8,7 +8,8 @@ import pytest
 
 from eval import report as report_command
 from permix_verl import UserError
-from permix_verl.fidelity.scores import analyse_fidelity, read_fidelity
+from permix_verl.fidelity.analysis import analyse_fidelity
+from permix_verl.fidelity.scores import read_fidelity
 from permix_verl.fidelity.store import FidelityStore
 from permix_verl.reproduction.plan import Settings, results_folder
 from permix_verl.reproduction.tables import BASE, PERMIX

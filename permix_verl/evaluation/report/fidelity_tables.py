@@ -45,7 +45,7 @@ def change(value: float | None) -> str:
 
 
 def sections(fidelity: Mapping[str, Any]) -> list[Section]:
-    """Of ``fidelity.scores.analyse_fidelity``'s plain data: one section with a part for each scoring."""
+    """Of ``fidelity.analysis.analyse_fidelity``'s plain data: one section with a part for each scoring."""
     if not fidelity["models"]:
         return []
     parts = [Section(title, _scoring(name, fidelity)) for name, title in SCORINGS.items() if _models(fidelity, name)]

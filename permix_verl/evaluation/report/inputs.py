@@ -9,7 +9,8 @@ from permix_verl.evaluation.accuracy_csv import read_accuracies
 from permix_verl.evaluation.analysis import analyse
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.report.csv_analysis import analyse_table
-from permix_verl.fidelity.scores import analyse_fidelity, check_same_model, has_fidelity, read_fidelity
+from permix_verl.fidelity.analysis import analyse_fidelity
+from permix_verl.fidelity.scores import check_same_model, has_fidelity, read_fidelity
 
 MIN_DRAWS = 20
 """With fewer, no p-value can be 0.05 or less."""
