@@ -10,15 +10,20 @@ if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
 else
   EXTRAS=test source recipes/setup_env.sh
 fi
-# Two at a time, each on one core; the end-to-end runs take all cores, one after another.
+# Two at a time, each on one core.
 fast_tests() {
   OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n 2 --dist loadfile tests/fast
+}
+# Two lanes: trainings, one at a time, and beside them all that does not train.
+end_to_end_runs() {
+  # Threads that wait for work by spinning would take the other lane's core.
+  OMP_WAIT_POLICY=passive "$PYTHON" -m pytest -n 2 --dist loadgroup --durations=25 tests/e2e
 }
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
 case ${1:-all} in
   fast) fast_tests ;;
-  all) fast_tests && "$PYTHON" -m pytest --durations=25 tests/e2e ;;
+  all) fast_tests && end_to_end_runs ;;
   *) echo "error: unknown tier '$1'; known: fast, all" >&2; exit 2 ;;
 esac

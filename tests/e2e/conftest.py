@@ -51,6 +51,17 @@ class Run:
 Recipe = Callable[..., Run]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two lanes for ``-n 2 --dist loadgroup``: what trains, one run at a time as everywhere, and all the rest.
+
+    A launch spends most of its time in imports, in one process after another, while the other core is idle.
+    """
+    for item in items:
+        lane = "training" if "recipe" in getattr(item, "fixturenames", ()) else "other"
+        item.add_marker(pytest.mark.xdist_group(lane))
+
+
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     """Run a recipe with this Python, echoing its output.
