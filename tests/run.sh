@@ -17,7 +17,7 @@ fast_tests() {
 # Two lanes: trainings, one at a time, and beside them all that does not train.
 end_to_end_runs() {
   # Threads that wait by spinning would take the other lane's core; Ray's workers, nice by default, would get none.
-  OMP_WAIT_POLICY=passive RAY_worker_niceness=0 "$PYTHON" -m pytest -n 2 --dist loadgroup --durations=25 tests/e2e
+  OMP_WAIT_POLICY=passive RAY_worker_niceness=0 "$PYTHON" -m pytest -n 2 --durations=25 tests/e2e
 }
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .

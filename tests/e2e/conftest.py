@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -51,15 +52,19 @@ class Run:
 Recipe = Callable[..., Run]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two lanes for ``-n 2 --dist loadgroup``: what trains, one run at a time as everywhere, and all the rest.
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two lanes for ``-n 2``: the files that train, one run at a time as everywhere, and beside them all others.
 
     A launch spends most of its time in imports, in one process after another, while the other core is idle.
     """
-    for item in items:
-        lane = "training" if "recipe" in getattr(item, "fixturenames", ()) else "other"
-        item.add_marker(pytest.mark.xdist_group(lane))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Lanes(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            trains = "recipe: Recipe" in (ROOT / nodeid.partition("::")[0]).read_text()
+            return "training" if trains else "other"
+
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")
