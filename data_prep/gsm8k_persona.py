@@ -3,6 +3,7 @@
 
     python data_prep/gsm8k_persona.py --out data/permix --tokenizer meta-llama/Llama-3.1-8B-Instruct
     python data_prep/gsm8k_persona.py --out data/rlvr --tokenizer ... --no-persona   # plain RLVR, same rows
+    python data_prep/gsm8k_persona.py --task code --data problems.jsonl --out data/code   # programs (docs/code.md)
 
 Writes train.parquet, val.parquet and manifest.json. Each training row's persona is
 drawn uniformly as a function of (seed, epoch, row id). Validation problems are held
@@ -24,6 +25,7 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--data", default=HUB_NAME, help="hub name, folder, .jsonl or .parquet file")
+    parser.add_argument("--task", default="math", choices=["math", "code"], help="code: problems that ask for programs")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument(
         "--tokenizer", default="meta-llama/Llama-3.1-8B-Instruct", help="hub name or folder of the model to train"
@@ -45,8 +47,12 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
     args = parser.parse_args(argv)
     if args.val_problems < 1:
         raise UserError(f"--val-problems is {args.val_problems}; hold out at least 1 (verl needs a validation set)")
+    if args.task == "code" and args.data == HUB_NAME:
+        raise UserError(f"--task code, and {HUB_NAME} asks for no programs; give a file of such problems as --data")
     return Preparation(
         source=args.data,
+        task=args.task,
+        dataset="gsm8k" if args.task == "math" else args.task,
         out=args.out,
         tokenizer=args.tokenizer,
         pool=args.personas,

@@ -2,11 +2,13 @@
 
 python eval/rescore.py results/llama results/permix
 python eval/rescore.py results/mine --tasks ./my_task.py
+python eval/rescore.py results/code --tasks livecodebench=livecodebench/code_generation_lite
 """
 
 import argparse
 from pathlib import Path
 
+from permix_verl.arguments import Settings
 from permix_verl.errors import exit_with_message
 from permix_verl.evaluation.rescore import rescore
 
@@ -14,10 +16,14 @@ from permix_verl.evaluation.rescore import rescore
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("results", nargs="+", type=Path, help="results folders")
-    parser.add_argument("--tasks", default="", help="comma-separated task files of yours, for tasks that are not ours")
+    parser.add_argument(
+        "--tasks", default="", help="comma-separated: task files of yours; NAME=SOURCE where golds stay there"
+    )
+    parser.add_argument("-T", dest="task_args", action=Settings, metavar="NAME=VALUE", help="a setting of a task")
     args = parser.parse_args(argv)
+    tasks = [name for name in args.tasks.split(",") if name]
     for folder in args.results:
-        for task, changes in rescore(folder, [name for name in args.tasks.split(",") if name]).items():
+        for task, changes in rescore(folder, tasks, args.task_args).items():
             print(f"{folder}, {task}: {changes.samples} samples, {changes.changed} verdicts changed")
 
 

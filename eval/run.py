@@ -3,6 +3,7 @@ r"""Measure persona robustness: every problem under every persona, several times
     python eval/run.py --model permix_verl/lab/model --tasks lab_easy --temperature 1 --top-p 1 --out results/base
     python eval/run.py --model meta-llama/Llama-3.1-8B-Instruct --tasks gsm8k,math500,aime24 --out results/llama
     python eval/run.py --model meta-llama/Llama-3.1-8B-Instruct --adapter runs/NAME/adapter --out results/permix
+    python eval/run.py --model meta-llama/Llama-3.1-8B-Instruct --tasks livecodebench -T release=v1 --out results/code
     python eval/run.py --base-url http://localhost:8000/v1 --model NAME --out results/served
     python eval/report.py results/llama results/permix --out report/
 
@@ -13,7 +14,7 @@ draws those in addition. Exit status: 0, or 1 if requests failed (the same comma
 import argparse
 from pathlib import Path
 
-from permix_verl.arguments import json_object
+from permix_verl.arguments import Settings, json_object
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.evaluation.evaluate import Options, evaluate
 
@@ -37,6 +38,7 @@ def parse_args(argv: list[str] | None) -> Options:
     add("--model", required=True, help="hub name, folder, or the name that an endpoint serves")
     add("--adapter", help="folder of a PEFT adapter")
     add("--tasks", default="gsm8k", help="comma-separated: NAME, NAME=FILE_OR_HUB_NAME, or a task file of yours")
+    add("-T", dest="task_args", action=Settings, metavar="NAME=VALUE", help="a setting of a task: -T release=v1")
     add("--personas", default="eval", help="a pool (eval, train or a JSON Lines file), or POOL:KEY,KEY for some of it")
     add("--no-control", dest="control", action="store_false", help="without the arm that has no persona")
     add("--runs", type=int, default=Options.runs, help="answers to each prompt")

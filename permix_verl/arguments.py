@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -18,3 +19,22 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"not a JSON object: {text!r}")
     return value
+
+
+class Settings(argparse.Action):
+    """``-T NAME=VALUE``, any number of times, into a dict; inspect_ai writes settings of a task so."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"default": {}}))
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        name, mark, value = str(values).partition("=")
+        if not mark or not name:
+            parser.error(f"{option_string} {values}: write {option_string} NAME=VALUE")
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: value})

@@ -27,8 +27,15 @@ _PROBES = (
 class PromptMeter:
     """Measures problems in tokens under the no-persona arm and every persona of a pool."""
 
-    def __init__(self, tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        pool: PersonaPool,
+        template_kwargs: Mapping[str, Any] | None = None,
+        task: str = "math",
+    ) -> None:
         self.tokenizer = tokenizer
+        self.task = task
         self.template_kwargs = dict(template_kwargs or {})
         self.arms: tuple[Persona | None, ...] = (None, *pool)
         probe_lengths = [self.lengths(probe) for probe in _PROBES]  # one list over arms per probe
@@ -54,4 +61,4 @@ class PromptMeter:
         ]
 
     def _render(self, question: str, arm: Persona | None) -> str:
-        return render(self.tokenizer, build_messages(question, arm), self.template_kwargs)
+        return render(self.tokenizer, build_messages(question, arm, self.task), self.template_kwargs)

@@ -46,6 +46,7 @@ class Preparation:
     max_prompt_length: int = 256
     no_persona_probability: float = 0.0
     dataset: str = "gsm8k"
+    task: str = "math"
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -79,7 +80,7 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     draw = PersonaDraw(pool, settings.seed, settings.no_persona_probability, settings.epoch)
     tokenizer = load_tokenizer(settings.tokenizer)
     check_template(tokenizer, pool, settings.template_kwargs)
-    meter = PromptMeter(tokenizer, pool, settings.template_kwargs)
+    meter = PromptMeter(tokenizer, pool, settings.template_kwargs, settings.task)
 
     survey = survey_source(settings, meter)
     with whole_folder(settings.out) as partial:
@@ -116,8 +117,7 @@ def survey_source(settings: Preparation, meter: PromptMeter) -> Survey:
     """
     survey = Survey()
     smallest: list[tuple[int, str]] = []  # a heap of negated hashes: the val_problems smallest ones
-    problems = iter_problems(settings.source, "train", settings.dataset)
-    for chunk in chunks(tqdm(problems, desc="measuring", unit=" rows", disable=None)):
+    for chunk in chunks(tqdm(problems_of(settings), desc="measuring", unit=" rows", disable=None)):
         lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
         for problem, length in zip(chunk, lengths, strict=True):
             survey.rows += 1
@@ -165,9 +165,18 @@ def _val_rows(settings: Preparation, survey: Survey, pool: PersonaPool) -> Itera
             index += 1
 
 
+def problems_of(settings: Preparation) -> Iterator[Problem]:
+    """The source's problems, in order."""
+    if settings.task == "code":
+        from permix_verl.programs.problems import iter_code_problems
+
+        return iter_code_problems(settings.source, "train", settings.dataset)
+    return iter_problems(settings.source, "train", settings.dataset)
+
+
 def kept_problems(settings: Preparation, survey: Survey, held_out: bool) -> Iterator[Problem]:
     """The problems that are not dropped: those for training, or those held out."""
-    for problem in iter_problems(settings.source, "train", settings.dataset):
+    for problem in problems_of(settings):
         if problem.row_id not in survey.dropped and (problem.row_id in survey.held_out) == held_out:
             yield problem
 
@@ -207,6 +216,7 @@ def _manifest(
         "source": settings.source,
         "source_sha256": survey.digest.hexdigest(),
         "dataset": settings.dataset,
+        "task": settings.task,
         "pool": {"name": pool.name, "size": len(pool), "sha256": pool.sha256()},
         "seed": settings.seed,
         "epoch": settings.epoch,

@@ -22,12 +22,16 @@ _NUMBER = re.compile(r"-?\$?\s*-?[\d,]*\.?\d+")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: a stable ``row_id``, such as ``gsm8k/train/17``; ``final_answer`` is bare, ``answer`` whole."""
+    """One problem: a stable ``row_id``, such as ``gsm8k/train/17``; ``final_answer`` is bare, ``answer`` whole.
+
+    ``task`` names the answer instruction (``permix_verl.prompts``) and what kind of answer is verified.
+    """
 
     row_id: str
     question: str
     answer: str
     final_answer: str
+    task: str = "math"
 
 
 def parse_final_answer(answer: str) -> str:

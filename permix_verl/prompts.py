@@ -19,6 +19,7 @@ Message = dict[str, str]
 
 ANSWER_INSTRUCTIONS: Mapping[str, str] = {
     "math": r"Put your final answer within \boxed{}.",
+    "code": "Give the whole program in one block:\n\n```python\n# your program\n```",
 }
 
 
@@ -31,6 +32,15 @@ def user_message(problem: str, task: str = "math") -> str:
     if task not in ANSWER_INSTRUCTIONS:
         raise UserError(f"unknown task {task!r}; known: {', '.join(ANSWER_INSTRUCTIONS)}")
     return f"{problem.strip()}\n\n{ANSWER_INSTRUCTIONS[task]}"
+
+
+def code_question(statement: str, starter_code: str = "") -> str:
+    """A problem that asks for a program: with starter code for a function, without for one that reads its input."""
+    if starter_code.strip():
+        form = f"Solve it in Python by completing this code:\n\n```python\n{starter_code.rstrip()}\n```"
+    else:
+        form = "Solve it with a Python program that reads from standard input and writes to standard output."
+    return f"{statement.strip()}\n\n{form}"
 
 
 def build_messages(problem: str, persona: Persona | None, task: str = "math") -> list[Message]:

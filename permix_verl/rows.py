@@ -2,8 +2,8 @@
 
     data_source   names the curve a row belongs to in verl's metrics
     prompt        chat messages: [{"role", "content"}, ...]
-    ability       "math"
-    reward_model  {"style": "rule", "ground_truth": the bare final answer}
+    ability       "math" or "code"
+    reward_model  {"style": "rule", "ground_truth": the bare final answer, or a program's tests as JSON}
     extra_info    split, index, row_id, persona, epoch, question, answer
 
 ``persona`` is the key of the drawn persona, or ``"no_persona"``. The file's metadata
@@ -37,8 +37,8 @@ def make_row(
     """One row in verl's schema; ``persona=None`` writes the row without a system message."""
     return {
         "data_source": data_source,
-        "prompt": build_messages(problem.question, persona),
-        "ability": "math",
+        "prompt": build_messages(problem.question, persona, problem.task),
+        "ability": problem.task,
         "reward_model": {"style": "rule", "ground_truth": problem.final_answer},
         "extra_info": {
             "split": split,

@@ -14,6 +14,7 @@ fi
 
 # --- knobs ------------------------------------------------------------------------------
 MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
+TASK=${TASK:-math}                                # math or code: rows and reward (docs/code.md)
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
 NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # share of rows that get no persona, drawn anew in each epoch
@@ -50,6 +51,18 @@ case $BATCH_UNIT in
     PROBLEMS=$((BATCH / ROLLOUTS))
     ;;
   *) echo "error: unknown BATCH_UNIT '$BATCH_UNIT'; known: problems completions" >&2; exit 2 ;;
+esac
+
+case $TASK in
+  math) REWARD=math_reward ;;
+  code)
+    REWARD=code_reward
+    if [[ $DATA == openai/gsm8k ]]; then
+      echo "error: TASK=code needs problems that ask for programs; set DATA to a file of them (docs/code.md)" >&2
+      exit 2
+    fi
+    ;;
+  *) echo "error: unknown TASK '$TASK'; known: math code" >&2; exit 2 ;;
 esac
 
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
@@ -129,8 +142,8 @@ OVERRIDES=(
   actor_rollout_ref.rollout.val_kwargs.do_sample=True
   actor_rollout_ref.rollout.val_kwargs.temperature=1.0
 
-  # Reward: 1 or 0, blind to the persona (appendix B.4).
-  reward.custom_reward_function.path=pkg://permix_verl.reward_fns.math_reward
+  # Reward: 1 or 0, blind to the persona (appendix B.4); for code, whether the program passes its tests.
+  reward.custom_reward_function.path=pkg://permix_verl.reward_fns.$REWARD
   reward.custom_reward_function.name=compute_score_async
 
   trainer.project_name=permix_verl
@@ -167,7 +180,7 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
 fi
 
 make_lab_data
-"$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
+"$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --task "$TASK" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
   --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
   --chat-template-kwargs "$TEMPLATE_JSON" "${PREP_FLAGS[@]}"
 

@@ -12,7 +12,7 @@ from permix_verl.evaluation.plan import Plan, Remaining, Render, TaskPlan, arm_n
 from permix_verl.evaluation.runner import Outcome, run
 from permix_verl.evaluation.scoring import Scorer, check_golds
 from permix_verl.evaluation.store import SampleStore
-from permix_verl.evaluation.tasks import find_task, load_problems
+from permix_verl.evaluation.tasks import Task, find_task, load_problems
 from permix_verl.personas import Persona, PersonaPool, load_pool
 from permix_verl.prompts import check_template, render, with_persona
 
@@ -31,6 +31,7 @@ class Options:
 
     Attributes:
         tasks: ``name``, ``name=source`` or the path of a task file.
+        task_args: settings of those tasks that have some.
         personas: a pool, or ``pool:key,key`` for some of it.
         control: whether to add the arm without persona.
         template_kwargs: for the chat template; ``None`` is :data:`DEFAULT_TEMPLATE_KWARGS`.
@@ -43,6 +44,7 @@ class Options:
     model: str
     out: Path
     tasks: Sequence[str] = ("gsm8k",)
+    task_args: Mapping[str, str] = field(default_factory=dict)
     adapter: str | None = None
     personas: str = "eval"
     control: bool = True
@@ -71,6 +73,7 @@ def evaluate(options: Options) -> Outcome:
         UserError: anything that the user gave and that cannot be used; nothing is generated then.
     """
     check_numbers(options)
+    check_task_args(options)
     identity = identity_of(options)
     arms = find_arms(options)
     entries = [_task_plan(text, options) for text in options.tasks]
@@ -180,9 +183,23 @@ def check_numbers(options: Options) -> None:
         )
 
 
+def check_task_args(options: Options) -> None:
+    """Refuse settings that no task has."""
+    if options.task_args and not any(find_task(text.partition("=")[0]).configure for text in options.tasks):
+        raise UserError(
+            f"none of the tasks {', '.join(options.tasks)} has settings, and -T gives {', '.join(options.task_args)}; "
+            "leave it out"
+        )
+
+
+def configured(task: Task, args: Mapping[str, str]) -> Task:
+    """The task with the settings, if it has any."""
+    return task.configure(args) if task.configure else task
+
+
 def _task_plan(text: str, options: Options) -> TaskPlan:
     name, _, source = text.partition("=")
-    task = find_task(name)
+    task = configured(find_task(name), options.task_args)
     problems = load_problems(task, source or None, options.limit)
     sampling = Sampling(options.temperature, options.top_p, options.top_k, options.max_tokens or task.max_tokens)
     return TaskPlan(task, problems, sampling)
@@ -194,6 +211,8 @@ def _task_settings(entry: TaskPlan, options: Options) -> dict[str, Any]:
         "problems": len(entry.problems),
         "sha256": entry.fingerprint(),
         "limit": options.limit,
+        **({"args": dict(entry.task.args)} if entry.task.args else {}),
+        **({"groups": dict(entry.task.groups(entry.problems))} if entry.task.groups else {}),
     }
 
 

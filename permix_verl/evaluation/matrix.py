@@ -1,5 +1,6 @@
 """From stored samples to the arrays that the statistics take."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,25 +64,37 @@ def load_results(folder: Path, *, allow_incomplete: bool = False) -> list[Result
             raise UserError(f"{folder} holds no samples of task {task} yet; give its eval/run.py command again")
         if not samples:
             continue
-        cube = _Cube.of(
-            samples, settings["wanted"][task], int(settings["tasks"][task]["problems"]), f"{folder}: {task}"
-        )
-        if cube.missing and not allow_incomplete:
-            raise UserError(
-                f"{folder}: {cube.missing} of {cube.size} samples of task {task} are missing; give its eval/run.py "
-                "command again, or --allow-incomplete to leave out the problems concerned"
+        for name, ids in parts_of(task, settings["tasks"][task]).items():
+            if ids is not None and len(ids) < 2:
+                print(f"{folder}: {name} has {len(ids)} problem, too few for statistics; left out", file=sys.stderr)
+                continue
+            mine = samples if ids is None else [sample for sample in samples if sample.problem in ids]
+            problems = int(settings["tasks"][task]["problems"]) if ids is None else len(ids)
+            cube = _Cube.of(mine, settings["wanted"][task], problems, f"{folder}: {name}")
+            if cube.missing and not allow_incomplete:
+                raise UserError(
+                    f"{folder}: {cube.missing} of {cube.size} samples of task {name} are missing; give its eval/run.py "
+                    "command again, or --allow-incomplete to leave out the problems concerned"
+                )
+            if not mine:
+                continue
+            found.append(
+                cube.results(
+                    label=folder.resolve().name,
+                    task=name,
+                    model=settings["model"]["name"],
+                    adapter=adapter["name"] if adapter else None,
+                )
             )
-        found.append(
-            cube.results(
-                label=folder.resolve().name,
-                task=task,
-                model=settings["model"]["name"],
-                adapter=adapter["name"] if adapter else None,
-            )
-        )
     if not found:
         raise UserError(f"{folder} holds no samples yet; give its eval/run.py command again")
     return found
+
+
+def parts_of(task: str, settings: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
+    """What of a task is reported by itself: names, and ids of problems, or ``None`` for all of them."""
+    groups: Mapping[str, Sequence[str]] = settings.get("groups") or {}
+    return {name: frozenset(ids) for name, ids in groups.items()} or {task: None}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """New verdicts for stored answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from permix_verl.evaluation.evaluate import configured
 from permix_verl.evaluation.scoring import Scorer, Verdict
 from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.evaluation.tasks import EvalProblem, Task, find_task
@@ -21,13 +22,23 @@ class Changes:
     changed: int
 
 
-def rescore(folder: Path, task_files: Sequence[str] = ()) -> dict[str, Changes]:
+def rescore(folder: Path, tasks: Sequence[str] = (), task_args: Mapping[str, str] | None = None) -> dict[str, Changes]:
     """Score every stored sample again, by today's reward file and tasks; each task's file is replaced in one move.
+
+    Args:
+        tasks: task files, for tasks that are not ours; ``name=source`` for tasks whose golds stay in their source.
+        task_args: settings of tasks that have some.
 
     Raises:
         UserError: not a results folder, or a task that is not known.
     """
-    given = {task.name: task for task in map(find_task, task_files)}
+    given = {}
+    for text in tasks:
+        name, _, source = text.partition("=")
+        task = configured(find_task(name), task_args or {})
+        if source:
+            task.load(source)
+        given[task.name] = task
     store = SampleStore(folder)
     store.settings()
     found = {}

@@ -9,17 +9,18 @@ from typing import Any
 import permix_verl.reward_fns
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import EvalProblem, Task
+from permix_verl.programs.cluster import judges_at_a_time
 
 Verdict = Mapping[str, Any]
 
 
 class Scorer:
-    """A few verifiers; verdicts come as futures."""
+    """A few verifiers, and as many programs at a time as there are cores; verdicts come as futures."""
 
     def __init__(self, workers: int | None = None) -> None:
         self._reward = load_reward()
         self._reward.WORKERS = workers or max(1, min(8, (os.cpu_count() or 1) // 2))
-        self._pool = ThreadPoolExecutor(self._reward.WORKERS)
+        self._pool = ThreadPoolExecutor(max(self._reward.WORKERS, judges_at_a_time()))
 
     def submit(self, task: Task, problem: EvalProblem, output: str) -> "Future[Verdict]":
         """Score one output."""
@@ -43,12 +44,15 @@ def load_reward() -> Any:
 
 
 def check_golds(task: Task, problems: Sequence[EvalProblem], scorer: Scorer) -> None:
-    """Score every gold answer.
+    """Score every gold answer, where a task has such.
 
     Raises:
         UserError: one that does not score as correct: no model could solve that problem.
     """
-    verdicts = [(problem, scorer.submit(task, problem, task.gold_output(problem))) for problem in problems]
+    gold_output = task.gold_output
+    if gold_output is None:
+        return
+    verdicts = [(problem, scorer.submit(task, problem, gold_output(problem))) for problem in problems]
     wrong = [(problem, status) for problem, verdict in verdicts if (status := verdict.result()["status"]) != "correct"]
     if wrong:
         problem, status = wrong[0]

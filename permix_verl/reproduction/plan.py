@@ -24,7 +24,7 @@ PROBLEMS: Mapping[str, tuple[int, int]] = {
     "gsm8k": (1319, 200),
     "math500": (500, 500),
     "aime24": (30, 1500),
-    "livecodebench": (400, 500),
+    "livecodebench": (1055, 500),
 }
 """Task -> problems, and tokens of an answer, about."""
 TRAINING_EFFICIENCY, GENERATION_EFFICIENCY = 0.3, 0.2
@@ -169,7 +169,7 @@ def training_estimate(arm: Arm, settings: Settings, size: float) -> Estimate:
 def evaluation_estimate(settings: Settings, size: float) -> Estimate:
     """Of one arm's evaluation: completions under 16 personas and none."""
     found = Estimate()
-    for task in settings.tasks:
+    for task in (text.partition("=")[0] for text in settings.tasks):
         if task in PROBLEMS:
             problems, answer = PROBLEMS[task]
             samples = min(problems, settings.limit or problems) * 17 * settings.runs

@@ -71,7 +71,7 @@ def read_rows(table: PaperTable, settings: Settings, paper_file: Path) -> list[R
     known = paper_figures(paper_file) if compares and paper_file.is_file() and table.tasks else {}
     faithful = paper_file.with_name(FIDELITY_FILE)
     scores = paper_fidelity(faithful) if compares and faithful.is_file() else {}
-    rows = [_row(arm, settings, known) for arm in table.arms]
+    rows = [_row(table, arm, settings, known) for arm in table.arms]
     if not (table.personagym and settings.judges):
         return rows
     return [
@@ -97,11 +97,17 @@ def _fidelity(arm: Arm, settings: Settings, paper: Mapping[str, float]) -> dict[
     return scores
 
 
-def _row(arm: Arm, settings: Settings, known: Mapping[tuple[str, str, str, str, str], Mapping[str, float]]) -> Row:
+def _row(
+    table: PaperTable,
+    arm: Arm,
+    settings: Settings,
+    known: Mapping[tuple[str, str, str, str, str], Mapping[str, float]],
+) -> Row:
     folder = results_folder(arm, settings)
     results = {result.task: result for result in load_results(folder)} if settings.tasks else {}
     cells = {}
-    for task in settings.tasks:
+    columns = [column for task in settings.tasks for column in table.columns(_name(task), list(results)) or [task]]
+    for task in columns:
         if task not in results:
             raise UserError(f"{results_folder(arm, settings)} has no task {task}; give the same command again")
         correct_PRN = results[task].correct_PRN
@@ -119,6 +125,11 @@ def _row(arm: Arm, settings: Settings, known: Mapping[tuple[str, str, str, str, 
     return Row(arm.label, budget_of(run_folder(arm, settings)) if arm.recipe else None, cells)
 
 
+def _name(task: str) -> str:
+    """Without its source."""
+    return task.partition("=")[0]
+
+
 def write_table(rows: Sequence[Row], table: PaperTable, settings: Settings) -> list[Path]:
     """Write the table as Markdown, CSV and JSON."""
     folder, name = settings.out, f"table{table.number}"
@@ -132,7 +143,7 @@ def write_table(rows: Sequence[Row], table: PaperTable, settings: Settings) -> l
 
 def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
     """The table for people; the paper's figures stand in brackets behind ours."""
-    tasks = list(settings.tasks)
+    tasks = list(dict.fromkeys(task for row in rows for task in row.cells))
     head = ["arm", "steps", "tokens trained on", "of them sampled"]
     head += [f"{task}: {what}" for task in tasks for what in ("worst", "best", "mean", "PSS", "95 % of PSS")]
     faithful = [name for name in (*TASKS, TOTAL) if any(name in row.fidelity for row in rows)]
@@ -162,9 +173,8 @@ def markdown(rows: Sequence[Row], table: PaperTable, settings: Settings) -> str:
             cells += ["[{:.3f}, {:.3f}]".format(*cell.pss_interval) if cell.pss_interval else "refused"]
         cells += [_scored(row.fidelity.get(name)) for name in faithful]
         lines.append("| " + " | ".join(cells) + " |")
-    missing = table.missing()
-    if missing:
-        lines += ["", f"Not measured, because this version has no such task: {', '.join(missing)}."]
+    if table.difficulties:
+        lines += ["", "The paper names release v6, and its figures fit the number of problems of v1 (docs/code.md)."]
     if table.personagym:
         lines += ["", _about_fidelity(settings)]
     return "\n".join(lines) + "\n"

@@ -1,12 +1,11 @@
 """Arms and tables of the paper (its section 4.2 and appendix C), by the recipes and tasks that make them."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.tasks import known_tasks
 from permix_verl.fidelity.scores import TOTAL
 from permix_verl.fidelity.tasks import TASKS
 
@@ -87,6 +86,7 @@ class PaperTable:
         tasks: of eval/run.py, as far as they are what the table is about.
         personagym: whether it has PersonaGym's scores too.
         paper: file in docs/paper_tables with its figures.
+        difficulties: of a task that is reported in parts.
     """
 
     number: str
@@ -95,22 +95,27 @@ class PaperTable:
     tasks: tuple[str, ...]
     personagym: bool
     paper: str
+    difficulties: tuple[str, ...] = ()
 
-    def missing(self) -> list[str]:
-        """Tasks of it that this version does not have."""
-        return [task for task in self.tasks if task not in known_tasks()]
+    def columns(self, task: str, reported: Sequence[str]) -> list[str]:
+        """A task's columns, of the results that there are: itself, or the parts that the table is about."""
+        if not self.difficulties or task in reported:
+            return [task]
+        # Every release that was evaluated: livecodebench_v1_hard, livecodebench_v6_hard.
+        return [name for name in reported if any(name.endswith(f"_{one}") for one in self.difficulties)]
 
 
 _MATH = ("gsm8k", "math500")
+_CODE = ("livecodebench",)
 TABLES: Mapping[str, PaperTable] = {
     table.number: table
     for table in (
         PaperTable("2", "teacher-free", (BASE, SFT, PERMIX_SFT, STYLED, RLVR, PERMIX), _MATH, True, "table2_3.csv"),
         PaperTable("3", "distillation", (*SEQKD, RLVR, PERMIX), _MATH, True, "table2_3.csv"),
-        PaperTable("4", "code, easy and medium", ALL, ("livecodebench",), False, "table4_12_livecodebench.csv"),
+        PaperTable("4", "code, easy and medium", ALL, _CODE, False, "table4_12_livecodebench.csv", ("easy", "medium")),
         PaperTable("10", "PersonaGym, all tasks", ALL, (), True, "table10_personagym.csv"),
         PaperTable("11", "AIME 2024", ALL, ("aime24",), False, "table11_aime24.csv"),
-        PaperTable("12", "code, hard", ALL, ("livecodebench",), False, "table4_12_livecodebench.csv"),
+        PaperTable("12", "code, hard", ALL, _CODE, False, "table4_12_livecodebench.csv", ("hard",)),
     )
 }
 
@@ -144,10 +149,19 @@ def paper_fidelity(file: Path) -> dict[tuple[str, str, str, str], dict[str, floa
 
 
 def paper_figures(file: Path) -> dict[tuple[str, str, str, str, str], dict[str, float]]:
-    """The paper's figures by row and task: worst, best, mean, PSS as the file has them."""
+    """The paper's figures by row and task: worst, best and mean in percent, PSS a ratio.
+
+    Of LiveCodeBench they are those of release v1, whose numbers of problems they fit (docs/code.md).
+    """
     found = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for record in csv.DictReader(lines):
             row = (record["method"], record["teacher"], record["input"], record["objective"], record["task"])
-            found[row] = {name: float(record[name]) for name in ("worst", "best", "mean", "pss")}
+            figures = {name: float(record[name]) for name in ("worst", "best", "mean", "pss")}
+            if record["task"].startswith("livecodebench"):
+                # Printed as shares where the problems are hard.
+                scale = 100 if record["task"].endswith("_hard") else 1
+                figures = {name: value * (1 if name == "pss" else scale) for name, value in figures.items()}
+                row = (*row[:4], record["task"].replace("livecodebench", "livecodebench_v1"))
+            found[row] = figures
     return found

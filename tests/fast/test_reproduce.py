@@ -132,10 +132,7 @@ def test_the_plan_says_commands_tokens_hours_and_judge_calls(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", ["4", "12"])
-def test_what_cannot_be_measured_is_refused_by_name(number: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"table {number} is about .*, which this version cannot measure"):
-        reproduce.main([number, "--rewriter", "x", "--out", str(tmp_path)])
+def test_what_cannot_be_measured_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="table 10 is about PersonaGym, and nobody is named who judges; set JUDGE"):
         reproduce.main(["10", "--rewriter", "x", "--out", str(tmp_path)])
     with pytest.raises(UserError, match="two judges are named 'j'"):
@@ -160,6 +157,45 @@ def write_results(settings: Settings, arm_key: str, right: int) -> None:
     with store.writing():
         store.begin(described, {"gsm8k": {"arms": list(personas), "runs": 2}})
         store.append(rows)
+
+
+@pytest.mark.parametrize(
+    ("number", "columns", "paper"),
+    [
+        ("4", ["v1_easy", "v6_easy", "v1_medium"], {"worst": 22.5, "best": 30.4, "mean": 25.4, "pss": 0.741}),
+        ("12", ["v1_hard"], {"worst": 0, "best": 1.33, "mean": 0.85, "pss": 0}),
+    ],
+)
+def test_code_is_reported_by_difficulty_beside_the_papers_figures_of_release_v1(
+    settings: Settings, number: str, columns: list[str], paper: dict[str, float]
+) -> None:
+    code = replace(settings, tasks=("livecodebench=/data/lcb",))
+    table = replace(find_table(number), arms=(BASE,))
+    ids = {"v1/easy": 4, "v6/easy": 3, "v1/medium": 3, "v1/hard": 5}
+    problems = [f"livecodebench/{part}/{n}" for part, count in ids.items() for n in range(count)]
+    groups = {
+        f"livecodebench_{part.replace('/', '_')}": [problem for problem in problems if part in problem] for part in ids
+    }
+    store = SampleStore(results_folder(BASE, code))
+    with store.writing():
+        described = {"livecodebench": {"problems": len(problems), "groups": groups}}
+        arms = {"livecodebench": {"arms": ["a", "b"], "runs": 1}}
+        store.begin({"model": {"name": "m"}, "adapter": None, "tasks": described}, arms)
+        store.append(
+            [
+                Sample(f"{p} {n}", "livecodebench", p, n, 0, "", "", "g", "", "", status, "stop", 9, 9, 0)
+                for p in ("a", "b")
+                for n in problems
+                if (status := "correct" if p == "b" or n.endswith("/0") else "wrong")
+            ]
+        )
+    (row,) = read_rows(table, code, PAPER / table.paper)
+    assert list(row.cells) == [f"livecodebench_{column}" for column in columns]
+    first = row.cells[f"livecodebench_{columns[0]}"]
+    assert (first.worst, first.best) == pytest.approx((100 / len(groups[f"livecodebench_{columns[0]}"]), 100))
+    assert first.paper == pytest.approx(paper)
+    assert all(cell.paper is None for name, cell in row.cells.items() if "v6" in name)
+    assert "fit the number of problems of v1" in markdown([row], table, code)
 
 
 def write_metrics(folder: Path, steps: list[dict[str, float]]) -> None:

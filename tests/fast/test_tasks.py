@@ -37,7 +37,9 @@ def test_a_gold_that_does_not_score_is_refused(scorer: Scorer) -> None:
 
 
 def test_unknown_tasks_and_bad_task_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown task 'gsm9k'; known: aime24, gsm8k, lab_easy, lab_hard, math500"):
+    with pytest.raises(
+        UserError, match="unknown task 'gsm9k'; known: aime24, gsm8k, lab_easy, lab_hard, livecodebench, math500"
+    ):
         find_task("gsm9k")
     with pytest.raises(UserError, match="no task file"):
         find_task(str(tmp_path / "none.py"))

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ class Task:
         score: (output, problem, verify) -> the reward file's dict: at least ``status``
             (correct, wrong, no_answer, timeout, error) and ``pred``, the answer that was read.
             When stored answers are scored again, the problem's text is the stored prompt.
-        gold_output: problem -> an output that must score as correct.
+        gold_output: problem -> an output that must score as correct; ``None`` where a gold is no answer.
+        args: settings of the task that change what is asked; results of others are refused.
+        configure: settings, as ``-T NAME=VALUE`` gives them -> the task with these; ``None``: it has none.
+        groups: problems -> name and problem ids of each part that is reported by itself; ``None``: all in one.
     """
 
     name: str
@@ -53,7 +56,10 @@ class Task:
     load: Callable[[str], Sequence[EvalProblem]]
     prompt: Callable[[EvalProblem], str]
     score: Callable[[str, EvalProblem, Verify], Mapping[str, Any]]
-    gold_output: Callable[[EvalProblem], str]
+    gold_output: Callable[[EvalProblem], str] | None
+    args: Mapping[str, str] = field(default_factory=dict)
+    configure: "Callable[[Mapping[str, str]], Task] | None" = None
+    groups: Callable[[Sequence[EvalProblem]], Mapping[str, Sequence[str]]] | None = None
 
 
 def score_math(output: str, problem: EvalProblem, verify: Verify) -> Mapping[str, Any]:

