@@ -121,7 +121,7 @@ def survey_source(settings: Preparation, meter: PromptMeter) -> Survey:
         lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
         for problem, length in zip(chunk, lengths, strict=True):
             survey.rows += 1
-            survey.digest.update(f"{problem.question}\x1f{problem.answer}\x1e".encode())
+            survey.digest.update(f"{problem.question}\x1f{problem.answer or problem.final_answer}\x1e".encode())
             if length > settings.max_prompt_length:
                 survey.dropped[problem.row_id] = length
                 continue

@@ -57,7 +57,7 @@ case $TASK in
   math) REWARD=math_reward ;;
   code)
     REWARD=code_reward
-    if [[ $DATA == openai/gsm8k ]]; then
+    if [[ $DATA == openai/gsm8k || -n $LAB_DATA ]]; then
       echo "error: TASK=code needs problems that ask for programs; set DATA to a file of them (docs/code.md)" >&2
       exit 2
     fi

@@ -41,4 +41,4 @@ def _to_problem(record: dict[str, Any], row_id: str) -> Problem:
         raise UserError('no tests; ground_truth is JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}')
     tests = cases.as_ground_truth()
     question = code_question(statement, record.get("starter_code") or "")
-    return Problem(row_id=row_id, question=question, answer=tests, final_answer=tests, task="code")
+    return Problem(row_id=row_id, question=question, answer="", final_answer=tests, task="code")

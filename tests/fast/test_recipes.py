@@ -294,6 +294,8 @@ def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
     ("knobs", "message"),
     [
         ({"PROFILE": "8xa5000", "GPUS": "4"}, "error: GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
+        ({"TASK": "code"}, "error: TASK=code needs problems that ask for programs; set DATA"),
+        ({"TASK": "prose", "DATA": "x.jsonl"}, "error: unknown TASK 'prose'; known: math code"),
         ({"BATCH_UNIT": "tokens"}, "error: unknown BATCH_UNIT 'tokens'; known: problems completions"),
         ({"BATCH_UNIT": "completions", "BATCH": "60"}, "error: BATCH=60 completions are not a whole number of groups"),
         (
@@ -306,6 +308,14 @@ def test_numbers_that_contradict_each_other_are_refused(knobs: dict[str, str], m
     done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **knobs)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(("task", "reward"), [("math", "math_reward"), ("code", "code_reward")])
+@pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_rlvr_grpo.sh"])
+def test_the_task_decides_the_reward_of_both_arms(script: str, task: str, reward: str) -> None:
+    lines = overrides_of(script, PROFILE="8xa5000", TASK=task, DATA="problems.jsonl", **SAME_MODEL)
+    assert f"reward.custom_reward_function.path=pkg://permix_verl.reward_fns.{reward}" in lines
+    assert "reward.custom_reward_function.name=compute_score_async" in lines
 
 
 def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
