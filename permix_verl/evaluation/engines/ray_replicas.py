@@ -31,7 +31,8 @@ class Replica:
 
     def work(self, requests: Sequence[Request], seconds: float = 1.0) -> list[Completion]:
         """Take requests and generate for a while; what finished."""
-        self._engine.submit(requests)
+        if requests:  # a call may be for what it holds already, and a tokenizer takes no empty list
+            self._engine.submit(requests)
         until = time.monotonic() + seconds
         completions = self._engine.collect()
         while time.monotonic() < until and self._engine.busy():
