@@ -1591,7 +1591,8 @@ for c in sorted(map(int, input().split()), reverse=True):
     x %= c
 print(-1 if x else count)
 """,
-                at=1,
+                at=2,
+                only=True,
             ),
             "no way printed as a large number": Wrong(
                 """
@@ -2563,8 +2564,8 @@ M = 998244353
 
 @lru_cache(None)
 def F(n):
-    if n < 2:
-        return n
+    if n < 3:
+        return min(n, 1)
     k = n // 2
     if n % 2:
         return (F(k) ** 2 + F(k + 1) ** 2) % M
@@ -2781,7 +2782,6 @@ for _ in range(n):
 print(dp[W])
 """,
                 at=3,
-                only=True,
             ),
             "the best by weight first": Wrong(
                 """

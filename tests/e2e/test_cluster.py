@@ -105,3 +105,26 @@ def test_several_nodes_without_a_cluster_are_refused(recipe: Recipe, tmp_path: P
     run = recipe("run_permix_grpo.sh", tmp_path / "run", NNODES="2")
     assert run.status == 2
     assert "error: NNODES=2 needs a Ray cluster: start one (ray start, on each node) and set RAY_ADDRESS" in run.output
+
+
+def test_programs_are_judged_as_tasks_of_the_cluster(cluster: str) -> None:
+    """With the verdicts of this machine, as many at a time as the cluster has cores."""
+    probe = """
+import os, time
+from concurrent.futures import ThreadPoolExecutor
+import ray
+from permix_verl.programs import Case, Cases
+from permix_verl.programs.cluster import judges_at_a_time, make_judge
+judge = make_judge()
+cases = Cases((Case("1", "2"), Case("5", "6")))
+programs = ["print(int(input()) + 1)", "print(2)", "1 / 0", None] * 4
+with ThreadPoolExecutor(judges_at_a_time()) as pool:
+    print([one.status for one in pool.map(judge, programs, [cases] * len(programs))])
+print(judges_at_a_time() > os.cpu_count(), ray.cluster_resources()["CPU"])
+"""
+    environment = os.environ | {"RAY_ADDRESS": cluster}
+    done = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    statuses, resources = done.stdout.strip().splitlines()[-2:]
+    assert statuses == str(["correct", "wrong", "wrong", "no_answer"] * 4)
+    assert resources == "True 64.0"

@@ -111,7 +111,7 @@ WAYS = [
     r"(?m)^ +exit\(\)",
     r"(?m)^quit\(\)",
     r"(?m)^sys\.exit\(0\)",
-    r"(?m)^(?![\s\S]*import.*\bsys\b)[\s\S]*(?<!\.)\bstdin\.readline\(\)",
+    r"^(?![\s\S]*import)[\s\S]*(?<!\.)\bstdin\.readline\(\)",
     r"^(?![\s\S]*import)[\s\S]*\bList\[",
     r"^(?![\s\S]*import)[\s\S]*\bOptional\[",
     r"^(?![\s\S]*import)[\s\S]*\bdefaultdict\(",
@@ -171,7 +171,7 @@ def test_the_wanted_outputs_are_those_of_plain_search() -> None:
     checked = Counter[str]()
     for problem in PROBLEMS:
         for given, wanted in problem.tests:
-            if problem.id not in SEARCH or len(given) > 400:
+            if problem.id not in SEARCH or len(given) > 6000:
                 continue
             if problem.call is None:
                 found = SEARCH[problem.id](given)
