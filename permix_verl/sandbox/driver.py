@@ -38,7 +38,6 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    finish()
 
 
 def limit(settings):  # type: ignore[no-untyped-def]
@@ -103,7 +102,7 @@ def answer(module, call, given, answer_to):  # type: ignore[no-untyped-def]
     """Call the function with the arguments, one JSON value a line, and write what it returns as JSON."""
     import json
 
-    arguments = [json.loads(line) for line in given.read().split("\n")]
+    arguments = [json.loads(line) for line in given.read().split("\n") if line.strip()]
     solution = getattr(module, "Solution", None)
     function = getattr(solution(), call, None) if isinstance(solution, type) else None
     function = function or getattr(module, call, None)
@@ -119,19 +118,6 @@ def plain(value):  # type: ignore[no-untyped-def]
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is no JSON value")
-
-
-def finish():  # type: ignore[no-untyped-def]
-    """End as the interpreter does, but for freeing what the process leaves anyway."""
-    threading = sys.modules.get("threading")
-    if threading:
-        threading._shutdown()
-    atexit = sys.modules.get("atexit")
-    if atexit:
-        atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -123,15 +123,18 @@ def _file_system() -> tuple[str, ...]:
     command += [word for place, source in sorted(binds.items()) for word in ("--ro-bind", source, place)]
     command += [word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")]
     command += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
-    return (*command, "--remount-ro", "/", "--chdir", "/tmp")
+    return tuple(command)
 
 
-def command(bwrap: str, *, user: int | None, seccomp: int, life: int, arguments: Sequence[str]) -> list[str]:
+def command(
+    bwrap: str, *, user: int | None, seccomp: int, life: int, stdin: int | None, arguments: Sequence[str]
+) -> list[str]:
     """The command that runs the driver isolated.
 
     Args:
         user: what :func:`nobody` gave.
         seccomp: descriptor of the filter.
+        stdin: descriptor of what /dev/stdin holds, if it is there.
         life: descriptor that stays open for as long as any process of the sandbox lives.
         arguments: the driver's.
     """
@@ -149,6 +152,8 @@ def command(bwrap: str, *, user: int | None, seccomp: int, life: int, arguments:
         "ALL",
         *(("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID") if user is not None else ()),
         *_file_system(),
+        *(("--perms", "0444", "--ro-bind-data", str(stdin), "/dev/stdin") if stdin is not None else ()),
+        *("--remount-ro", "/", "--chdir", "/tmp"),
         "--sync-fd",
         str(life),
         "--seccomp",

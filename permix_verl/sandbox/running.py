@@ -133,7 +133,8 @@ class Sandbox:
         }
         with contextlib.ExitStack() as opened:
             given = _sealed(opened, marshal.dumps(settings) + program.encode("utf-8", "replace"))
-            fed = _sealed(opened, stdin.encode("utf-8", "replace"))
+            input_bytes = stdin.encode("utf-8", "replace")
+            fed = _sealed(opened, input_bytes)
             life, life_end = os.pipe()
             opened.callback(os.close, life)
             # bubblewrap keeps the one end to itself; the driver says through the other that it begins.
@@ -143,7 +144,12 @@ class Sandbox:
             if self._bwrap:
                 seccomp = _sealed(opened, filter_program())
                 passed.append(seccomp)
-                command = isolation.command(self._bwrap, user=user, seccomp=seccomp, life=life_end, arguments=arguments)
+                # By that name it is a file of its own; who asks for it is rare, and it costs a mount.
+                named = _sealed(opened, input_bytes) if "/dev/stdin" in program else None
+                passed += [named] if named is not None else []
+                command = isolation.command(
+                    self._bwrap, user=user, seccomp=seccomp, life=life_end, stdin=named, arguments=arguments
+                )
             else:
                 command = isolation.bare_command(arguments)
             try:
