@@ -107,3 +107,15 @@ next_command() {
     echo "bash recipes/run_permix_grpo.sh   # the same rows with a persona each, for comparison"
   fi
 }
+
+# What would end the run later, said before anything is made; warnings do not stop it. DOCTOR=0 leaves it out.
+ask_doctor() {
+  local status=0
+  [[ ${DOCTOR:-1} == 0 ]] && return
+  "$PYTHON" -m permix_verl.command doctor --quiet --trainer "$1" --model "$MODEL" --personas "$PERSONAS" \
+    --run-dir "$RUN_DIR" -- "${OVERRIDES[@]}" || status=$?
+  if (( status > 1 )); then
+    echo "error: this run would fail, or not be what it is meant to be; see above (DOCTOR=0 goes on all the same)" >&2
+    exit 2
+  fi
+}

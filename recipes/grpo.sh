@@ -179,6 +179,7 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
   exit
 fi
 
+ask_doctor grpo
 make_lab_data
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --task "$TASK" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
   --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \

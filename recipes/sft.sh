@@ -161,6 +161,7 @@ if [[ ${DRY_RUN:-0} == 1 ]]; then
   "$PYTHON" -m permix_verl.training.dry_run --trainer sft "${OVERRIDES[@]}"
   exit
 fi
+ask_doctor sft
 make_lab_data
 if [[ -n $LAB_VAL_DATA ]]; then
   "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --seed 1 --count 256 --out "$LAB_VAL_DATA"

@@ -464,8 +464,8 @@ finally:
     ),
 )
 
-_FILES_OF_400_MB = """
-for number in range(50):
+_FILES_OF_320_MB = """
+for number in range(40):
     with {open} as file:
         for _ in range(8):
             file.write(b"x" * (1 << 20))
@@ -477,60 +477,60 @@ print("@TOKEN@", flush=True)
 
 _MEMORY = (
     Attack(
-        "a_list_of_400_mb",
+        "a_list_of_320_mb",
         "printed",
         """
 import resource
-held = [b"x" * (1 << 20) for _ in range(400)]
-if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 380_000:
+held = [b"x" * (1 << 20) for _ in range(320)]
+if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 300_000:
     print("@TOKEN@")
 """,
     ),
     Attack(
-        "a_bytearray_of_400_mb",
+        "a_bytearray_of_320_mb",
         "printed",
         """
 import resource
-held = bytearray(b"x") * (400 << 20)
-if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 380_000:
+held = bytearray(b"x") * (320 << 20)
+if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 300_000:
     print("@TOKEN@")
 """,
     ),
     Attack(
-        "shared_memory_of_400_mb",
+        "shared_memory_of_320_mb",
         "printed",
         """
 import mmap, resource
-held = [mmap.mmap(-1, 20 << 20) for _ in range(20)]
+held = [mmap.mmap(-1, 20 << 20) for _ in range(16)]
 for one in held:
     for place in range(0, len(one), mmap.PAGESIZE):
         one[place] = 1
-if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 380_000:
+if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 300_000:
     print("@TOKEN@")
 """,
     ),
     Attack(
-        "files_of_400_mb_in_memory",
+        "files_of_320_mb_in_memory",
         "printed",
         "import os\nheld = []\n"
-        + _FILES_OF_400_MB.format(
+        + _FILES_OF_320_MB.format(
             open='os.fdopen(os.memfd_create("x"), "wb")', keep="held.append(os.dup(file.fileno()))"
         ),
     ),
     Attack(
-        "files_of_400_mb_in_the_temporary_folder",
+        "files_of_320_mb_in_the_temporary_folder",
         "printed",
         "import os, tempfile\nfolder = tempfile.mkdtemp()\n"
-        + _FILES_OF_400_MB.format(open='open(f"{folder}/{number}", "wb")', keep="pass"),
+        + _FILES_OF_320_MB.format(open='open(f"{folder}/{number}", "wb")', keep="pass"),
     ),
     Attack(
-        "files_of_400_mb_in_dev_shm",
+        "files_of_320_mb_in_dev_shm",
         "printed",
         "import os\ntry:"
-        + _FILES_OF_400_MB.format(open='open(f"/dev/shm/@MARKER@-{number}", "wb")', keep="pass").replace("\n", "\n    ")
+        + _FILES_OF_320_MB.format(open='open(f"/dev/shm/@MARKER@-{number}", "wb")', keep="pass").replace("\n", "\n    ")
         + """
 finally:
-    for number in range(50):
+    for number in range(40):
         if os.path.exists(f"/dev/shm/@MARKER@-{number}"):
             os.unlink(f"/dev/shm/@MARKER@-{number}")
 """,
@@ -929,9 +929,9 @@ if libc.unshare(0x10020000) == 0:
         refusable=True,
     ),
     Attack(
-        "namespaces_of_another_process",
+        "namespaces_chosen_anew",
         "printed",
-        _RAW + 'won(libc.setns(os.open("/proc/1/ns/net", os.O_RDONLY), 0))\n',
+        _RAW + 'won(libc.setns(os.open("/proc/self/ns/net", os.O_RDONLY), 0))\n',
         refusable=True,
     ),
     Attack(

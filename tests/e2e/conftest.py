@@ -83,7 +83,8 @@ def recipe() -> Recipe:
         meanwhile: Callable[[], None] | None = None,
         **knobs: str,
     ) -> Run:
-        environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(folder)} | knobs
+        environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(folder)}
+        environment |= {"DOCTOR": "0"} | knobs  # asked once, by the first command: test_permix_grpo.py
         process = subprocess.Popen(
             ["bash", str(ROOT / "recipes" / name), *overrides],
             stdout=subprocess.PIPE,

@@ -1,0 +1,47 @@
+"""Personas and problems: what is trained on must not be what is evaluated."""
+
+from collections.abc import Iterator
+
+from permix_verl.doctor.finding import Finding, Setup, error, ok
+from permix_verl.errors import UserError
+from permix_verl.personas import check_disjoint, load_pool
+
+
+def persona_pools(setup: Setup) -> Iterator[Finding]:
+    """The pool reads, and shares no persona with those that are held out."""
+    try:
+        pool = load_pool(setup.personas)
+        check_disjoint(pool, load_pool("eval"))
+    except UserError as problem:
+        text, _, remedy = str(problem).partition("; ")
+        yield error(text, remedy or "give another pool (PERSONAS=...)")
+        return
+    yield ok(f"{len(pool)} personas, none of them held out")
+
+
+def prepared_rows(setup: Setup) -> Iterator[Finding]:
+    """What an earlier call prepared: its rows are those that were written, and fit the prompt length."""
+    import json
+
+    import pyarrow.parquet as pq
+
+    from permix_verl.preparation import file_sha256
+
+    if setup.run_dir is None or not (setup.run_dir / "data" / "manifest.json").is_file():
+        return
+    folder = setup.run_dir / "data"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, digest in manifest.get("sha256", {}).items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != digest:
+            yield error(f"{folder / name} is not the file that its manifest names", f"remove {folder}; it is made anew")
+            return
+    limit = setup.number("data.max_prompt_length", 0)
+    longest = int(manifest.get("longest_prompt", 0))
+    if limit and longest > limit:
+        yield error(
+            f"prompts of up to {longest} tokens, and verl would cut them at {limit}, the persona first",
+            f"PROMPT_LENGTH={longest}",
+        )
+        return
+    rows = pq.read_metadata(folder / "train.parquet").num_rows
+    yield ok(f"{rows} training rows, prompts of up to {longest} tokens")
