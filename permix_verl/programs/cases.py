@@ -1,7 +1,6 @@
 """The tests of a problem, read from what LiveCodeBench publishes or from verl's ``ground_truth`` of a code row."""
 
 import base64
-import binascii
 import io
 import json
 import pickle
@@ -53,7 +52,7 @@ class Cases:
         metadata = record.get("metadata") or "{}"
         try:
             call = (json.loads(metadata) if isinstance(metadata, str) else metadata).get("func_name")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise UserError(f"metadata is {str(metadata)[:80]!r}; it must be a JSON object") from None
         functional = [test.get("testtype") == "functional" for test in tests]
         if any(functional) != (call is not None):
@@ -75,8 +74,10 @@ class Cases:
         try:
             record = json.loads(text)
             inputs, outputs, call = record["inputs"], record["outputs"], record.get("fn_name")
+            if not isinstance(inputs, list) or not isinstance(outputs, list):
+                raise TypeError("inputs and outputs must be lists")
             pairs = list(zip(inputs, outputs, strict=True))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"ground truth {str(text)[:80]!r} does not read ({type(error).__name__}: {str(error)[:80]}); it must "
                 'be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
@@ -86,7 +87,7 @@ class Cases:
         return cls(
             tuple(
                 Case(
-                    one if isinstance(one, str) else "\n".join(json.dumps(value) for value in one),
+                    one if isinstance(one, str) else _arguments(one),
                     other if isinstance(other, str) else json.dumps(other),
                 )
                 for one, other in pairs
@@ -105,6 +106,14 @@ class Cases:
         )
 
 
+def _arguments(values: Any) -> str:
+    if not isinstance(values, list):
+        raise UserError(
+            f"a function's input is {str(values)[:80]!r}; it must be a list of arguments, or their JSON texts"
+        )
+    return "\n".join(json.dumps(value) for value in values)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise UserError(f"a test's input or output is {str(value)[:80]!r}; for standard input it must be text")
@@ -120,8 +129,8 @@ def _case(test: Any) -> Case:
 def _listed(value: Any) -> list[Any]:
     try:
         tests = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise UserError(f"tests {str(value)[:80]!r} are not JSON; repair the row") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"tests {value[:80]!r} are not JSON; repair the row") from None
     if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise UserError(f"tests are {str(value)[:80]!r}; they must be a list of objects")
     return tests
@@ -137,10 +146,12 @@ def _private(value: Any) -> list[Any]:
         if not unpack.eof:
             raise UserError(f"private tests are cut off, or larger than {MOST_BYTES >> 20} MiB; repair the row")
         text = _TextOnly(io.BytesIO(data)).load()
-    except (binascii.Error, zlib.error, pickle.UnpicklingError, EOFError, ValueError, IndexError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except Exception as error:  # a pickle that is none raises whatever its bytes happen to do
         raise UserError(f"private tests {value[:40]!r} do not unpack ({str(error)[:80]}); repair the row") from None
+    if not isinstance(text, str):
+        raise UserError(f"private tests unpack to a {type(text).__name__}; they must be JSON text")
     return _listed(text)
 
 

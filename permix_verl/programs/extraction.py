@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PYTHON = ("python", "python3", "py")
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*(0|['\"]/dev/stdin)|\bfileinput\b|\bos\.read\b")
 
 
@@ -52,7 +51,8 @@ def extract_program(answer: str, call: str | None = None) -> str | None:
 def _can_be_the_answer(text: str, call: str | None) -> bool:
     if call is None:
         return bool(_READS.search(text))
-    return bool(re.search(rf"\bdef\s+{re.escape(call)}\b|^\s*{re.escape(call)}\s*=", text, re.MULTILINE))
+    name = re.escape(call)
+    return bool(re.search(rf"\bdef[ \t]+{name}\b|^[ \t]*{name}[ \t]*=", text, re.MULTILINE))
 
 
 def _begins_like_a_program(text: str) -> bool:
@@ -60,14 +60,27 @@ def _begins_like_a_program(text: str) -> bool:
     return bool(re.match(r"(import|from)\s+\w|(def|class)\s+\w+\s*[(:]|[\w, ]+=.*\b(input|stdin)\b|#!", first))
 
 
+def _opening(line: str) -> tuple[str, str]:
+    """Fence and language of a line that opens a block, both empty if it does not.
+
+    By hand, not by a pattern: this runs on what a model wrote, and must be done in time whatever that is.
+    """
+    text = line.lstrip()
+    mark = text[:1]
+    fence = text[: len(text) - len(text.lstrip(mark))] if mark in ("`", "~") else ""
+    rest = text[len(fence) :].strip()
+    if len(fence) < 3 or "`" in rest:
+        return "", ""
+    return fence, rest.split(maxsplit=1)[0] if rest else ""
+
+
 def _blocks(text: str) -> Iterator[_Block]:
     """Fenced blocks as in Markdown; a fence behind a last line of code closes it too."""
     fence, language, lines = "", "", list[str]()
     for line in text.split("\n"):
         if not fence:
-            opening = _FENCE.match(line)
-            if opening:
-                fence, language, lines = opening[1], opening[2], []
+            fence, language = _opening(line)
+            lines = []
             continue
         stripped = line.strip()
         if stripped and set(stripped) == {fence[0]} and len(stripped) >= len(fence):

@@ -60,7 +60,7 @@ def judge(program: str | None, cases: Cases, sandbox: Sandbox, limits: Limits | 
 
 
 def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: Limits) -> Finished:
-    """A sandbox that fails for want of memory or processes may work in a moment; a program is never run twice."""
+    """A sandbox that fails for want of memory or processes may work in a moment."""
     # Nothing longer than this would be compared anyway.
     limits = replace(limits, output_bytes=max(limits.output_bytes, 16 * len(case.output)))
     for attempt in range(_ATTEMPTS):
@@ -78,7 +78,7 @@ def _verdict(finished: Finished, case: Case, call: str | None) -> tuple[Status, 
     if finished.ended == "output":
         return "wrong", "too much output"
     if finished.ended == "failed":
-        last = finished.stderr.strip().rsplit("\n", 1)[-1][:200]
+        last = "".join(filter(str.isprintable, finished.stderr.strip().rsplit("\n", 1)[-1][:200]))
         return "wrong", last or f"ended with status {finished.exit_status}"
     if call is None:
         return ("correct", "") if same_output(case.output, finished.stdout) else ("wrong", "wrong output")

@@ -9,6 +9,8 @@ goes in: it sees its input, and its output is looked at outside. docs/code.md li
 """
 
 from permix_verl.sandbox.isolation import OFF, SandboxUnavailableError
-from permix_verl.sandbox.running import Finished, Limits, Sandbox, SandboxError
+from permix_verl.sandbox.limits import Limits
+from permix_verl.sandbox.running import Finished, Sandbox
+from permix_verl.sandbox.watching import SandboxError
 
 __all__ = ["OFF", "Finished", "Limits", "Sandbox", "SandboxError", "SandboxUnavailableError"]

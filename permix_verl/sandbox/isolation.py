@@ -22,6 +22,8 @@ PACKAGES = ("numpy",)
 """What programs may import beside the standard library, if it is installed here; contest sites have it."""
 TMP_BYTES = 64 << 20
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+_PYTHON_FLAGS = ("-s", "-P", "-S", "-B")
+"""As -I, but that PYTHONHASHSEED counts; the environment is ours."""
 _NOBODIES = 40_000
 """User ids that runs take in turn, so that two at a time are two users."""
 
@@ -94,13 +96,18 @@ def package_paths() -> tuple[Path, ...]:
         spec = importlib.util.find_spec(name)
         for place in (spec.submodule_search_locations or ()) if spec else ():
             folder = Path(place)
-            found += [one for one in (folder, folder.with_name(f"{folder.name}.libs")) if one.is_dir()]
+            found += [one for one in (folder, folder.with_name(f"{folder.name}.libs")) if _readable(one)]
     return tuple(found)
+
+
+def _readable(folder: Path) -> bool:
+    """By the user that programs run as, which is another one where this is root."""
+    return folder.is_dir() and (os.geteuid() != 0 or folder.stat().st_mode & 0o005 == 0o005)
 
 
 @functools.cache
 def _file_system() -> tuple[str, ...]:
-    """Read-only: shared libraries, Python, the driver, numpy. No /proc, no /etc, no program but Python."""
+    """Read-only: the system's libraries, Python without its packages, the driver, numpy. No /proc, /etc, /home."""
     links, binds = {}, {}
     for folder in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32"):
         if os.path.islink(folder):
@@ -121,13 +128,15 @@ def _file_system() -> tuple[str, ...]:
     command = [word for folder in (*parents, "/dev") for word in ("--perms", "0755", "--dir", folder)]
     command += [word for place, target in links.items() for word in ("--symlink", target, place)]
     command += [word for place, source in sorted(binds.items()) for word in ("--ro-bind", source, place)]
+    for packages in Path(library).glob("python3*/*-packages"):
+        command += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
     command += [word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")]
     command += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
     return tuple(command)
 
 
 def command(
-    bwrap: str, *, user: int | None, seccomp: int, life: int, stdin: int | None, arguments: Sequence[str]
+    bwrap: str, *, user: int | None, seccomp: int, info: int, stdin: int | None, arguments: Sequence[str]
 ) -> list[str]:
     """The command that runs the driver isolated.
 
@@ -135,7 +144,7 @@ def command(
         user: what :func:`nobody` gave.
         seccomp: descriptor of the filter.
         stdin: descriptor of what /dev/stdin holds, if it is there.
-        life: descriptor that stays open for as long as any process of the sandbox lives.
+        info: descriptor on which bubblewrap names the first process of the namespace.
         arguments: the driver's.
     """
     return [
@@ -148,21 +157,21 @@ def command(
         *(("--unshare-user", "--uid", "65534", "--gid", "65534") if user is None else ()),
         "--die-with-parent",
         "--new-session",
+        "--hostname",
+        "sandbox",
         "--cap-drop",
         "ALL",
         *(("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID") if user is not None else ()),
         *_file_system(),
         *(("--perms", "0444", "--ro-bind-data", str(stdin), "/dev/stdin") if stdin is not None else ()),
         *("--remount-ro", "/", "--chdir", "/tmp"),
-        "--sync-fd",
-        str(life),
+        "--info-fd",
+        str(info),
         "--seccomp",
         str(seccomp),
         "--",
         python(),
-        "-I",
-        "-S",
-        "-B",
+        *_PYTHON_FLAGS,
         "/driver.py",
         *arguments,
     ]
@@ -170,4 +179,4 @@ def command(
 
 def bare_command(arguments: Sequence[str]) -> list[str]:
     """The same without isolation."""
-    return [python(), "-I", "-S", "-B", str(Path(__file__).with_name("driver.py")), *arguments]
+    return [python(), *_PYTHON_FLAGS, str(Path(__file__).with_name("driver.py")), *arguments]

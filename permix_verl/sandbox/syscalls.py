@@ -29,6 +29,13 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "vmsplice": (278, 75),
+    "splice": (275, 76),
+    "tee": (276, 77),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     # Namespaces and mounts of its own.
@@ -49,10 +56,22 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
+    # What all share on a machine: its queue of asynchronous requests, its disks, the times of its devices, locks.
+    "io_setup": (206, 0),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
+    "utimensat": (280, 88),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "flock": (73, 32),
     # Large doors into the kernel.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "process_madvise": (440, 440),
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -66,7 +85,8 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
 """Number on x86-64 and on aarch64; ``None`` where there is no such call."""
 CLONE: Mapping[str, int] = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
-SOCKET: Mapping[str, int] = {"x86_64": 41, "aarch64": 198}
+SOCKETS: Mapping[str, tuple[int, int]] = {"x86_64": (41, 53), "aarch64": (198, 199)}
+"""``socket`` and ``socketpair``."""
 
 
 def filter_program(machine: str | None = None) -> bytes:
@@ -99,7 +119,8 @@ def filter_program(machine: str | None = None) -> bytes:
         _statement(_RETURN, _ERRNO | EPERM),
         _statement(_RETURN, _ALLOW),
         # Sockets of this machine only: some families, vsock among them, know nothing of network namespaces.
-        _jump(_EQUAL, SOCKET[machine], 0, 4),
+        _jump(_EQUAL, SOCKETS[machine][0], 1, 0),
+        _jump(_EQUAL, SOCKETS[machine][1], 0, 4),
         _statement(_LOAD, _FIRST_ARGUMENT_AT),
         _jump(_EQUAL, AF_UNIX, 1, 0),
         _statement(_RETURN, _ERRNO | EPERM),

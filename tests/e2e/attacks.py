@@ -29,7 +29,6 @@ class Attack:
         again: a second program, run after it; it looks for what the first one left.
         refusable: some machines, or users who are not root, are refused this anyway.
         as_nobody: run by a user without other processes where nothing isolates it.
-        open: why the sandbox does not stop it yet.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Attack:
     again: str | None = None
     refusable: bool = False
     as_nobody: bool = False
-    open: str = ""
 
 
 _RAW = """
@@ -562,7 +560,6 @@ with tempfile.NamedTemporaryFile(dir=folder) as file:
         print("@TOKEN@")
 """,
         refusable=True,
-        open="no limit counts the attributes of files in /tmp",
     ),
     Attack(
         "memory_that_pipes_keep_after_it_is_given_back",
@@ -588,7 +585,6 @@ if kept == 20 * size and os.read(pipes[0][0], 5) == b"xxxxx":
     print("@TOKEN@")
 """,
         refusable=True,
-        open="a pipe keeps whole huge pages by a byte of each, and no limit counts them",
     ),
     Attack(
         "memory_locked_in_place",
@@ -601,7 +597,6 @@ if kept == 20 * size and os.read(pipes[0][0], 5) == b"xxxxx":
         "printed",
         _RAW + "won(raw(206, 0, 20_000, ctypes.byref(ctypes.c_ulong(0))))\n",
         refusable=True,
-        open="io_setup takes from what all users of the machine share",
     ),
 )
 
@@ -788,7 +783,6 @@ if open(device, "rb").read(3) == b"\\0\\0\\0":
         "changed",
         'import os\nos.utime("/dev/null")\n',
         refusable=True,
-        open="the devices are the machine's own, and who may write to one may set its times",
     ),
 )
 
