@@ -3,80 +3,83 @@
 Nothing here is secret and nothing here is trusted afterwards: whatever the program does to this file's objects, its
 process ends with it, and what counts was written to standard output and is read outside.
 
-Called by sandbox/running.py as ``python -I -S -B driver.py FD BEGUN``: FD holds a marshalled dict and the program,
-and BEGUN is told when the program begins.
+running.py compiles this file and hands it in with the settings and the program: ``stream`` is what they are read from.
+Modules that cost milliseconds to import, os among them, are left to the programs that want them.
 """
 
+from __future__ import annotations
+
+import builtins
 import marshal
-import os
-import resource
+import posix
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def main() -> None:
-    settings_fd, begun = int(sys.argv[1]), int(sys.argv[2])
-    with os.fdopen(settings_fd, "rb") as stream:
+
+def main(stream: Any, begun: int) -> None:
+    with stream:
         settings = marshal.load(stream)
         program = stream.read().decode("utf-8", "replace")
-    limit(settings)
+    limit(settings["limits"], settings["user"])
     sys.argv = ["solution.py"]
     sys.path += settings["path"]
-    add_what_site_would()
+    # What site would bring, and many programs call.
+    for name in ("exit", "quit"):
+        setattr(builtins, name, leave)
     call = settings["call"]
-    result = silence() if call else None
+    given = silence() if call else None
     # What came before is ours, and a failure of it; what comes now is the program's.
-    os.write(begun, b"b")
-    os.close(begun)
+    posix.write(begun, b"b")
+    posix.close(begun)
     module = type(sys)("solution" if call else "__main__")
     sys.modules[module.__name__] = module
     try:
         code = compile(program, "solution.py", "exec", dont_inherit=True)
         offer_imports(code, module.__dict__, settings["stars"], settings["modules"])
         exec(code, module.__dict__)
-        if result:
-            answer(module, call, *result)
+        if given:
+            answer(module, call, *given)
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
 
 
-def limit(settings):  # type: ignore[no-untyped-def]
-    """Identity and limits; the hard ones, so that the program cannot raise them."""
-    for name, value in settings["limits"].items():
-        soft, hard = value
-        _, most = resource.getrlimit(getattr(resource, name))
-        if most != resource.RLIM_INFINITY:
-            hard = min(hard, most) if hard != resource.RLIM_INFINITY else most
-            soft = min(soft, hard) if hard != resource.RLIM_INFINITY else soft
-        resource.setrlimit(getattr(resource, name), (soft, hard))
-    user = settings["user"]
+def leave(code: Any = None) -> None:
+    raise SystemExit(code)
+
+
+def limit(limits: dict[str, tuple[int, int]], user: int | None) -> None:
+    """Identity and limits; the hard ones, so that the program cannot raise them. ``-1`` is no limit."""
+    import resource
+
+    for name, (soft, hard) in limits.items():
+        which = getattr(resource, name)
+        most = resource.getrlimit(which)[1]
+        if most != -1:
+            hard = most if hard == -1 else min(hard, most)
+            soft = min(soft, hard)
+        resource.setrlimit(which, (soft, hard))
     if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        posix.setgroups([])
+        posix.setresgid(user, user, user)
+        posix.setresuid(user, user, user)
 
 
-def add_what_site_would():  # type: ignore[no-untyped-def]
-    """``exit`` and ``quit``, which many programs call, without the cost of ``site``."""
-    import builtins
-    from _sitebuiltins import Quitter
-
-    for name in ("exit", "quit"):
-        setattr(builtins, name, Quitter(name, "Ctrl-D"))
-
-
-def silence():  # type: ignore[no-untyped-def]
-    """Take standard input and output for ourselves: the program's prints are not its answer. The two streams."""
-    given = os.fdopen(os.dup(0), encoding="utf-8")
-    answer_to = os.dup(1)
-    nothing = os.open("/dev/null", os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
+def silence() -> tuple[Any, int]:
+    """Take standard input and output for ourselves: the program's prints are not its answer. The two."""
+    given = open(posix.dup(0), encoding="utf-8")  # noqa: SIM115 (it ends with the process)
+    answer_to = posix.dup(1)
+    nothing = posix.open("/dev/null", posix.O_RDWR)
+    posix.dup2(nothing, 0)
+    posix.dup2(nothing, 1)
+    posix.close(nothing)
     return given, answer_to
 
 
-def offer_imports(code, names, stars, modules):  # type: ignore[no-untyped-def]
+def offer_imports(code: Any, names: dict[str, Any], stars: dict[str, str], modules: tuple[str, ...]) -> None:
     """Bind what LiveCodeBench imports in front of every program, as far as the program names it.
 
     Args:
@@ -84,11 +87,11 @@ def offer_imports(code, names, stars, modules):  # type: ignore[no-untyped-def]
         modules: names of modules.
     """
     wanted = set()
-    open_codes = [code]
-    while open_codes:
-        one = open_codes.pop()
+    codes = [code]
+    while codes:
+        one = codes.pop()
         wanted.update(one.co_names)
-        open_codes += [constant for constant in one.co_consts if isinstance(constant, type(code))]
+        codes += [constant for constant in one.co_consts if isinstance(constant, type(code))]
     for name in wanted & stars.keys():
         module = __import__(stars[name])
         if hasattr(module, name):
@@ -98,7 +101,7 @@ def offer_imports(code, names, stars, modules):  # type: ignore[no-untyped-def]
     sys.setrecursionlimit(50_000)
 
 
-def answer(module, call, given, answer_to):  # type: ignore[no-untyped-def]
+def answer(module: Any, call: str, given: Any, answer_to: int) -> None:
     """Call the function with the arguments, one JSON value a line, and write what it returns as JSON."""
     import json
 
@@ -109,16 +112,12 @@ def answer(module, call, given, answer_to):  # type: ignore[no-untyped-def]
     if function is None:
         raise NameError(f"the program defines no function or Solution method {call!r}")
     text = json.dumps(function(*arguments), default=plain)
-    with os.fdopen(answer_to, "w", encoding="utf-8") as stream:
+    with open(answer_to, "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
-def plain(value):  # type: ignore[no-untyped-def]
+def plain(value: Any) -> Any:
     """numpy's numbers and arrays as Python's."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is no JSON value")
-
-
-if __name__ == "__main__":
-    main()

@@ -122,7 +122,6 @@ def _file_system() -> tuple[str, ...]:
     if not any(library == folder or library.startswith(folder + "/") for folder in binds):
         binds[library] = library
     binds |= {f"/packages/{folder.name}": str(folder) for folder in package_paths()}
-    binds["/driver.py"] = str(Path(__file__).with_name("driver.py"))
     # Without a folder of its own, a place is bubblewrap's to make, which only the user who starts it may enter.
     parents = sorted({str(parent) for place in (*binds, *links) for parent in Path(place).parents} - {"/"})
     command = [word for folder in (*parents, "/dev") for word in ("--perms", "0755", "--dir", folder)]
@@ -144,12 +143,14 @@ def command(
         user: what :func:`nobody` gave.
         seccomp: descriptor of the filter.
         stdin: descriptor of what /dev/stdin holds, if it is there.
-        info: descriptor on which bubblewrap names the first process of the namespace.
-        arguments: the driver's.
+        info: descriptor on which bubblewrap names the program's process.
+        arguments: descriptors of the driver with all it reads, and of what is told when the program begins.
     """
     return [
         bwrap,
         "--unshare-pid",
+        # The program is the first process of its namespace: bubblewrap waits for it, and leaves no zombie to others.
+        "--as-pid-1",
         "--unshare-net",
         "--unshare-ipc",
         "--unshare-uts",
@@ -170,13 +171,16 @@ def command(
         "--seccomp",
         str(seccomp),
         "--",
-        python(),
-        *_PYTHON_FLAGS,
-        "/driver.py",
-        *arguments,
+        *interpreter(arguments),
     ]
+
+
+def interpreter(arguments: Sequence[str]) -> list[str]:
+    """Python, on a driver that it is handed in compiled; that saves its compilation in every run, and a mount."""
+    start = "import sys,marshal;f=open(int(sys.argv[1]),'rb');exec(marshal.load(f));main(f,int(sys.argv[2]))"
+    return [python(), *_PYTHON_FLAGS, "-c", start, *arguments]
 
 
 def bare_command(arguments: Sequence[str]) -> list[str]:
     """The same without isolation."""
-    return [python(), *_PYTHON_FLAGS, str(Path(__file__).with_name("driver.py")), *arguments]
+    return interpreter(arguments)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import marshal
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Literal
 
 from permix_verl.errors import UserError
@@ -93,7 +95,7 @@ class Sandbox:
             "path": ["/packages"] if self._bwrap else sorted({str(path.parent) for path in isolation.package_paths()}),
         }
         with contextlib.ExitStack() as opened:
-            given = _sealed(opened, marshal.dumps(settings) + program.encode("utf-8", "replace"))
+            given = _sealed(opened, _driver() + marshal.dumps(settings) + program.encode("utf-8", "replace"))
             input_bytes = stdin.encode("utf-8", "replace")
             fed = _sealed(opened, input_bytes)
             begun, begun_end = _pipe(opened)
@@ -141,6 +143,13 @@ class Sandbox:
 
 
 _RUNS = itertools.count()
+
+
+@functools.cache
+def _driver() -> bytes:
+    """driver.py compiled, for an interpreter of this version."""
+    source = Path(__file__).with_name("driver.py").read_text()
+    return marshal.dumps(compile(source, "driver.py", "exec", dont_inherit=True))
 
 
 def _pipe(opened: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:

@@ -46,8 +46,7 @@ class Watch:
 
     Args:
         begun: descriptor on which the driver says that the program begins.
-        info: descriptor on which bubblewrap names the first process of the program's namespace, with which all others
-            end; ``None`` without isolation.
+        info: descriptor on which bubblewrap names the program's process; ``None`` without isolation.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", begun: int, info: int | None, limits: Limits) -> None:
@@ -59,7 +58,7 @@ class Watch:
         self._started = time.monotonic()
         self._begun = False
         self._info = bytearray()
-        self._first: int | None = None
+        self._program: int | None = None
         self._out = bytearray()
         self._err = bytearray()
         self._err_bytes = 0
@@ -124,42 +123,44 @@ class Watch:
         else:
             self._info += chunk
             if not chunk:
-                self._find_first()
+                self._find_program()
         return bool(chunk)
 
-    def _find_first(self) -> None:
-        """Hold on to the first process of the namespace, by a descriptor: numbers are given out anew."""
+    def _find_program(self) -> None:
+        """Hold on to the program's process, by a descriptor: numbers are given out anew."""
         with contextlib.suppress(ValueError, KeyError, ProcessLookupError):
-            self._first = os.pidfd_open(int(json.loads(self._info)["child-pid"]))
+            self._program = os.pidfd_open(int(json.loads(self._info)["child-pid"]))
 
     def _end_all(self) -> None:
-        """End what still lives, wait until it is gone, and take what it left in the pipes."""
-        deadline = time.monotonic() + _GRACE_S
+        """End what still lives, wait until it is gone, and take what it left in the pipes.
+
+        bubblewrap waits for the program's process, so that killing that one ends both.
+        """
         try:
-            if self._info_fd is not None and self._first is None:
+            if self._info_fd is not None and self._program is None:
                 # Killed before it has named its child, bubblewrap could leave that behind.
-                self._wait_for(self._info_fd, deadline)
-            if self._first is not None:
+                self._read_all(self._info_fd, time.monotonic() + _GRACE_S)
+            if self._program is not None:
                 with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._first, signal.SIGKILL)
-                self._wait_for(self._first, deadline)
+                    signal.pidfd_send_signal(self._program, signal.SIGKILL)
+                self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            raise SandboxError("a sandbox was told to end and did not") from None
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                # Not reaped yet, so that its number is still its own.
-                os.killpg(self._process.pid, signal.SIGKILL)
+            if self._process.poll() is None or self._info_fd is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            if self._first is not None:
-                os.close(self._first)
+            if self._program is not None:
+                os.close(self._program)
             self._drain()
 
-    def _wait_for(self, fd: int, deadline: float) -> None:
-        """Until a process has ended, or a pipe."""
+    def _read_all(self, fd: int, deadline: float) -> None:
+        """Until the other end is closed."""
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            if fd == self._first or not self._read(fd):
-                return
-        raise SandboxError("a sandbox was told to end and did not")
+        while poll.poll(max(0.0, deadline - time.monotonic()) * 1000) and self._read(fd):
+            pass
 
     def _drain(self) -> None:
         """What an ended process left in its pipes."""
