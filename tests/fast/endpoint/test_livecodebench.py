@@ -13,7 +13,8 @@ from eval import run
 from permix_verl import UserError
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.tasks import EvalProblem, find_task, livecodebench, load_problems
-from permix_verl.evaluation.tasks.livecodebench import RELEASES, Selection
+from permix_verl.programs import livecodebench as files
+from permix_verl.programs.livecodebench import RELEASES, Selection, find_cases
 
 from ..code_rows import DOUBLE, PLUS_ONE, SQUARE, releases, row, write
 from .server import Reply, Server, chat
@@ -90,7 +91,7 @@ def test_stored_answers_are_scored_again_from_their_source(
     arguments = [str(tmp_path / "results"), "-T", "release=v2", "--tasks"]
     rescore_command.main([*arguments, f"livecodebench={source}"])
     assert "32 samples, 0 verdicts changed" in capsys.readouterr().out
-    monkeypatch.setattr(livecodebench, "_places", {})
+    monkeypatch.setattr(files, "_places", {})
     with pytest.raises(UserError, match="livecodebench=FOLDER"):
         rescore_command.main([str(tmp_path / "results")])
 
@@ -101,7 +102,7 @@ def test_a_file_that_changes_while_it_is_used_is_seen(tmp_path: Path) -> None:
     (problem,) = load_problems(task, str(file))
     write(file, row("shifty", [("7\n", "9\n")]))
     with pytest.raises(UserError, match="has changed"):
-        livecodebench.find_cases(problem)
+        find_cases(problem.gold, problem.id)
 
 
 def test_another_release_difficulty_or_window_is_another_evaluation(server: Server, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_another_release_difficulty_or_window_is_another_evaluation(server: Serv
 def test_problems_are_chosen_by_release_difficulty_and_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: dict[str, str], names: list[str]
 ) -> None:
-    monkeypatch.setattr(livecodebench, "RELEASES", dict(list(RELEASES.items())[:2]))
+    monkeypatch.setattr(files, "RELEASES", dict(list(RELEASES.items())[:2]))
     selection = Selection.of({"release": "v2"} | args)
     found = livecodebench.load_problems(str(releases(tmp_path)), selection)
     assert [problem.id.split("/")[-1] for problem in found] == names
