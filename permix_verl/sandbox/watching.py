@@ -147,7 +147,7 @@ class Watch:
         except subprocess.TimeoutExpired:
             raise SandboxError("a sandbox was told to end and did not") from None
         finally:
-            if self._process.poll() is None or self._info_fd is None:
+            if self._process.returncode is None or self._info_fd is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
