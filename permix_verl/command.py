@@ -13,7 +13,14 @@ def doctor(arguments: Sequence[str]) -> int:
     return run(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"doctor": doctor}
+def merge(arguments: Sequence[str]) -> int:
+    """An adapter and its base as one Hugging Face folder, checked to say what the adapter says."""
+    from permix_verl.training.merge import main as run
+
+    return run(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"doctor": doctor, "merge": merge}
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,9 @@ EDGES = {
     "cpu/platform.py",
     *(
         f"training/{name}.py"
-        for name in ("adapter", "callback", "initial_adapter", "parts", "replay_buffer", "rollout", "sft_trainer")
+        for name in (
+            *("adapter", "callback", "initial_adapter", "merge", "parts", "replay_buffer", "rollout", "sft_trainer"),
+        )
     ),
 }
 """Modules of the library that may import a heavy library when they are imported."""

@@ -1,0 +1,123 @@
+"""An adapter and its base as one plain Hugging Face folder, with a check that it says what the adapter says.
+
+    permix merge --base meta-llama/Llama-3.1-8B-Instruct --adapter runs/NAME/adapter --out merged/
+
+verl's own merging takes a scale of 0 where a checkpoint's metadata lack one, and the merged model is the base (#7285,
+#4553, #7341). Here the folder is read back, and must be nearer to the adapter than to the base.
+"""
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from permix_verl.errors import UserError, first_line
+from permix_verl.personas import load_pool
+from permix_verl.prompts import build_messages, render
+
+QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")
+LEAST = 1e-6
+"""Nats: what changes no log-prob by more than this is no adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCheck:
+    """Mean distances of log-probs in nats over ``tokens``: of the folder from the adapter, and of the base from it."""
+
+    tokens: int
+    merged: float
+    base: float
+
+
+def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeCheck:
+    """Write the merged model, in one move.
+
+    Args:
+        base: hub name or folder.
+        adapter: PEFT folder.
+        dtype: of the weights that are written; "auto" is the base's. The sum is made in float32.
+
+    Raises:
+        UserError: something that does not load, an adapter that changes nothing, a folder that is there already, or
+            weights so coarse that the adapter is lost in them.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if out.exists():
+        raise UserError(f"{out} is there already; give another --out, or remove it")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
+        written = model.dtype if dtype == "auto" else getattr(torch, dtype)
+        model = model.float()
+        prompts = _prompts(tokenizer)
+        of_base = _log_probs(model, prompts)
+        tuned = PeftModel.from_pretrained(model, adapter).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{base} and {adapter} do not load together ({first_line(error)}); check both") from None
+    of_adapter = _log_probs(tuned, prompts)
+    if (of_adapter - of_base).abs().max() < LEAST:
+        raise UserError(
+            f"{adapter} changes nothing: no log-prob of the base by more than {LEAST:g} nats; was it trained, and does "
+            "its adapter_config.json have the lora_alpha that it was trained with?"
+        )
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    tuned.merge_and_unload().to(written).save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    of_merged = _log_probs(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), prompts)
+    check = MergeCheck(
+        tokens=of_base.numel(),
+        merged=(of_merged - of_adapter).abs().mean().item(),
+        base=(of_base - of_adapter).abs().mean().item(),
+    )
+    if check.merged > 0.5 * check.base:
+        shutil.rmtree(partial)
+        raise UserError(
+            f"merged in {str(written).removeprefix('torch.')}, the model is {check.merged:.2e} nats a token away from "
+            f"the adapter, and the base {check.base:.2e}: too coarse for it; give --dtype float32, or serve the adapter"
+        )
+    os.replace(partial, out)
+    return check
+
+
+def _prompts(tokenizer: Any) -> list[list[int]]:
+    """Token ids of the questions under a few personas and under none."""
+    arms = (None, *load_pool("train").personas[:3])
+    texts = [render(tokenizer, build_messages(question, arm)) for question in QUESTIONS for arm in arms]
+    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def _log_probs(model: Any, prompts: Sequence[list[int]]) -> torch.Tensor:
+    """Log-probs of the prompts' own tokens, all in a row, (tokens,)."""
+    found = []
+    for prompt in prompts:
+        ids = torch.tensor([prompt])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, :-1].float()
+        found.append(torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])[:, 0])
+    return torch.cat(found)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="permix merge", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--base", required=True, help="hub name or folder of the model that was trained")
+    parser.add_argument("--adapter", type=Path, required=True, help="PEFT folder, such as runs/NAME/adapter")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    args = parser.parse_args(argv)
+    check = merge(args.base, args.adapter, args.out, args.dtype)
+    print(
+        f"merged model in {args.out}: its log-probs are {check.merged:.1e} nats a token from the adapter's over "
+        f"{check.tokens} tokens, and the base's {check.base:.1e}"
+    )
+    return 0
