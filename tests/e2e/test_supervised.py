@@ -1,6 +1,7 @@
 """The paper's supervised arms, from data to an adapter that is evaluated; killed and resumed; on two ranks."""
 
 import json
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,8 @@ def test_killed_in_the_middle_the_loss_curve_goes_on_as_if_it_had_not_been(
     first = recipe("run_permix_sft.sh", folder, stop_after=r"^ *12/36", stop_with=signal.SIGKILL, **knobs)
     assert first.status != 0
     last = recipe("run_permix_sft.sh", folder, **knobs).check()
-    assert "going on after step 8 of 36" in last.output
+    # What the killed launcher left running goes on until the next launch ends it, and may have saved again.
+    assert re.search("going on after step (8|16|24|32) of 36", last.output)
     assert losses(last) == losses(arms["permix-sft"])
     ours, theirs = (run.folder / "adapter" / "adapter_model.safetensors" for run in (last, arms["permix-sft"]))
     assert ours.read_bytes() == theirs.read_bytes()
