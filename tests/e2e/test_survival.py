@@ -1,6 +1,6 @@
 """Killed at any moment, the same command goes on, and the run is the one that was never killed.
 
-Two runs of two epochs with seeded rollouts: one undisturbed, and one that is killed four times, with 2 data loader
+Two runs of two epochs with seeded rollouts: one undisturbed, and one that is killed three times, with 2 data loader
 workers and without. Rows, personas and rewards of every step must be the same in both. More kills: tests/soak.
 """
 
@@ -98,7 +98,7 @@ def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None
     assert sum(len(outputs) > 1 for outputs in groups.values()) > 0.3 * len(groups)
 
 
-def test_killed_four_times_with_and_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
+def test_killed_three_times_with_and_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     workers = (*OVERRIDES, "data.dataloader_num_workers=2")
     # While everything starts, the launcher alone: nobody ends what it started but the next launch.
@@ -120,15 +120,8 @@ def test_killed_four_times_with_and_without_workers(recipe: Recipe, undisturbed:
     assert time.monotonic() - ended[0] < 60
     assert third.status not in (0, 3)
     assert "rollout server 0 is gone" in third.output.strip().splitlines()[-1]
-    # The worker that scores answers.
-    fourth = recipe(
-        "run_permix_grpo.sh", folder, *workers, meanwhile=end_a_part(folder, "RewardLoopWorker", 7, ended), **KNOBS
-    )
-    assert time.monotonic() - ended[1] < 60
-    assert fourth.status not in (0, 3)
-    assert "reward worker 0 is gone" in fourth.output.strip().splitlines()[-1]
     # And then on without data loader workers.
     last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
-    assert "going on after step 6 of 9" in last.output
+    assert "going on after step 4 of 9" in last.output
     check_same_run(last, undisturbed)
     assert all(values["reward/error_rate"] == 0 for values in m.training_steps(last.metrics).values())
