@@ -1,6 +1,7 @@
 """The model's files, tokenizer and chat template."""
 
 import datetime
+import functools
 import json
 import re
 import unittest.mock
@@ -142,20 +143,23 @@ def template_kwargs(setup: Setup) -> dict[str, Any]:
 
 def _tokenizer(setup: Setup) -> Any:
     """The tokenizer; a finding where a folder has none that loads; ``None`` where it is not at hand."""
-    if setup.model is None:
-        return None
-    local = Path(setup.model).is_dir()
+    return None if setup.model is None else _load_tokenizer(setup.model)
+
+
+@functools.cache
+def _load_tokenizer(model: str) -> Any:
+    local = Path(model).is_dir()
     try:
-        if (Path(setup.model) / "tokenizer.json").is_file():
+        if (Path(model) / "tokenizer.json").is_file():
             # Its template and its special tokens are what is asked for; AutoTokenizer imports all of torch.
             from transformers import PreTrainedTokenizerFast
 
-            return PreTrainedTokenizerFast.from_pretrained(setup.model, local_files_only=True)
+            return PreTrainedTokenizerFast.from_pretrained(model, local_files_only=True)
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(setup.model, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model, local_files_only=True)
     except Exception as problem:  # of a dozen kinds: it does not load
         if not local:
             return None
         first = (str(problem).splitlines() or [type(problem).__name__])[0]
-        return error(f"the tokenizer of {setup.model} does not load ({first[:200]})", "download the model anew")
+        return error(f"the tokenizer of {model} does not load ({first[:200]})", "download the model anew")

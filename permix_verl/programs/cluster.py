@@ -1,5 +1,6 @@
 """Where programs are judged: on this machine's cores, or as tasks of a Ray cluster if there is one."""
 
+import functools
 import os
 import threading
 from collections import OrderedDict
@@ -16,8 +17,9 @@ _KEPT = 64
 """Problems whose tests stay in Ray's object store."""
 
 
+@functools.cache
 def make_judge(sandbox: str = "on") -> Judge:
-    """A judge that many threads may call: it runs as many programs at a time as there are cores.
+    """The judge of this process, which many threads may call: it runs as many programs at a time as there are cores.
 
     With ``RAY_ADDRESS`` each program is a task of that cluster, with one core to itself; its nodes need bubblewrap.
 

@@ -7,7 +7,6 @@ it is the same text, or the same sequence of decimal numbers, exactly (``1.0`` i
 
 import json
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 _MOST = 8
 """An output so many times as long as the one wanted is not looked at: its numbers would have to be zeros for the most
@@ -17,10 +16,9 @@ _MARGIN = 1 << 12
 
 def same_output(wanted: str, printed: bytes) -> bool:
     """Whether a program printed what was wanted."""
+    printed = printed.strip()
     if len(printed) > _MOST * len(wanted.encode()) + _MARGIN:
-        printed = printed.strip()
-        if len(printed) > _MOST * len(wanted.encode()) + _MARGIN:
-            return False
+        return False
     try:
         text = printed.decode()
     except UnicodeDecodeError:
@@ -58,15 +56,10 @@ def same_value(wanted: str, returned: bytes) -> bool:
     if len(returned) > _MOST * len(wanted.encode()) + _MARGIN:
         return False
     try:
-        value = json.loads(returned, parse_constant=_no_number)
-        return _same(target, value)
+        return bool(target == json.loads(returned, parse_constant=_no_number))
     except (ValueError, RecursionError):
         return False
 
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} equals nothing")  # but one NaN is the same object as another, and a list would say so
-
-
-def _same(wanted: Any, value: Any) -> bool:
-    return bool(wanted == value)

@@ -31,10 +31,9 @@ def extract_program(answer: str, call: str | None = None) -> str | None:
     Args:
         call: the function that the program must define; ``None`` where it reads standard input.
     """
-    head, mark, tail = answer.rpartition("</think>")
+    _, mark, tail = answer.rpartition("</think>")
     if not mark and "<think>" in answer:
         tail = answer.partition("<think>")[0]  # still thinking when it ended
-    del head
     blocks = [block for block in _blocks(tail) if block.text.strip()]
     if not blocks:
         return tail if "```" not in tail and _begins_like_a_program(tail) else None

@@ -107,7 +107,7 @@ def _readable(folder: Path) -> bool:
 
 @functools.cache
 def _file_system() -> tuple[str, ...]:
-    """Read-only: the system's libraries, Python without its packages, the driver, numpy. No /proc, /etc, /home."""
+    """Read-only: the system's libraries, Python without its packages, numpy. No /proc, /etc, /home."""
     links, binds = {}, {}
     for folder in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32"):
         if os.path.islink(folder):
@@ -179,8 +179,3 @@ def interpreter(arguments: Sequence[str]) -> list[str]:
     """Python, on a driver that it is handed in compiled; that saves its compilation in every run, and a mount."""
     start = "import sys,marshal;f=open(int(sys.argv[1]),'rb');exec(marshal.load(f));main(f,int(sys.argv[2]))"
     return [python(), *_PYTHON_FLAGS, "-c", start, *arguments]
-
-
-def bare_command(arguments: Sequence[str]) -> list[str]:
-    """The same without isolation."""
-    return interpreter(arguments)

@@ -117,7 +117,7 @@ class Sandbox:
                     arguments=arguments,
                 )
             else:
-                command = isolation.bare_command(arguments)
+                command = isolation.interpreter(arguments)
             process = subprocess.Popen(
                 command,
                 stdin=fed,

@@ -144,9 +144,9 @@ def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, de
         )
     rollouts = torch.load(record, weights_only=True)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).to(device).eval()
-    base_log_probs = _log_probs(model, rollouts)
+    base_log_probs = log_probs(model, rollouts)
     tuned = PeftModel.from_pretrained(model, adapter).eval()
-    adapter_log_probs = _log_probs(tuned, rollouts)
+    adapter_log_probs = log_probs(tuned, rollouts)
     actor_log_probs = torch.tensor([value for values in rollouts["log_probs"] for value in values])
     distance, base_distance = ((found - actor_log_probs).abs() for found in (adapter_log_probs, base_log_probs))
     return AdapterCheck(
@@ -158,7 +158,7 @@ def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, de
     )
 
 
-def _log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
+def log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
     """Log-probs of all response tokens in a row, (tokens,)."""
     found = []
     for prompt, response in zip(rollouts["prompts"], rollouts["responses"], strict=True):

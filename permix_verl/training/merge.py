@@ -19,6 +19,7 @@ import torch
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas import load_pool
 from permix_verl.prompts import build_messages, render
+from permix_verl.training.adapter import log_probs
 
 QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")
 LEAST = 1e-6
@@ -56,14 +57,14 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
         model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
         written = model.dtype if dtype == "auto" else getattr(torch, dtype)
         model = model.float()
-        prompts = _prompts(tokenizer)
-        of_base = _log_probs(model, prompts)
+        texts = _texts(tokenizer)
+        of_base = log_probs(model, texts)
         tuned = PeftModel.from_pretrained(model, adapter).eval()
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{base} and {adapter} do not load together ({first_line(error)}); check both") from None
-    of_adapter = _log_probs(tuned, prompts)
+    of_adapter = log_probs(tuned, texts)
     if (of_adapter - of_base).abs().max() < LEAST:
         raise UserError(
             f"{adapter} changes nothing: no log-prob of the base by more than {LEAST:g} nats; was it trained, and does "
@@ -74,7 +75,7 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
     partial.parent.mkdir(parents=True, exist_ok=True)
     tuned.merge_and_unload().to(written).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    of_merged = _log_probs(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), prompts)
+    of_merged = log_probs(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), texts)
     check = MergeCheck(
         tokens=of_base.numel(),
         merged=(of_merged - of_adapter).abs().mean().item(),
@@ -90,22 +91,12 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
     return check
 
 
-def _prompts(tokenizer: Any) -> list[list[int]]:
-    """Token ids of the questions under a few personas and under none."""
+def _texts(tokenizer: Any) -> dict[str, Any]:
+    """Questions under a few personas and under none, for ``log_probs``: every token but the first is looked at."""
     arms = (None, *load_pool("train").personas[:3])
     texts = [render(tokenizer, build_messages(question, arm)) for question in QUESTIONS for arm in arms]
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-
-
-def _log_probs(model: Any, prompts: Sequence[list[int]]) -> torch.Tensor:
-    """Log-probs of the prompts' own tokens, all in a row, (tokens,)."""
-    found = []
-    for prompt in prompts:
-        ids = torch.tensor([prompt])
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, :-1].float()
-        found.append(torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])[:, 0])
-    return torch.cat(found)
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    return {"prompts": [one[:1] for one in ids], "responses": [one[1:] for one in ids], "temperature": 1.0}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from permix_verl.evaluation.tasks import EvalProblem, Task, Verify
 from permix_verl.programs import extract_program
-from permix_verl.programs.cluster import Judge, make_judge
+from permix_verl.programs.cluster import make_judge
 from permix_verl.programs.livecodebench import FIRST, HUB_NAME, RELEASES, Selection, find_cases, read_rows
 from permix_verl.prompts import code_question, user_message
 
@@ -27,17 +27,15 @@ def livecodebench(args: Mapping[str, str]) -> Task:
         UserError: an unknown setting.
     """
     selection = Selection.of(args)
-    judge: list[Judge] = []  # made when it is needed
 
     def load(source: str) -> list[EvalProblem]:
-        if not judge:
-            judge.append(make_judge(selection.sandbox))
+        make_judge(selection.sandbox)  # whether programs can be run is known before any is asked for
         return load_problems(source, selection)
 
     def score(output: str, problem: EvalProblem, verify: Verify) -> Mapping[str, Any]:
         del verify  # it compares answers in mathematics
         cases = find_cases(problem.gold, problem.id)
-        judgement = judge[0](extract_program(output, cases.call), cases)
+        judgement = make_judge(selection.sandbox)(extract_program(output, cases.call), cases)
         return {"status": judgement.status, "pred": judgement.summary}
 
     return Task(
