@@ -7,7 +7,8 @@
 
 Writes train.parquet, val.parquet and manifest.json. Each training row's persona is
 drawn uniformly as a function of (seed, epoch, row id). Validation problems are held
-out of the training problems and appear under every training persona and under none.
+out of the training problems and appear under every training persona and under none;
+--dev-personas holds personas out of training too, for validation alone.
 Test problems and evaluation personas are never touched.
 """
 
@@ -31,6 +32,11 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         "--tokenizer", default="meta-llama/Llama-3.1-8B-Instruct", help="hub name or folder of the model to train"
     )
     parser.add_argument("--personas", default="train", help="packaged pool or path of a .jsonl pool")
+    parser.add_argument(
+        "--dev-personas",
+        default="",
+        help="of that pool, held out of training and validated on: how many (drawn from the seed), or keys with commas",
+    )
     parser.add_argument("--seed", type=int, default=0, help="persona seed")
     parser.add_argument("--epoch", type=int, default=0, help="epoch whose draw is written into the prompts")
     parser.add_argument("--val-problems", type=int, default=32, help="training problems held out for validation")
@@ -60,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
         epoch=args.epoch,
         val_problems=args.val_problems,
         max_prompt_length=args.max_prompt_length,
+        dev_personas=args.dev_personas,
         no_persona_probability=1.0 if args.no_persona else args.no_persona_probability,
         template_kwargs=args.chat_template_kwargs,
     )
@@ -69,10 +76,12 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_args(argv)
     manifest = prepare(settings)
     rows = manifest["rows"]
+    held_out = manifest["dev_personas"]
     print(
         f"{manifest['arm']} data in {settings.out}: {rows['train']} training rows, {rows['val']} validation rows "
         f"({rows['val_problems']} problems x {manifest['pool']['size']} personas and none); {rows['dropped_too_long']} "
         f"of {rows['read']} problems dropped, longer than {settings.max_prompt_length} tokens under some persona"
+        + (f"; {len(held_out)} personas held out of training: {', '.join(held_out)}" if held_out else "")
     )
 
 

@@ -23,6 +23,11 @@ NO_PERSONA = "no_persona"
 _FIELDS = ("key", "category", "system_prompt")
 
 
+def slug_of(key: str) -> str:
+    """A key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
+    return "_".join(key.replace("/", " ").split())
+
+
 @dataclass(frozen=True, slots=True)
 class Persona:
     """One persona: its key, its category and the system prompt that plays it."""
@@ -33,8 +38,8 @@ class Persona:
 
     @property
     def slug(self) -> str:
-        """The key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
-        return "_".join(self.key.replace("/", " ").split())
+        """The key as it appears in metric names."""
+        return slug_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)

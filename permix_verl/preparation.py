@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from permix_verl.errors import UserError
 from permix_verl.measure import PromptMeter
-from permix_verl.mixing import PersonaDraw, hash_to_int
+from permix_verl.mixing import PersonaDraw, development_personas, hash_to_int
 from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template, render
@@ -47,6 +47,7 @@ class Preparation:
     no_persona_probability: float = 0.0
     dataset: str = "gsm8k"
     task: str = "math"
+    dev_personas: str = ""
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +78,8 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     """
     pool = load_pool(settings.pool)
     check_disjoint(pool, load_pool("eval"))
-    draw = PersonaDraw(pool, settings.seed, settings.no_persona_probability, settings.epoch)
+    held_out = development_personas(pool, settings.dev_personas, settings.seed)
+    draw = PersonaDraw(pool, settings.seed, settings.no_persona_probability, settings.epoch, held_out)
     tokenizer = load_tokenizer(settings.tokenizer)
     check_template(tokenizer, pool, settings.template_kwargs)
     meter = PromptMeter(tokenizer, pool, settings.template_kwargs, settings.task)
@@ -86,7 +88,7 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     with whole_folder(settings.out) as partial:
         train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), draw)
         val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool))
-        manifest = _manifest(settings, survey, meter, pool, train_counts, val_counts, partial)
+        manifest = _manifest(settings, survey, meter, draw, train_counts, val_counts, partial)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     return manifest
 
@@ -205,12 +207,12 @@ def _manifest(
     settings: Preparation,
     survey: Survey,
     meter: PromptMeter,
-    pool: PersonaPool,
+    draw: PersonaDraw,
     train_counts: Counter[str],
     val_counts: Counter[str],
     partial: Path,
 ) -> dict[str, Any]:
-    tokenizer = meter.tokenizer
+    tokenizer, pool = meter.tokenizer, draw.pool
     return {
         "arm": "RLVR" if settings.no_persona_probability == 1 else "PerMix-RLVR",
         "source": settings.source,
@@ -221,6 +223,7 @@ def _manifest(
         "seed": settings.seed,
         "epoch": settings.epoch,
         "no_persona_probability": settings.no_persona_probability,
+        "dev_personas": list(draw.held_out),
         "tokenizer": settings.tokenizer,
         "chat_template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
         "chat_template_kwargs": dict(settings.template_kwargs),

@@ -113,7 +113,7 @@ ask_doctor() {
   local status=0
   [[ ${DOCTOR:-1} == 0 ]] && return
   "$PYTHON" -m permix_verl.command doctor --quiet --trainer "$1" --model "$MODEL" --personas "$PERSONAS" \
-    --run-dir "$RUN_DIR" -- "${OVERRIDES[@]}" || status=$?
+    --dev-personas "${DEV_PERSONAS:-}" --run-dir "$RUN_DIR" -- "${OVERRIDES[@]}" || status=$?
   if (( status > 1 )); then
     echo "error: this run would fail, or not be what it is meant to be; see above (DOCTOR=0 goes on all the same)" >&2
     exit 2

@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="permix doctor", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", help="hub name or folder")
     parser.add_argument("--personas", default="train", help="pool that is trained on")
+    parser.add_argument("--dev-personas", default="", help="of that pool, held out of training: how many, or keys")
     parser.add_argument("--run-dir", type=Path, help="folder of the run")
     parser.add_argument("--trainer", default="grpo", choices=list(config.CONFIGS))
     parser.add_argument("--json", action="store_true", help="findings as a JSON list on standard output")
@@ -60,7 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     settings = as_dict(args.overrides)
     found = examine(
-        Setup(args.model, args.personas, args.run_dir, args.trainer, tuple(args.overrides), settings),
+        Setup(
+            args.model,
+            args.personas,
+            args.run_dir,
+            args.trainer,
+            tuple(args.overrides),
+            settings,
+            args.dev_personas,
+        )
     )
     worst = max((EXIT_STATUS[finding.severity] for _, finding in found), default=0)
     if args.json:

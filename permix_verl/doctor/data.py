@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok
 from permix_verl.errors import UserError
+from permix_verl.mixing import development_personas
 from permix_verl.personas import check_disjoint, load_pool
 
 
@@ -12,15 +13,17 @@ def persona_pools(setup: Setup) -> Iterator[Finding]:
     try:
         pool = load_pool(setup.personas)
         check_disjoint(pool, load_pool("eval"))
+        held_out = development_personas(pool, setup.dev_personas, setup.number("data.seed", 0))
     except UserError as problem:
         text, _, remedy = str(problem).partition("; ")
         yield error(text, remedy or "give another pool (PERSONAS=...)")
         return
-    yield ok(f"{len(pool)} personas, none of them held out")
+    development = f"; {len(held_out)} of them for validation alone: {', '.join(held_out)}" if held_out else ""
+    yield ok(f"{len(pool)} personas, none of them the evaluation's{development}")
 
 
 def prepared_rows(setup: Setup) -> Iterator[Finding]:
-    """What an earlier call prepared: its rows are those that were written, and fit the prompt length."""
+    """What an earlier call prepared: rows as they were written, that fit, without a persona that is held out."""
     import json
 
     import pyarrow.parquet as pq
@@ -35,6 +38,11 @@ def prepared_rows(setup: Setup) -> Iterator[Finding]:
         if not (folder / name).is_file() or file_sha256(folder / name) != digest:
             yield error(f"{folder / name} is not the file that its manifest names", f"remove {folder}; it is made anew")
             return
+    trained = {key: n for key, n in manifest.get("train_rows_per_persona", {}).items() if n}
+    leaked = sorted(trained.keys() & set(manifest.get("dev_personas", ())))
+    if leaked:
+        yield error(f"personas held out of training are in its rows: {', '.join(leaked)}", f"remove {folder}")
+        return
     limit = setup.number("data.max_prompt_length", 0)
     longest = int(manifest.get("longest_prompt", 0))
     if limit and longest > limit:

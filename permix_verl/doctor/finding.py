@@ -35,6 +35,7 @@ class Setup:
         trainer: "grpo" or "sft".
         overrides: verl's, as the recipes give them.
         settings: the same by key.
+        dev_personas: of that pool, held out of training; as ``permix_verl.mixing.development_personas`` takes them.
     """
 
     model: str | None = None
@@ -43,6 +44,7 @@ class Setup:
     trainer: str = "grpo"
     overrides: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    dev_personas: str = ""
 
     @property
     def device(self) -> str:

@@ -272,6 +272,9 @@ def test_a_context_that_is_too_short() -> None:
 def test_personas_that_are_held_out(tmp_path: Path) -> None:
     assert "eval" in only(data.persona_pools, Setup(personas="eval"))
     assert "none.jsonl" in only(data.persona_pools, Setup(personas=str(tmp_path / "none.jsonl")))
+    assert "unknown persona 'cook'" in only(data.persona_pools, Setup(dev_personas="chef,cook"))
+    (fine,) = data.persona_pools(Setup(dev_personas="chef"))
+    assert fine.text.endswith("1 of them for validation alone: chef")
 
 
 def test_data_that_is_not_what_its_manifest_names_or_would_be_cut(
@@ -286,6 +289,10 @@ def test_data_that_is_not_what_its_manifest_names_or_would_be_cut(
     assert problems(data.prepared_rows, setup) == []
     short = setup_with("data.max_prompt_length=9", run_dir=tmp_path / "run")
     assert "verl would cut them at 9, the persona first" in only(data.prepared_rows, short)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    leaked = next(iter(manifest["train_rows_per_persona"]))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"dev_personas": [leaked]}))
+    assert f"personas held out of training are in its rows: {leaked}" in only(data.prepared_rows, setup)
     (folder / "val.parquet").write_bytes(b"other")
     assert "is not the file that its manifest names" in only(data.prepared_rows, setup)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from permix_verl import draw_persona, load_pool
+from permix_verl import UserError, draw_persona, load_pool
+from permix_verl.mixing import PersonaDraw, development_personas
 
 POOL = load_pool("train")
 
@@ -59,3 +60,51 @@ def test_a_biased_draw_would_be_caught(lengths: np.ndarray) -> None:
     """Negative control: personas dealt by row length are not uniform within lengths."""
     keys = np.argsort(np.argsort(lengths)) * len(POOL) // len(lengths)
     assert stats.kruskal(*[lengths[keys == persona] for persona in range(len(POOL))]).pvalue < 0.001
+
+
+def test_draws_without_the_held_out_personas_are_uniform_over_the_others() -> None:
+    rows = [f"gsm8k/train/{i}" for i in range(6000)]
+    for seed in range(5):
+        held_out = development_personas(POOL, "5", seed)
+        draw = PersonaDraw(POOL, seed, held_out=held_out)
+        counts: Counter[str] = Counter()
+        for epoch in range(2):
+            counts.update(persona.key for row in rows if (persona := draw.persona(epoch, row)))
+        assert set(counts) == set(POOL.keys) - set(held_out)
+        assert stats.chisquare(list(counts.values())).pvalue > 0.001, f"seed {seed}"
+
+
+def test_a_number_of_held_out_personas_is_drawn_from_the_seed_and_every_persona_can_be() -> None:
+    drawn = [development_personas(POOL, "5", seed) for seed in range(200)]
+    assert drawn == [development_personas(POOL, "5", seed) for seed in range(200)]
+    assert all(len(set(keys)) == 5 for keys in drawn)
+    counts = Counter(key for keys in drawn for key in keys)
+    assert stats.chisquare([counts[key] for key in POOL.keys]).pvalue > 0.001
+    assert set(development_personas(POOL, "3", 0)) < set(development_personas(POOL, "5", 0))
+
+
+def test_held_out_personas_are_named_by_key_or_slug_in_any_order() -> None:
+    assert development_personas(POOL, "zen_master, chef", 0) == ("chef", "zen master")
+    assert development_personas(POOL, "harry potter", 7) == ("harry potter",)
+    assert development_personas(POOL, "", 0) == development_personas(POOL, "0", 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("25", "25 of the 25 personas of pool train held out leave none to train with; hold out at most 24"),
+        ("chef,cheff", "unknown persona 'cheff' in pool train; known: statistician"),
+        ("zen master,zen_master", "name one twice"),
+        ("-1", "unknown persona '-1'"),
+    ],
+)
+def test_held_out_personas_that_cannot_be_are_refused(asked: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        development_personas(POOL, asked, 0)
+
+
+def test_a_draw_survives_its_file_and_without_held_out_personas_its_bytes_are_as_before() -> None:
+    draw = PersonaDraw(POOL, 3, held_out=("chef",))
+    assert PersonaDraw.from_json(draw.to_json()) == draw
+    assert "held_out" not in PersonaDraw(POOL, 3).to_json()
+    assert PersonaDraw.from_json(PersonaDraw(POOL, 3).to_json()).held_out == ()

@@ -13,7 +13,7 @@ from permix_verl import UserError, draw_persona, load_pool
 from permix_verl.errors import exit_with_message
 from permix_verl.personas import NO_PERSONA
 from permix_verl.problems import iter_problems, parse_final_answer
-from permix_verl.rows import persona_text
+from permix_verl.rows import persona_text, read_draw
 
 POOL = load_pool("train")
 
@@ -101,6 +101,25 @@ def test_the_same_call_writes_the_same_bytes(problem_file: Path, tokenizer_folde
     assert set(before) == {"train.parquet", "val.parquet", "manifest.json"}
     for name, digest in manifest["sha256"].items():
         assert hashlib.sha256(before[name]).hexdigest() == digest
+
+
+def test_held_out_personas_are_in_no_training_row_and_in_all_of_validation(
+    problem_file: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    plain = run(problem_file, tokenizer_folder, tmp_path / "plain")
+    manifest = run(problem_file, tokenizer_folder, tmp_path / "out", "--dev-personas", "5")
+    held_out = set(manifest["dev_personas"])
+    assert len(held_out) == 5
+    assert held_out & set(plain["train_rows_per_persona"]), "drawn, were they not held out"
+    train, val = (rows(tmp_path / "out" / f"{name}.parquet") for name in ("train", "val"))
+    assert held_out.isdisjoint(row["extra_info"]["persona"] for row in train)
+    assert held_out < {row["extra_info"]["persona"] for row in val}
+    draw = read_draw(str(tmp_path / "out" / "train.parquet"))
+    assert draw is not None
+    assert set(draw.held_out) == held_out
+    later = {persona.key for row in train if (persona := draw.persona(1, row["extra_info"]["row_id"]))}
+    assert held_out.isdisjoint(later), "in the second epoch's draw"
+    assert plain["sha256"]["val.parquet"] == manifest["sha256"]["val.parquet"]
 
 
 def test_a_row_too_long_for_any_persona_is_dropped_whatever_was_drawn(
@@ -204,6 +223,7 @@ def test_bad_data_is_one_clear_error_and_leaves_earlier_files(
         (["--val-problems", "60"], "would leave none to train on; hold out fewer than 60"),
         (["--val-problems", "0"], "--val-problems is 0; hold out at least 1"),
         (["--personas", "eval"], "pools eval and eval share the keys"),
+        (["--dev-personas", "chef,cook"], "unknown persona 'cook' in pool train"),
         (["--personas", "nope"], "no persona pool 'nope'"),
         (["--tokenizer", "/nowhere/model"], "cannot load tokenizer '/nowhere/model'"),
     ],
