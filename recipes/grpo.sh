@@ -18,6 +18,7 @@ TASK=${TASK:-math}                                # math or code: rows and rewar
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
 NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # share of rows that get no persona, drawn anew in each epoch
+DEV_PERSONAS=${DEV_PERSONAS:-}                    # held out of training, validated on: how many (drawn from SEED), or key,key
 SEED=${SEED:-0}                                   # of personas, data order, first adapter, dropout and rollouts
 SEED_ROLLOUTS=${SEED_ROLLOUTS:-0}                 # 1: a seed for each rollout; slows vLLM's sampling on GPUs
 EPOCHS=${EPOCHS:-1}                               # Table 7; every epoch has its own draw and order
@@ -35,6 +36,7 @@ VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every p
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
 MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
+STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts are not the policy's; 0: only say so
 STALL_SECONDS=${STALL_SECONDS:-40}                # without any progress, after which a run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
@@ -63,6 +65,11 @@ case $TASK in
     fi
     ;;
   *) echo "error: unknown TASK '$TASK'; known: math code" >&2; exit 2 ;;
+esac
+
+case $STOP_ON_DISAGREEMENT in
+  0 | 1) ;;
+  *) echo "error: STOP_ON_DISAGREEMENT=$STOP_ON_DISAGREEMENT is neither 0 nor 1" >&2; exit 2 ;;
 esac
 
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
@@ -162,6 +169,10 @@ OVERRIDES=(
   trainer.v1.sampler.custom_sampler.name=PersonaReplayBuffer
   +trainer.v1.sampler.sampler_kwargs.run_dir="'$RUN_DIR'"
   +trainer.v1.sampler.sampler_kwargs.stall_seconds="$STALL_SECONDS"
+  +trainer.v1.sampler.sampler_kwargs.min_agreement="$MIN_AGREEMENT"
+  +trainer.v1.sampler.sampler_kwargs.stop_on_disagreement="$STOP_ON_DISAGREEMENT"
+  # With a method that says which adapter it holds.
+  +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=permix_verl.training.rollout_worker.AdapterReader
   hydra.run.dir="'$RUN_DIR/hydra'"
 
   "${SEEDING[@]}"
@@ -182,7 +193,8 @@ fi
 ask_doctor grpo
 make_lab_data
 "$PYTHON" "$REPO/data_prep/gsm8k_persona.py" --task "$TASK" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" \
-  --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
+  --seed "$SEED" --no-persona-probability "$NO_PERSONA_PROB" --val-problems "$VAL_PROBLEMS" --dev-personas "$DEV_PERSONAS" \
+  --max-prompt-length "$PROMPT_LENGTH" --out "$RUN_DIR/data.new" \
   --chat-template-kwargs "$TEMPLATE_JSON" "${PREP_FLAGS[@]}"
 
 exec "$PYTHON" -m permix_verl.training.launch --run-dir "$RUN_DIR" --base "$MODEL" --min-agreement "$MIN_AGREEMENT" \

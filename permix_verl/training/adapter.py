@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.training.callback import RECORD
+from permix_verl.training.kinds import RECORD
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 

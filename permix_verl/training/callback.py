@@ -3,7 +3,8 @@
     trainer.checkpoint_callback_class=permix_verl.training.callback.RecordRollouts
 
 The actor's own log-probs of the step's rollouts, computed with the weights that
-were just saved. They are what the exported adapter is checked against.
+were just saved. They are what the exported adapter is checked against. And the
+checkpoint's adapter is kept where verl does not remove it.
 """
 
 import os
@@ -13,7 +14,10 @@ from typing import Any
 import torch
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
-RECORD = "rollout_log_probs.pt"
+from permix_verl.training.best import keep
+from permix_verl.training.kinds import RECORD
+from permix_verl.training.run_folder import RunFolder
+
 KEEP = 64
 """Rollouts kept per checkpoint."""
 
@@ -21,7 +25,7 @@ KEEP = 64
 class RecordRollouts(CheckpointCallback):
     """Writes ``rollout_log_probs.pt`` into the checkpoint: prompts, responses and log-probs, one list entry each.
 
-    A failure costs the record and not the run: it is printed, and the check at the
+    A failure costs the record, or the best adapter, and not the run: it is printed, and the check at the
     end of the run reports that there is nothing to check against.
     """
 
@@ -33,6 +37,12 @@ class RecordRollouts(CheckpointCallback):
             os.replace(partial, path)
         except Exception as error:  # verl would end the training
             print(f"permix_verl: no rollouts recorded with step {global_step}: {error!r}")
+        run_dir = trainer.config.trainer.v1.sampler.sampler_kwargs.get("run_dir")
+        if run_dir:
+            try:
+                keep(RunFolder(Path(run_dir)), Path(checkpoint_dir))
+            except OSError as error:
+                print(f"permix_verl: the adapter of step {global_step} was not kept: {error!r}")
 
 
 def actor_log_probs(trainer: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""The picture of a run: reward, answer length, KL and rollout-actor agreement over the steps; or losses."""
+"""The picture of a run: reward, answer length, KL, agreement and robustness over the steps; or losses."""
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from permix_verl.training import metrics as m
+from permix_verl.training.robustness import Arms, Robustness, robustness_curve
 
 _PANELS = (
     (m.REWARD, "reward (mean of the step)"),
@@ -57,23 +60,50 @@ def _save(figure: Any, out: Path, title: str) -> Path:
     return out
 
 
-def draw_curves(metrics: m.Metrics, out: Path, title: str, min_agreement: float) -> Path:
-    """The picture of a GRPO run. PNG, in one move."""
-    steps = m.training_steps(metrics)
-    figure, axes = _pyplot().subplots(2, 2, figsize=(10, 6.5), sharex=True, constrained_layout=True)
-    for axis, (name, label) in zip(axes.flat, _PANELS, strict=True):
+def draw_curves(
+    metrics: m.Metrics, out: Path, title: str, min_agreement: float, arms: Arms, best_step: int | None = None
+) -> Path:
+    """The picture of a GRPO run; with validations, how evenly they come out over the personas. PNG, in one move.
+
+    Args:
+        arms: what the validation's personas are.
+        best_step: of the exported best adapter.
+    """
+    steps, curve = m.training_steps(metrics), robustness_curve(metrics, arms)
+    width = 14.5 if curve else 10
+    figure, axes = _pyplot().subplots(2, 3 if curve else 2, figsize=(width, 6.5), sharex=True, constrained_layout=True)
+    for axis, (name, label) in zip(axes[:, :2].flat, _PANELS, strict=True):
         _plot(axis, steps, name, label)
         if name == m.AGREEMENT:
             axis.axhline(min_agreement, color="tab:red", linestyle="--", linewidth=1)
             axis.ticklabel_format(useOffset=False)
-    validations = {step: m.validation_accuracy(values) for step, values in metrics.items()}
-    validations = {step: accuracy for step, accuracy in validations.items() if accuracy}
-    if validations:
-        mean = [sum(accuracy.values()) / len(accuracy) for accuracy in validations.values()]
-        axes[0, 0].plot(list(validations), mean, "s--", color="tab:orange", markersize=4, label="validation")
-        worst = [min(accuracy.values()) for accuracy in validations.values()]
-        axes[0, 0].plot(list(validations), worst, "v:", color="tab:red", markersize=4, label="validation, worst arm")
+    if curve:
+        mean = [one.mean for one in curve]
+        axes[0, 0].plot([one.step for one in curve], mean, "s--", color="tab:orange", markersize=4, label="validation")
         axes[0, 0].legend(fontsize=8)
+        _plot_robustness(axes[:, 2], curve, arms, best_step)
     for axis in axes[1]:
         axis.set_xlabel("step")
     return _save(figure, out, title)
+
+
+def _plot_robustness(axes: Any, curve: Sequence[Robustness], arms: Arms, best_step: int | None) -> None:
+    """Worst, mean and best accuracy above, with the worst's standard error; PSS below, a gap where it is undefined."""
+    at = [one.step for one in curve]
+    errors = [one.standard_error(one.worst) or 0.0 for one in curve]
+    axes[0].errorbar(
+        at, [one.worst for one in curve], errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst"
+    )
+    axes[0].plot(at, [one.mean for one in curve], "s--", color="tab:orange", markersize=4, label="mean")
+    axes[0].plot(at, [one.best for one in curve], "^:", color="tab:green", markersize=4, label="best")
+    axes[0].set_title(f"validation accuracy by persona\n({arms.label})", fontsize=10)
+    axes[1].plot(
+        at, [math.nan if one.pss is None else one.pss for one in curve], "o-", color="tab:purple", markersize=4
+    )
+    axes[1].set_title(f"PSS: worst / best\n({arms.label})", fontsize=10)
+    for axis in axes:
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(alpha=0.3)
+        if best_step is not None:
+            axis.axvline(best_step, color="gray", linestyle="--", linewidth=1, label=f"best_adapter: step {best_step}")
+    axes[0].legend(fontsize=8)

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+RECORD = "rollout_log_probs.pt"
+"""What ``permix_verl.training.callback`` writes into every checkpoint of GRPO."""
+
 
 @dataclass(frozen=True)
 class Trainer:

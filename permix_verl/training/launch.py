@@ -4,7 +4,7 @@
 
 The recipes call this; what follows ``--`` are verl's own Hydra overrides. The same
 command goes on where an earlier one stopped. Exit status: verl's own if it failed,
-3 if it finished and a check did not pass.
+3 if a check did not pass: at its end, or at a step that was the last one for it.
 """
 
 import argparse
@@ -23,7 +23,9 @@ from permix_verl import processes
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.files import write_whole
 from permix_verl.training.alone import alone_on_this_machine
+from permix_verl.training.best import keep_only, kept_steps, never_compared
 from permix_verl.training.dataloader_state import fit_to_workers
+from permix_verl.training.failure import explain_failure, stopped_on_purpose
 from permix_verl.training.kinds import GRPO, SFT, TRAINERS
 from permix_verl.training.metrics import read_metrics, training_steps
 from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows
@@ -31,24 +33,20 @@ from permix_verl.training.preflight import refuse_dead_keys
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_folder import (
     RunFolder,
-    begin,
     exclusive,
     finished_step,
     latest_checkpoint,
     recorded_step,
-    supersede,
 )
+from permix_verl.training.run_settings import begin, supersede
 from permix_verl.training.sft_verdict import conclude_supervised
-from permix_verl.training.verdict import conclude
+from permix_verl.training.verdict import CHECK_FAILED, conclude
 from permix_verl.training.watchdog import CAUSE_FILE
 
 RANKS = ("trainer.nnodes", "trainer.n_gpus_per_node")
 
 FORWARDED = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
 """Environment variables that the workers of a Ray cluster need too."""
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,7 +74,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f"this run is finished ({total} steps in {folder.path}); RUN_DIR=... starts another")
         else:
             prepare(folder, args, done)
+            unseen = never_compared(settings, total) if folder.trainer is GRPO else None
+            if unseen:
+                print(unseen)
             status, log = train(folder, args.overrides, done, total, args.min_agreement)
+            if status != 0 and stopped_on_purpose(folder, log):
+                return CHECK_FAILED
             if status != 0:
                 explain_failure(status, log, folder.path / CAUSE_FILE)
                 return status if status > 0 else 128 - status
@@ -105,6 +108,8 @@ def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
             target_modules=targets.strip("[]").replace(" ", "").split(",") if targets.startswith("[") else targets,
             seed=int(settings["data.seed"]),
         )
+    # Steps that will be trained again: what is kept of them is not theirs for long.
+    keep_only(folder, [step for step in kept_steps(folder) if step <= done])
     checkpoint = latest_checkpoint(folder)
     if checkpoint is not None and folder.trainer is GRPO:
         fit_to_workers(
@@ -161,7 +166,7 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
     environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
     command = [*folder.trainer.command(as_dict(overrides)), *overrides]
     command += [] if folder.trainer.torchrun else forwarded
-    progress = Progress(folder.metrics, log, total, min_agreement, supervised=folder.trainer is SFT)
+    progress = Progress(folder, log, total, min_agreement, supervised=folder.trainer is SFT)
     progress.begin(done)
     with log.open("wb") as sink:
         # In a session of its own: an interrupt reaches it once, from here, not also from the terminal.
@@ -209,25 +214,6 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def explain_failure(status: int, log: Path, cause_file: Path) -> None:
-    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it."""
-    lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
-    print("\n".join(lines[-30:]), file=sys.stderr)
-    print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
-    cause = cause_file.read_text() if cause_file.is_file() else probable_cause(lines)
-    if cause:
-        print(f"error: {cause[:1000]}", file=sys.stderr)
-
-
-def probable_cause(lines: list[str]) -> str | None:
-    """The last message of ours in a log, or else of any exception; Ray's wrappers around it are passed over."""
-    found = [match for line in lines if (match := _EXCEPTION.match(line)) and not match["name"].startswith("ray.")]
-    ours = [match["message"] for match in found if match["name"].endswith("UserError")]
-    if ours:
-        return ours[-1]
-    return f"{found[-1]['name']}: {found[-1]['message']}" if found else None
 
 
 if __name__ == "__main__":

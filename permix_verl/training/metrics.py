@@ -14,6 +14,8 @@ REWARD = "critic/score/mean"
 LENGTH = "response_length/mean"
 KL = "actor/kl_loss"
 AGREEMENT = "training/rollout_actor_probs_pearson_corr"
+ADAPTER_SYNC = "training/rollout_adapter_share"
+"""Size of the LoRA weights that the rollout engine holds, over the trained ones': 1 where they are the same."""
 STEP_SECONDS = "timing_s/step"
 LOSS = "train/loss"
 """Of supervised training; in nats a token of the response."""
@@ -54,6 +56,12 @@ def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:
         if section == "val-core" and metric and "/" in source:
             accuracy[source.rsplit("/", 1)[1]] = value
     return accuracy
+
+
+def validation_samples(values: Mapping[str, float]) -> int:
+    """Answers to each prompt of one validation: the number in the name of verl's metric."""
+    found = {int(name.rsplit("@", 1)[1]) for name in values if name.startswith("val-core/") and "/acc/mean@" in name}
+    return max(found, default=1)
 
 
 def disagreements(metrics: Metrics, threshold: float) -> dict[int, float]:

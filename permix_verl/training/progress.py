@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 
 from permix_verl.training import metrics as m
+from permix_verl.training.canary import not_in_step
+from permix_verl.training.robustness import Arms, read_arms, robustness, write_robustness
+from permix_verl.training.run_folder import RunFolder
 
 _HEARTBEAT_S = 30
 
@@ -13,10 +16,12 @@ class Progress:
     """Shows a run: what it waits for, each step, each validation, and a disagreement at once."""
 
     def __init__(
-        self, metrics_folder: Path, log: Path, total: int, min_agreement: float, *, supervised: bool = False
+        self, folder: RunFolder, log: Path, total: int, min_agreement: float, *, supervised: bool = False
     ) -> None:
         self.supervised = supervised
-        self.metrics_folder = metrics_folder
+        self.folder = folder
+        self.metrics_folder = folder.metrics
+        self.arms = Arms()
         self.log = log
         self.total = total
         self.min_agreement = min_agreement
@@ -28,6 +33,7 @@ class Progress:
         self.last_sign = self.began
 
     def begin(self, done: int) -> None:
+        self.arms = read_arms(self.folder.data)
         # Steps after the last checkpoint are trained again, and shown again once they are.
         earlier = m.read_metrics(self.metrics_folder)
         self.shown = {step for step in earlier if step <= done}
@@ -61,7 +67,8 @@ class Progress:
         return changed
 
     def _show_new_steps(self) -> None:
-        for step, values in m.read_metrics(self.metrics_folder).items():
+        metrics, validated = m.read_metrics(self.metrics_folder), False
+        for step, values in metrics.items():
             if values == self.superseded.get(step):
                 continue
             if step not in self.shown:
@@ -71,12 +78,15 @@ class Progress:
                     self._show_step(step, values)
                 elif m.LOSS in values:
                     self._show_supervised_step(step, values)
-                accuracy = m.validation_accuracy(values)
-                if accuracy:
-                    print(_validation_line(accuracy), flush=True)
+                found = robustness(step, values, self.arms)
+                if found:
+                    validated = True
+                    print(f"          validation ({self.arms.label}): {found.sentence()}", flush=True)
             if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, maybe much later
                 self.validated.add(step)
                 print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
+        if validated:
+            write_robustness(self.folder.robustness, metrics, self.arms)
 
     def _show_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")
@@ -97,6 +107,9 @@ class Progress:
                 f"          ! rollout and actor disagree: correlation {agreement:.3f} < {self.min_agreement}",
                 flush=True,
             )
+        share = values.get(m.ADAPTER_SYNC, 1.0)
+        if not_in_step(share):
+            print(f"          ! the rollout engine holds another adapter ({share:.1%} of the trained one)", flush=True)
 
     def _show_supervised_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")
@@ -107,16 +120,6 @@ class Progress:
             f"{_minutes(max(self.total - step, 0) * seconds):>7}",
             flush=True,
         )
-
-
-def _validation_line(accuracy: dict[str, float]) -> str:
-    personas = {arm: value for arm, value in accuracy.items() if arm != "no_persona"} or accuracy
-    worst, best = min(personas, key=personas.__getitem__), max(personas, key=personas.__getitem__)
-    mean = sum(personas.values()) / len(personas)
-    text = f"mean {mean:.3f}, worst {personas[worst]:.3f} ({worst}), best {personas[best]:.3f} ({best})"
-    return f"          validation: {text}" + (
-        f", no persona {accuracy['no_persona']:.3f}" if "no_persona" in accuracy else ""
-    )
 
 
 def _minutes(seconds: float) -> str:

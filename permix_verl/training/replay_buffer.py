@@ -11,21 +11,24 @@ ended; and what it returns beside the batch goes to the training logger.
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
-import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
 from permix_verl.training import live
-from permix_verl.training.counters import FLAGS, Rollout, counters
+from permix_verl.training.adapter_sync import held_sizes, trained_size
+from permix_verl.training.canary import Canary, DisagreementError, adapter_share, measured_values, watch_agreement
+from permix_verl.training.counters import Rollout, counters
 from permix_verl.training.live_check import differences
+from permix_verl.training.metrics import ADAPTER_SYNC, AGREEMENT
 from permix_verl.training.parts import RayQuestion, parts_of, rollout_servers
+from permix_verl.training.rollout_records import in_order, read_rollouts
 from permix_verl.training.seeds import worker_seed
 from permix_verl.training.watchdog import STALL_S, Watchdog
 
@@ -58,8 +61,9 @@ def _seed_torch(_: Any, seed: int) -> None:
 class PersonaReplayBuffer(ReplayBuffer):
     """Constructed by verl's sync trainer, whose bound method it is given as ``refill_fn``.
 
-    ``sampler_kwargs``: ``run_dir``, ``stall_seconds`` (:data:`permix_verl.training.watchdog.STALL_S`)
-    and ``poll_interval`` in seconds (verl's own is 2).
+    ``sampler_kwargs``: ``run_dir``, ``stall_seconds`` (:data:`permix_verl.training.watchdog.STALL_S`),
+    ``poll_interval`` in seconds (verl's own is 2), ``min_agreement`` that a step must reach, and
+    ``stop_on_disagreement``, 1 to end a run that does not (``permix_verl.training.canary``).
 
     Raises:
         UserError: the run's folder is not there.
@@ -85,6 +89,10 @@ class PersonaReplayBuffer(ReplayBuffer):
         self.partition_id = self.waiting_for = ""
         self.sampling: dict[str, Any] = {}
         self.live_checked = False
+        self.adapter_is_read = True
+        self.canary = Canary(float(sampler_kwargs.get("min_agreement", 0.99)))
+        if int(sampler_kwargs.get("stop_on_disagreement", 0)):
+            watch_agreement(self.trainer, self.look_at_agreement)
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """A step's rollouts in an order of their own, and its counters.
@@ -115,6 +123,7 @@ class PersonaReplayBuffer(ReplayBuffer):
         if not self.live_checked:
             self.check_live(rollouts)
         self.record(global_steps, rollouts)
+        metrics = metrics | self.adapter_metrics()
         draw = getattr(self.trainer.train_dataset, "draw", None)
         personas = draw.pool.personas if draw else ()
         return batch, metrics | counters(rollouts, personas, no_persona=bool(draw and draw.no_persona_probability))
@@ -184,6 +193,34 @@ class PersonaReplayBuffer(ReplayBuffer):
             raise LiveSettingsError(cause)
         self.live_checked = True
 
+    def adapter_metrics(self) -> dict[str, float]:
+        """Whether the rollout engines hold the adapter that is trained; nothing where that cannot be read."""
+        if not self.adapter_is_read:
+            return {}
+        self.adapter_is_read = False
+        with _unreadable_is_said("the rollout engine's adapter"):
+            held = held_sizes(rollout_servers(self.trainer).values())
+            worker = self.trainer.actor_rollout_wg.workers[0]
+            trained = ray.get(worker.__ray_call__.remote(trained_size, held[0][1]))
+            share = adapter_share(trained, [size for size, _ in held])
+            self.adapter_is_read = True
+            return {} if share is None else {ADAPTER_SYNC: share}
+        return {}
+
+    def look_at_agreement(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """End a run whose rollouts are not the policy's, before it learns from them.
+
+        Raises:
+            DisagreementError: it is one.
+        """
+        values = measured_values(metrics)
+        cause = self.canary.look(step, values.get(AGREEMENT), values.get(ADAPTER_SYNC))
+        if cause:
+            self.trainer.logger.log(data=values, step=step)
+            assert self.watchdog is not None
+            self.watchdog.report(cause)
+            raise DisagreementError(cause)
+
     def seed_workers(self, step: int) -> None:
         """Before the step's update, so that LoRA dropout is the same after any resume."""
         workers = self.trainer.actor_rollout_wg.workers
@@ -196,38 +233,3 @@ class PersonaReplayBuffer(ReplayBuffer):
         (self.run_dir / RECORDS).mkdir(exist_ok=True)
         lines = [json.dumps({"step": step, **vars(rollout)}) + "\n" for rollout in rollouts]
         write_whole(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))
-
-
-def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
-    """The batch's rollouts, in its order."""
-    fields = ["extra_info", "extra_fields", "rm_scores"]
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    rewards = [float(scores.sum()) for scores in data["rm_scores"].unbind()]
-    infos, extras = data.pop("extra_info").tolist(), data.pop("extra_fields").tolist()
-    found = []
-    for key, tag, info, extra, reward in zip(batch.keys, batch.tags, infos, extras, rewards, strict=True):
-        uid, sample, _ = key.rsplit("_", 2)
-        verdict = extra.get("reward_extra_info") or {}
-        found.append(
-            Rollout(
-                key=key,
-                uid=uid,
-                sample=int(sample),
-                row_id=str(info.get("row_id", "")),
-                epoch=int(info.get("epoch") or 0),
-                persona=str(info.get("persona", "")),
-                reward=reward,
-                tokens=int(tag["response_len"]),
-                flags={flag: float(verdict[flag]) for flag in FLAGS if flag in verdict},
-                status=str(verdict.get("status", "")),
-                seed=extra.get("seed"),
-            )
-        )
-    return found
-
-
-def in_order(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:
-    """Sorted by row and sample instead of by arrival, so that sums over the batch do not depend on timing."""
-    order = sorted(range(len(rollouts)), key=lambda i: (rollouts[i].row_id, rollouts[i].epoch, rollouts[i].sample, i))
-    batch.reorder(order)
-    return batch, [rollouts[i] for i in order]

@@ -13,7 +13,18 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
 from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
-from permix_verl.training.metrics import AGREEMENT, Metrics, disagreements, read_metrics, training_steps
+from permix_verl.training.best import WARNING, best_of, keep_only, kept, kept_steps, write_choice
+from permix_verl.training.canary import not_in_step
+from permix_verl.training.kinds import RECORD
+from permix_verl.training.metrics import (
+    ADAPTER_SYNC,
+    AGREEMENT,
+    Metrics,
+    disagreements,
+    read_metrics,
+    training_steps,
+)
+from permix_verl.training.robustness import read_arms, robustness_curve, write_robustness
 from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 
 CHECK_FAILED = 3
@@ -21,36 +32,63 @@ CHECK_FAILED = 3
 
 
 def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
-    """Export and check the adapter, draw the curves, print the verdict and the next command."""
-    import torch
-
-    from permix_verl.training.callback import RECORD
+    """Export and check the adapters, draw the curves, print the verdict and the next command."""
     from permix_verl.training.curves import draw_curves
 
     checkpoint = checkpoint_to_export(folder)
-    metrics = read_metrics(folder.metrics)
-    figure = draw_curves(metrics, folder.path / "curves.png", args.title, args.min_agreement)
+    metrics, arms = read_metrics(folder.metrics), read_arms(folder.data)
+    curve = robustness_curve(metrics, arms)
+    best = best_of(curve, kept_steps(folder))
+    write_robustness(folder.robustness, metrics, arms)
+    figure = draw_curves(
+        metrics, folder.path / "curves.png", args.title, args.min_agreement, arms, best.step if best else None
+    )
     problems = agreement_problems(metrics, args.min_agreement)
-    adapter = export_adapter(checkpoint, args.base, folder.adapter)
-    print(f"\nadapter   {adapter}")
-    check = None
-    try:
-        check = check_adapter(
-            adapter, args.base, checkpoint / RECORD, getattr(torch, args.check_dtype), args.check_device
-        )
-    except UserError as error:
-        problems.append(f"the adapter could not be checked: {error}")
+    print("")
+    check, found = export_and_check(checkpoint, folder.adapter, args, f"adapter   {folder.adapter} (of the last step)")
+    problems += found
+    if best is None:
+        print("best      no step was both saved and validated, so there is no best_adapter")
     else:
-        print(
-            f"          loaded with PEFT, its log-probs are within {check.largest:.1e} of the actor's over "
-            f"{check.tokens} tokens (the base model's: {check.base_largest:.1e})"
-        )
-        if check.base_mean <= args.check_tolerance:
-            print("          the policy has hardly moved from the base model, so this comparison says little")
-        problems += adapter_problems(check, args.check_statistic, args.check_tolerance)
+        keep_only(folder, [best.step])
+        head = f"best      {folder.best_adapter} (of step {best.step}; {arms.label}: {best.sentence()})"
+        _, found = export_and_check(kept(folder, best.step), folder.best_adapter, args, head)
+        problems += [f"best_adapter: {problem}" for problem in found]
+        write_choice(folder, best, curve, arms, last_step=total)
+        compared = sum(one.step > 0 for one in curve)
+        print(f"          the best worst persona of {compared} validations, {WARNING.partition(';')[0]}")
     write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
     passed = "" if problems else f"{_agreement_summary(metrics, total)}; adapter verified"
     return say_end(folder, figure, problems, passed, args.next_command)
+
+
+def export_and_check(
+    checkpoint: Path, out: Path, args: argparse.Namespace, head: str
+) -> tuple[AdapterCheck | None, list[str]]:
+    """Write a checkpoint's adapter to ``out``, compare it with the actor's record, and say what was found.
+
+    Args:
+        checkpoint: verl's ``global_step_N`` folder, or the same as ``permix_verl.training.best`` keeps it.
+        head: first line to print.
+
+    Returns:
+        The distances, ``None`` without a record, and what is wrong.
+    """
+    import torch
+
+    export_adapter(checkpoint, args.base, out)
+    print(head)
+    try:
+        check = check_adapter(out, args.base, checkpoint / RECORD, getattr(torch, args.check_dtype), args.check_device)
+    except UserError as error:
+        return None, [f"the adapter could not be checked: {error}"]
+    print(
+        f"          loaded with PEFT, its log-probs are within {check.largest:.1e} of the actor's over "
+        f"{check.tokens} tokens (the base model's: {check.base_largest:.1e})"
+    )
+    if check.base_mean <= args.check_tolerance:
+        print("          the policy has hardly moved from the base model, so this comparison says little")
+    return check, adapter_problems(check, args.check_statistic, args.check_tolerance)
 
 
 def checkpoint_to_export(folder: RunFolder) -> Path:
@@ -87,6 +125,21 @@ def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
     """What to say about steps whose rollouts were not sampled from the policy that was trained."""
     if not training_steps(metrics):
         return ["no training step is in the run's metrics, so agreement could not be checked"]
+    return [*_disagreement(metrics, threshold), *_other_adapters(metrics)]
+
+
+def _other_adapters(metrics: Metrics) -> list[str]:
+    steps = training_steps(metrics)
+    other = [step for step, values in steps.items() if not_in_step(values.get(ADAPTER_SYNC, 1.0))]
+    if not other:
+        return []
+    return [
+        f"the rollout engine held another adapter than the trained one at {len(other)} of {len(steps)} steps, first at "
+        f"step {other[0]}: its rollouts are another policy's"
+    ]
+
+
+def _disagreement(metrics: Metrics, threshold: float) -> list[str]:
     bad = disagreements(metrics, threshold)
     if not bad:
         return []

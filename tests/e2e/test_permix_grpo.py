@@ -1,7 +1,9 @@
 """The README's first command on fewer problems: data, training, adapter, picture, verdict."""
 
+import csv
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from permix_verl import load_pool
 from permix_verl.evaluation.identity import adapter_identity
 from permix_verl.training import metrics as m
+from permix_verl.training.merge import merge
 
 from .conftest import Recipe, Run
 
@@ -40,7 +43,6 @@ def test_the_reward_rises(run: Run) -> None:
 def test_progress_names_steps_checks_and_the_next_command(run: Run) -> None:
     total = len(m.training_steps(run.metrics))
     assert f"{total:>4}/{total}" in run.output
-    assert "validation: mean" in run.output
     assert "rollout and actor agree at every step" in run.output
     assert "next: bash recipes/run_rlvr_grpo.sh" in run.output
 
@@ -120,6 +122,52 @@ def test_the_adapter_on_the_base_gives_the_actors_log_probs(run: Run) -> None:
 
 def test_the_picture_is_there(run: Run) -> None:
     assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_engine_held_the_trained_adapter_at_every_step(run: Run) -> None:
+    """Nothing to compare before the first update; after it, to float32's rounding."""
+    shares = [values.get(m.ADAPTER_SYNC) for values in m.training_steps(run.metrics).values()]
+    assert shares[0] is None
+    assert all(share == pytest.approx(1, abs=1e-5) for share in shares[1:])
+
+
+def test_robustness_of_each_validation_is_in_the_file_as_in_verls_metrics(run: Run) -> None:
+    """Worked out anew from the metrics' names and values."""
+    rows = {int(row["step"]): row for row in csv.DictReader((run.folder / "robustness.csv").open())}
+    validated = {step for step, values in run.metrics.items() if any(name.startswith("val-core/") for name in values)}
+    assert set(rows) == validated == {0, max(run.metrics)}
+    for step, row in rows.items():
+        accuracy = {
+            name.split("/")[2]: value
+            for name, value in run.metrics[step].items()
+            if name.startswith("val-core/") and "/acc/mean@1" in name and "no_persona" not in name
+        }
+        assert len(accuracy) == int(row["personas"]) == 25
+        worst, best = min(accuracy.values()), max(accuracy.values())
+        assert (float(row["worst"]), float(row["best"])) == (worst, best)
+        assert accuracy[row["worst_persona"]] == worst
+        assert float(row["pss"] or "nan") == pytest.approx(worst / best if best else math.nan, nan_ok=True)
+        assert row["held_out"] == "0"
+        assert row["samples"] == "8"
+    assert "validation (personas seen in training): mean" in run.output
+
+
+def test_the_best_step_is_exported_and_recorded(run: Run) -> None:
+    """The only one that is both saved and validated is the last; that was said before it began."""
+    last = max(run.metrics)
+    assert f"2 steps will be saved (SAVE_FREQ=10) and 1 of them validated (TEST_FREQ=1000: {last})" in run.output
+    best = json.loads((run.folder / "best.json").read_text())
+    assert (best["step"], best["last_step"]) == (last, last)
+    assert best["before_training"]["step"] == 0
+    assert "best      " in run.output
+    identities = [adapter_identity(str(run.folder / name))["fingerprint"] for name in ("adapter", "best_adapter")]
+    assert identities[0] == identities[1]
+
+
+def test_the_best_adapter_becomes_a_plain_folder(run: Run, tmp_path: Path) -> None:
+    base = json.loads((run.folder / "best_adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    check = merge(base, run.folder / "best_adapter", tmp_path / "merged", "float32")
+    assert check.merged < 1e-4 < check.base
 
 
 def test_no_process_is_left_behind(run: Run) -> None:

@@ -16,7 +16,17 @@ EDGES = {
     *(
         f"training/{name}.py"
         for name in (
-            *("adapter", "callback", "initial_adapter", "merge", "parts", "replay_buffer", "rollout", "sft_trainer"),
+            *(
+                "adapter",
+                "callback",
+                "initial_adapter",
+                "merge",
+                "parts",
+                "replay_buffer",
+                "rollout",
+                "rollout_records",
+            ),
+            *("rollout_worker", "sft_trainer"),
         )
     ),
 }
@@ -46,7 +56,10 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.statistics",
         "permix_verl.theory",
         "permix_verl.lab.problems",
+        "permix_verl.training.best",
+        "permix_verl.training.canary",
         "permix_verl.training.metrics",
+        "permix_verl.training.robustness",
         "permix_verl.training.watchdog",
         "permix_verl.training.counters",
         "permix_verl.training.live",

@@ -14,16 +14,16 @@ from permix_verl import UserError, load_pool, processes
 from permix_verl.mixing import PersonaDraw
 from permix_verl.rows import DRAW_METADATA
 from permix_verl.training.alone import alone_on_this_machine
-from permix_verl.training.launch import explain_failure
+from permix_verl.training.failure import explain_failure
 from permix_verl.training.overrides import as_dict, quoted, total_steps
 from permix_verl.training.run_folder import (
     RunFolder,
-    begin,
     exclusive,
     finished_step,
     recorded_step,
     step_back,
 )
+from permix_verl.training.run_settings import begin
 
 
 @pytest.fixture

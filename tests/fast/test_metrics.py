@@ -9,6 +9,8 @@ import pytest
 from permix_verl.training import metrics as m
 from permix_verl.training.curves import draw_curves
 from permix_verl.training.progress import Progress
+from permix_verl.training.robustness import Arms
+from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.verdict import agreement_problems
 
 
@@ -59,26 +61,32 @@ def test_a_run_without_metrics_is_a_problem() -> None:
 
 
 def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(tmp_path, tmp_path / "log", total=3, min_agreement=0.99)
+    folder = RunFolder(tmp_path)
+    folder.metrics.mkdir()
+    bad = step(0.25, 0.5) | {"reward/error_rate": 0.03, m.ADAPTER_SYNC: 0.5}
+    progress = Progress(folder, tmp_path / "log", total=3, min_agreement=0.99)
     progress.begin(0)
-    write(tmp_path / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, step(0.25, 0.5) | {"reward/error_rate": 0.03}))
+    write(folder.metrics / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, bad))
     progress.update()
     progress.update()
     shown = capsys.readouterr().out
     assert shown.count("   1/3 ") == 1
     assert "0.125" in shown
-    assert "worst 0.250 (chef), best 0.750 (zen_master), no persona 0.500" in shown
+    assert "worst 0.250 (chef), best 0.750 (zen_master), PSS 0.333, no persona 0.500" in shown
     assert "rollout and actor disagree: correlation 0.500 < 0.99" in shown
+    assert "! the rollout engine holds another adapter (50.0% of the trained one)" in shown
     assert "! 3.0% of the rewards ended in error, and counted as 0" in shown
 
 
 def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "1.jsonl", *[(n, step(0.1)) for n in range(1, 6)])
-    progress = Progress(tmp_path, tmp_path / "log", total=9, min_agreement=0.99)
+    folder = RunFolder(tmp_path)
+    folder.metrics.mkdir()
+    write(folder.metrics / "1.jsonl", *[(n, step(0.1)) for n in range(1, 6)])
+    progress = Progress(folder, tmp_path / "log", total=9, min_agreement=0.99)
     progress.begin(done=2)
     progress.update()
     assert "3/9" not in capsys.readouterr().out, "logged by the launch before, and not trained again yet"
-    write(tmp_path / "2.jsonl", (3, step(0.5)))
+    write(folder.metrics / "2.jsonl", (3, step(0.5)))
     progress.update()
     shown = capsys.readouterr().out
     assert "3/9" in shown
@@ -88,6 +96,6 @@ def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: py
 
 
 def test_the_figure_is_a_png_and_leaves_no_partial_file(tmp_path: Path) -> None:
-    out = draw_curves({0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99)
+    out = draw_curves({0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99, Arms())
     assert out.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]

@@ -1,0 +1,42 @@
+"""What the launcher says of a run that did not reach its end."""
+
+import re
+import sys
+from pathlib import Path
+
+from permix_verl.training.canary import STOPPED
+from permix_verl.training.run_folder import RunFolder
+from permix_verl.training.watchdog import CAUSE_FILE
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
+
+
+def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
+    """Whether a run was ended because its rollouts are not its policy's; says so, as the last words."""
+    file = folder.path / CAUSE_FILE
+    cause = file.read_text() if file.is_file() else ""
+    if not cause.startswith(STOPPED):
+        return False
+    print(f"\nfull log  {log}\nall of it {folder.path}", flush=True)
+    print(f"CHECK FAILED: {cause}", file=sys.stderr)
+    return True
+
+
+def explain_failure(status: int, log: Path, cause_file: Path) -> None:
+    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it."""
+    lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
+    print("\n".join(lines[-30:]), file=sys.stderr)
+    print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
+    cause = cause_file.read_text() if cause_file.is_file() else probable_cause(lines)
+    if cause:
+        print(f"error: {cause[:1000]}", file=sys.stderr)
+
+
+def probable_cause(lines: list[str]) -> str | None:
+    """The last message of ours in a log, or else of any exception; Ray's wrappers around it are passed over."""
+    found = [match for line in lines if (match := _EXCEPTION.match(line)) and not match["name"].startswith("ray.")]
+    ours = [match["message"] for match in found if match["name"].endswith("UserError")]
+    if ours:
+        return ours[-1]
+    return f"{found[-1]['name']}: {found[-1]['message']}" if found else None
