@@ -78,8 +78,8 @@ def draw_curves(
             axis.axhline(min_agreement, color="tab:red", linestyle="--", linewidth=1)
             axis.ticklabel_format(useOffset=False)
     if curve:
-        mean = [one.mean for one in curve]
-        axes[0, 0].plot([one.step for one in curve], mean, "s--", color="tab:orange", markersize=4, label="validation")
+        at, mean = [one.step for one in curve], [one.mean for one in curve]
+        axes[0, 0].plot(at, mean, "s--", color="tab:orange", markersize=4, label=f"validation, {arms.label}")
         axes[0, 0].legend(fontsize=8)
         _plot_robustness(axes[:, 2], curve, arms, best_step)
     for axis in axes[1]:
@@ -92,7 +92,7 @@ def _plot_robustness(axes: Any, curve: Sequence[Robustness], arms: Arms, best_st
     at = [one.step for one in curve]
     errors = [one.standard_error(one.worst) or 0.0 for one in curve]
     axes[0].errorbar(
-        at, [one.worst for one in curve], errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst"
+        at, [one.worst for one in curve], errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst (1 s.e.)"
     )
     axes[0].plot(at, [one.mean for one in curve], "s--", color="tab:orange", markersize=4, label="mean")
     axes[0].plot(at, [one.best for one in curve], "^:", color="tab:green", markersize=4, label="best")
