@@ -215,3 +215,14 @@ def test_row_ids_that_repeat_are_refused(data: Path, tokenizer: Any) -> None:
 
     with pytest.raises(UserError, match="stands in several rows"):
         build(rewrite(data / "train.parquet", repeat), tokenizer)
+
+
+def test_held_out_personas_come_in_no_epoch(
+    problem_file: Path, tokenizer_folder: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    given = ["--data", str(problem_file), "--tokenizer", str(tokenizer_folder), "--val-problems", "2"]
+    gsm8k_persona.main([*given, "--out", str(tmp_path / "out"), "--dev-personas", "chef,zen master,pilot,intern"])
+    dataset = build(tmp_path / "out" / "train.parquet", tokenizer, epochs=4)
+    seen = Counter(dataset[i]["extra_info"]["persona"] for i in range(len(dataset)))
+    assert len(dataset) == 4 * 58
+    assert set(seen) == set(load_pool("train").keys) - {"chef", "zen master", "pilot", "intern"}
