@@ -113,20 +113,24 @@ def _listed(steps: Sequence[int]) -> str:
     return ", ".join(shown if len(shown) <= 6 else [*shown[:3], "...", shown[-1]])
 
 
+def competitors(folder: RunFolder, curve: Sequence[Robustness]) -> list[Robustness]:
+    """The validations of steps that were saved: of an old checkpoint verl leaves the folder."""
+    return [one for one in curve if (folder.checkpoints / f"global_step_{one.step}").is_dir()]
+
+
 def write_choice(folder: RunFolder, best: Robustness, curve: Sequence[Robustness], arms: Arms, last_step: int) -> None:
     """``best.json``: the chosen step and its figures, what it was chosen among, and how far to trust it.
 
     Not in the adapter's folder, whose files are what an evaluation knows it by.
     """
     base = next((one for one in curve if one.step == 0), None)
-    compared = [one for one in curve if one.step > 0]
     record = {
         **best.record(),
         "chosen_by": RULE,
         "personas_are": arms.label,
         "warning": WARNING,
         "last_step": last_step,
-        "validations": [{"step": one.step, "worst": one.worst, "mean": one.mean} for one in compared],
+        "compared": [{"step": one.step, "worst": one.worst, "mean": one.mean} for one in competitors(folder, curve)],
         "before_training": base.record() if base else None,
     }
     write_whole(folder.best, json.dumps(record, indent=2) + "\n")

@@ -106,4 +106,4 @@ def _plot_robustness(axes: Any, curve: Sequence[Robustness], arms: Arms, best_st
         axis.grid(alpha=0.3)
         if best_step is not None:
             axis.axvline(best_step, color="gray", linestyle="--", linewidth=1, label=f"best_adapter: step {best_step}")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=7, ncols=2)

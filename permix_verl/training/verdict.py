@@ -13,7 +13,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
 from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
-from permix_verl.training.best import WARNING, best_of, keep_only, kept, kept_steps, write_choice
+from permix_verl.training.best import WARNING, best_of, competitors, keep_only, kept, kept_steps, write_choice
 from permix_verl.training.canary import not_in_step
 from permix_verl.training.kinds import RECORD
 from permix_verl.training.metrics import (
@@ -55,8 +55,8 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
         _, found = export_and_check(kept(folder, best.step), folder.best_adapter, args, head)
         problems += [f"best_adapter: {problem}" for problem in found]
         write_choice(folder, best, curve, arms, last_step=total)
-        compared = sum(one.step > 0 for one in curve)
-        print(f"          the best worst persona of {compared} validations, {WARNING.partition(';')[0]}")
+        compared = len(competitors(folder, curve))
+        print(f"          the best worst persona of {compared} steps, {WARNING.partition(';')[0]}")
     write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
     passed = "" if problems else f"{_agreement_summary(metrics, total)}; adapter verified"
     return say_end(folder, figure, problems, passed, args.next_command)

@@ -198,14 +198,15 @@ def test_checkpoints_that_are_never_validated_are_said_before_the_run(
 
 def test_the_record_of_the_choice_says_how_far_to_trust_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    curve = robustness_curve(METRICS, HELD_OUT)
-    write_choice(folder, curve[-1], curve, HELD_OUT, last_step=8)
+    save(folder, 2, "weights")
+    curve = robustness_curve(METRICS | {3: METRICS[2]}, HELD_OUT)
+    write_choice(folder, curve[1], curve, HELD_OUT, last_step=8)
     record = json.loads(folder.best.read_text())
     assert (record["step"], record["last_step"], record["worst_persona"]) == (2, 8, "zen_master")
     assert record["personas_are"] == "2 personas held out of training"
     assert "too high on average" in record["warning"]
     assert record["before_training"]["worst"] == 0.2
-    assert [one["step"] for one in record["validations"]] == [2]
+    assert [one["step"] for one in record["compared"]] == [2], "3 was validated, and not saved"
 
 
 def test_a_validated_run_has_a_wider_figure_and_undefined_pss_is_a_gap_in_it(tmp_path: Path) -> None:
