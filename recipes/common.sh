@@ -57,6 +57,9 @@ ensure_python() {
     return
   fi
   source "$REPO/recipes/setup_env.sh"
+  if [[ ${QLORA:-0} == 1 ]] && ! "$PYTHON" -c 'import importlib.util as u; assert u.find_spec("bitsandbytes")' 2>/dev/null; then
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable "$REPO[qlora]"
+  fi
 }
 
 # What chat templates are told: pinned, or Llama 3's puts today's date into the prompt; and Qwen3 would think.
@@ -65,6 +68,15 @@ TEMPLATE_ARGS=(
   +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
   +data.apply_chat_template_kwargs.enable_thinking=False
 )
+
+# QLORA=1: the base in NF4, whole on every rank; verl's engine for it is ours. Sets QLORA_ARGS; $1: prefix of the model's keys.
+choose_qlora() {
+  case ${QLORA:=0} in
+    0) QLORA_ARGS=() ;;
+    1) QLORA_ARGS=("$1.external_lib=permix_verl.training.qlora") ;;
+    *) echo "error: QLORA=$QLORA is neither 0 nor 1" >&2; exit 2 ;;
+  esac
+}
 
 # The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
 # the default; LAB=1 asks for it, with whatever MODEL and DATA. Sets LAB, LAB_MODEL, and LAB_DATA if that is to be made.

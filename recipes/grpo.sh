@@ -6,6 +6,7 @@ source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 
 choose_lab
+choose_qlora actor_rollout_ref.model
 if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}
   RESPONSE_LENGTH=${RESPONSE_LENGTH:-40} VAL_PROBLEMS=${VAL_PROBLEMS:-8} TEST_FREQ=${TEST_FREQ:-1000}
@@ -32,6 +33,7 @@ KL=${KL:-0.001}                                   # weight of the KL loss; our c
 LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
 LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1
+QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
 VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every persona and none
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
@@ -42,6 +44,8 @@ RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
 
 settle_paths
+# The rollout engine's base is not NF4: the old log-probs must be the actor's own.
+[[ $QLORA == 0 ]] || QLORA_ARGS+=(algorithm.rollout_correction.bypass_mode=False)
 
 case $BATCH_UNIT in
   problems) PROBLEMS=$BATCH ;;
@@ -175,6 +179,7 @@ OVERRIDES=(
   +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=permix_verl.training.rollout_worker.AdapterReader
   hydra.run.dir="'$RUN_DIR/hydra'"
 
+  "${QLORA_ARGS[@]}"
   "${SEEDING[@]}"
   "${PROFILE_ARGS[@]}"
   "$@"

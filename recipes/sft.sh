@@ -5,6 +5,7 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 choose_lab
+choose_qlora model
 LAB_VAL_DATA=''
 if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112} MAX_LENGTH=${MAX_LENGTH:-192}
@@ -30,6 +31,7 @@ OPTIMIZER=${OPTIMIZER:-adamw_fused}               # or paged_adamw_8bit (Tables 
 LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
 LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1
+QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
 ANSWER_FORMAT=${ANSWER_FORMAT:-boxed}             # of the data set's solutions; original: with annotations and ####
 VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out of DATA
 VAL_DATA=${VAL_DATA:-}                            # in their place, for the held-out loss: one file
@@ -125,6 +127,7 @@ OVERRIDES=(
   trainer.resume_mode=auto
   hydra.run.dir="'$RUN_DIR/hydra'"
 
+  "${QLORA_ARGS[@]}"
   "${SFT_ARGS[@]}"
   "$@"
 )

@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
 from permix_verl.doctor.gpus import driver_cuda
+from permix_verl.training.qlora_settings import INSTALL, nf4_is_asked_for
 
 TRAINING: Mapping[str, str] = {
     "verl": "verl",
@@ -26,6 +27,8 @@ TRAINING: Mapping[str, str] = {
 """Distribution -> module, of all that a training needs; vLLM has two distributions."""
 TESTED: Mapping[str, tuple[str, ...]] = {"verl": ("0.9.1",), "math-verify": ("0.9.0",), "torch": ("2.13.0", "2.11.0")}
 """Versions that this project was run with, or that verl's own pins name."""
+NF4_SINCE = "0.50"
+"""bitsandbytes that the base in NF4 was run with; pyproject.toml asks for the same."""
 
 
 def installed(distribution: str) -> str | None:
@@ -104,8 +107,10 @@ def torch_cuda() -> str | None:
 
 
 def bitsandbytes(setup: Setup) -> Iterator[Finding]:
-    """Where an optimizer or a base in bitsandbytes is asked for, it is there; its open failures are named."""
+    """Where an optimizer of bitsandbytes or a base in NF4 is asked for, it is there; its open failures are named."""
     asked = [f"{key}={value}" for key, value in setup.settings.items() if "bitsandbytes" in value.lower()]
+    if nf4_is_asked_for(setup.settings):
+        yield _nf4_library()
     if not asked:
         return
     if installed("bitsandbytes") is None:
@@ -115,3 +120,12 @@ def bitsandbytes(setup: Setup) -> Iterator[Finding]:
             f"{asked[0]}: bitsandbytes #1633, its paged optimizers fail under FSDP2 in versions known to us",
             "OPTIMIZER=adamw_fused works",
         )
+
+
+def _nf4_library() -> Finding:
+    version = installed("bitsandbytes")
+    if version is None:
+        return error("QLORA=1 needs bitsandbytes, which is not installed", INSTALL)
+    if Version(version) < Version(NF4_SINCE):
+        return error(f"QLORA=1, and bitsandbytes {version} is older than {NF4_SINCE}", INSTALL)
+    return ok(f"bitsandbytes {version}: a base in NF4, whole on every rank; nothing of it is sharded")

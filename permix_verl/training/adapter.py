@@ -16,6 +16,7 @@ import torch
 
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.training.kinds import RECORD
+from permix_verl.training.nf4 import quantize_base
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
@@ -129,21 +130,25 @@ def _sort_modules(config_file: Path) -> None:
     config_file.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
-def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, device: str) -> AdapterCheck:
+def check_adapter(
+    adapter: Path, base: str, record: Path, dtype: torch.dtype, device: str, nf4: bool = False
+) -> AdapterCheck:
     """Load base and adapter with PEFT and compare log-probs on the recorded rollouts.
+
+    Args:
+        nf4: the base in NF4, as QLORA=1 trains on it.
 
     Raises:
         UserError: no record of rollouts beside the checkpoint.
     """
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     if not record.is_file():
         raise UserError(
             f"no {record}; train with trainer.checkpoint_callback_class={__package__}.callback.RecordRollouts"
         )
     rollouts = torch.load(record, weights_only=True)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).to(device).eval()
+    model = load_base(base, dtype, device, nf4)
     base_log_probs = log_probs(model, rollouts)
     tuned = PeftModel.from_pretrained(model, adapter).eval()
     adapter_log_probs = log_probs(tuned, rollouts)
@@ -156,6 +161,14 @@ def check_adapter(adapter: Path, base: str, record: Path, dtype: torch.dtype, de
         base_largest=base_distance.max().item(),
         base_mean=base_distance.mean().item(),
     )
+
+
+def load_base(base: str, dtype: torch.dtype, device: str, nf4: bool) -> Any:
+    """The base as training had it, for comparison."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    return (quantize_base(model, dtype, device) if nf4 else model.to(device)).eval()
 
 
 def log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
@@ -177,9 +190,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="adapter folder to write")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the check")
     parser.add_argument("--device", default="cpu", help="of the check")
+    parser.add_argument("--nf4", action="store_true", help="trained with QLORA=1: the check's base is in NF4")
     args = parser.parse_args()
     export_adapter(args.checkpoint, args.base, args.out)
-    check = check_adapter(args.out, args.base, args.checkpoint / RECORD, getattr(torch, args.dtype), args.device)
+    check = check_adapter(
+        args.out, args.base, args.checkpoint / RECORD, getattr(torch, args.dtype), args.device, args.nf4
+    )
     print(
         f"adapter in {args.out}; its log-probs differ from the actor's by at most {check.largest:.2e} "
         f"over {check.tokens} tokens"

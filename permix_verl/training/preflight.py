@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from permix_verl.errors import UserError
+from permix_verl.training.qlora_settings import refuse_contradictions
 
 _ANY = object()
 OUR_DATASETS = ("PersonaMixDataset", "SupervisedDataset")
@@ -66,6 +67,7 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
         value = overrides.get(key)
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
             raise UserError(f"{key}={value} would not do what it says: {reason}")
+    refuse_contradictions(overrides)
     mode = overrides.get("trainer.v1.trainer_mode", "sync")
     if mode != "sync":
         raise UserError(f"trainer.v1.trainer_mode={mode} needs another replay buffer than the recipe's; leave it sync")

@@ -10,9 +10,10 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
-from permix_verl.training.adapter import export_adapter
+from permix_verl.training.adapter import export_adapter, load_base
 from permix_verl.training.metrics import VAL_LOSS, read_metrics
 from permix_verl.training.overrides import as_dict
+from permix_verl.training.qlora_settings import nf4_is_asked_for
 from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.verdict import checkpoint_to_export, say_end
 
@@ -70,7 +71,7 @@ def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype
     """Load base and adapter with PEFT and measure both on the rows that training validated on."""
     import numpy as np
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from permix_verl.sft_dataset import SupervisedDataset
 
@@ -83,7 +84,7 @@ def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype
     }
     config = {"max_length": settings["data.max_length"], "apply_chat_template_kwargs": template_kwargs}
     rows = SupervisedDataset(settings["data.val_files"], AutoTokenizer.from_pretrained(args.base), config).rows
-    model = AutoModelForCausalLM.from_pretrained(args.base, dtype=dtype).to(args.check_device).eval()
+    model = load_base(args.base, dtype, args.check_device, nf4_is_asked_for(settings))
     base = _losses(model, rows)
     tuned = _losses(PeftModel.from_pretrained(model, adapter).eval(), rows)
     tokens = np.array([len(said) for _, said in rows])

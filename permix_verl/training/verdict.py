@@ -24,6 +24,8 @@ from permix_verl.training.metrics import (
     read_metrics,
     training_steps,
 )
+from permix_verl.training.overrides import as_dict
+from permix_verl.training.qlora_settings import nf4_is_asked_for
 from permix_verl.training.robustness import read_arms, robustness_curve, write_robustness
 from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 
@@ -79,7 +81,14 @@ def export_and_check(
     export_adapter(checkpoint, args.base, out)
     print(head)
     try:
-        check = check_adapter(out, args.base, checkpoint / RECORD, getattr(torch, args.check_dtype), args.check_device)
+        check = check_adapter(
+            out,
+            args.base,
+            checkpoint / RECORD,
+            getattr(torch, args.check_dtype),
+            args.check_device,
+            nf4_is_asked_for(as_dict(args.overrides)),
+        )
     except UserError as error:
         return None, [f"the adapter could not be checked: {error}"]
     print(

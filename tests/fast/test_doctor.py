@@ -101,6 +101,31 @@ def test_an_optimizer_of_bitsandbytes_is_there_and_its_failure_is_named(monkeypa
     assert "#1633" in only(packages.bitsandbytes, asked, "warning")
 
 
+@pytest.mark.parametrize("key", ["actor_rollout_ref.model.external_lib", "model.external_lib"])
+def test_a_base_in_nf4_has_its_library_in_a_version_that_was_run(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    asked = setup_with(f"{key}=permix_verl.training.qlora")
+    monkeypatch.setattr(packages, "installed", lambda name: None)
+    assert "QLORA=1 needs bitsandbytes, which is not installed; pip install" in only(packages.bitsandbytes, asked)
+    monkeypatch.setattr(packages, "installed", lambda name: "0.49.2")
+    assert "bitsandbytes 0.49.2 is older than 0.50" in only(packages.bitsandbytes, asked)
+    monkeypatch.setattr(packages, "installed", lambda name: "0.50.2")
+    assert problems(packages.bitsandbytes, asked) == []
+    assert "whole on every rank; nothing of it is sharded" in next(iter(packages.bitsandbytes(asked))).text
+    monkeypatch.setattr(packages, "installed", lambda name: None)
+    assert problems(packages.bitsandbytes, setup_with(f"{key}=mine")) == []
+
+
+@pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
+def test_what_contradicts_a_base_in_nf4_is_refused_before_the_run(script: str) -> None:
+    given = overrides_of(script, PROFILE="8xa5000", QLORA="1", **SAME_MODEL)
+    assert problems(config.dead_keys, setup_with(*given)) == []
+    assert problems(config.composes, setup_with(*given, trainer="sft" if "sft" in script else "grpo")) == []
+    if script == "run_permix_grpo.sh":
+        bypass = setup_with(*given, "algorithm.rollout_correction.bypass_mode=True")
+        assert "contradicts QLORA=1" in only(config.dead_keys, bypass)
+        assert problems(config.dead_keys, setup_with("algorithm.rollout_correction.bypass_mode=True")) == []
+
+
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put an nvidia-smi on PATH that prints these rows, and a driver for CUDA 12.8 where it is asked for nothing."""

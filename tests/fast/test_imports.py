@@ -16,17 +16,8 @@ EDGES = {
     *(
         f"training/{name}.py"
         for name in (
-            *(
-                "adapter",
-                "callback",
-                "initial_adapter",
-                "merge",
-                "parts",
-                "replay_buffer",
-                "rollout",
-                "rollout_records",
-            ),
-            *("rollout_worker", "sft_trainer"),
+            *("adapter", "callback", "initial_adapter", "merge", "nf4", "parts", "qlora", "replay_buffer", "rollout"),
+            *("rollout_records", "rollout_worker", "sft_trainer"),
         )
     ),
 }
@@ -64,6 +55,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.training.counters",
         "permix_verl.training.live",
         "permix_verl.training.live_check",
+        "permix_verl.training.qlora_settings",
         "data_prep.gsm8k_persona",
     ],
 )

@@ -40,6 +40,16 @@ def test_what_was_asked_for_by_a_general_name_or_cannot_be_read_is_not_compared(
     assert differences(CONFIG, {"data": LIVE["data"]}) == [], "another engine, of which nothing could be read"
 
 
+def test_a_base_in_nf4_is_what_runs_where_it_is_asked_for_and_only_there() -> None:
+    actor = {"fsdp_config": {"model_dtype": "fp32"}}
+    library = {"external_lib": "permix_verl.training.qlora"}
+    asked, not_asked = ({"actor_rollout_ref": {"actor": actor, "model": model}} for model in (library, {}))
+    for config, right, wrong in ((asked, "nf4", "torch.float32"), (not_asked, "torch.float32", "nf4")):
+        assert differences(config, {"precision": {"base": right}}) == []
+        (problem,) = differences(config, {"precision": {"base": wrong}})
+        assert f"base {wrong} is what runs" in problem
+
+
 def test_spellings_of_a_data_type_are_one() -> None:
     for asked in ("bf16", "bfloat16"):
         actor = CONFIG["actor_rollout_ref"] | {"rollout": {"dtype": asked, "n": 8}}
