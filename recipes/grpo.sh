@@ -37,7 +37,7 @@ QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appen
 VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every persona and none
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
-MIN_AGREEMENT=${MIN_AGREEMENT:-0.99}              # rollout-actor correlation a step must reach
+MIN_AGREEMENT=${MIN_AGREEMENT:-$([[ $QLORA == 0 ]] && echo 0.99 || echo 0.95)} # rollout-actor correlation a step must reach
 STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts are not the policy's; 0: only say so
 STALL_SECONDS=${STALL_SECONDS:-40}                # without any progress, after which a run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}

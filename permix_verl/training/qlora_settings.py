@@ -19,6 +19,7 @@ _CONTRADICTIONS: Mapping[str, tuple[str, str]] = {
         "bypass_mode",
         f"{_ON_POLICY}; leave it vanilla",
     ),
+    "actor_rollout_ref.actor.use_rollout_log_probs": ("true", f"{_ON_POLICY}; leave it False"),
     "actor_rollout_ref.model.lora.merge": (
         "true",
         "the rollout engine would get 4-bit weights that it cannot read; leave it False: it gets the adapter",

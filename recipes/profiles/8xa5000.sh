@@ -11,6 +11,7 @@
 #                    KV cache and workspace, up to 0.55 x 24 GB       9.2 GB
 # Supervised, without a rollout engine: the base's shards, a layer, LoRA and Adam as above (4.7 GB), activations, and the
 # logits of one micro-batch of 2048 tokens, 2048 x 128,256 x (bf16 + fp32 twice) = 2.6 GB. Computed, too.
+# With QLORA=1 the base is 5.7 GB on every GPU, in place of 4.0 and 0.5 of shards and layer (docs/training.md).
 if [[ ${GPUS_ASKED:-8} != 8 ]]; then
   echo "error: GPUS=$GPUS_ASKED with PROFILE=8xa5000; set PROFILE=gpu for another number of GPUs" >&2
   exit 2

@@ -206,6 +206,7 @@ QLORA = {"actor_rollout_ref.model.external_lib": ENGINE}
     [
         ("algorithm.rollout_correction.bypass_mode", "True", "the actor computes the old log-probs"),
         ("actor_rollout_ref.actor.policy_loss.loss_mode", "bypass_mode", "another policy's; leave it vanilla"),
+        ("actor_rollout_ref.actor.use_rollout_log_probs", "True", "another policy's; leave it False"),
         ("actor_rollout_ref.model.lora.merge", "True", "leave it False"),
         ("actor_rollout_ref.actor.fsdp_config.offload_policy", "True", "set param_offload"),
         ("engine.offload_policy", "True", "set engine.param_offload"),
@@ -263,5 +264,5 @@ def test_the_engine_refuses_what_it_cannot_do(
     qlora.refuse_what_cannot_be(*engine_settings(param_offload=True))
     with pytest.raises(UserError, match=f"QLoRA does not go with .*{told}"):
         qlora.refuse_what_cannot_be(*engine_settings(**changed))
-    with pytest.raises(UserError, match="set rollout.load_format=safetensors"):
+    with pytest.raises(UserError, match=r"set rollout\.load_format=safetensors"):
         qlora.ReplicatedNF4Engine.get_per_tensor_param(object(), base_sync_done=False)

@@ -134,6 +134,31 @@ def test_the_papers_optimizer_is_an_option_and_its_failure_under_fsdp2_is_said()
     assert "bitsandbytes #1633" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "trainer"), [("run_permix_grpo.sh", "grpo"), ("run_sft.sh", "sft")])
+def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    for profile in PROFILES:
+        plain, qlora = (set(overrides_of(name, PROFILE=profile, QLORA=on, **SAME_MODEL)) for on in ("0", "1"))
+        model = "model" if trainer == "sft" else "actor_rollout_ref.model"
+        added = {f"{model}.external_lib=permix_verl.training.qlora"}
+        if trainer == "grpo":
+            added.add("algorithm.rollout_correction.bypass_mode=False")
+        assert (qlora - plain, plain - qlora) == (added, set())
+    resolve(overrides_of(name, PROFILE="cpu", QLORA="1", RANKS="8"), trainer)
+    assert "QLORA=yes is neither 0 nor 1" in recipe(name, QLORA="yes").stderr
+
+
+def test_a_base_in_nf4_has_a_least_agreement_of_its_own(fake_python: dict[str, str]) -> None:
+    """The rollout engine's base is another one; a stale adapter lies far below either."""
+    from ..conftest import recorded
+
+    for knobs, least in (({}, "0.99"), ({"QLORA": "1"}, "0.95"), ({"QLORA": "1", "MIN_AGREEMENT": "0.9"}, "0.9")):
+        done = recipe("run_permix_grpo.sh", DRY_RUN="0", PROFILE="cpu", **fake_python, **knobs)
+        assert done.returncode == 0, done.stderr
+        assert f"--min-agreement {least} " in recorded(fake_python)[-1]
+
+
 TABLE_5 = {
     "data.train_batch_size": 128,
     "data.epochs": 3,
