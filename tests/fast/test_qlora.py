@@ -265,4 +265,4 @@ def test_the_engine_refuses_what_it_cannot_do(
     with pytest.raises(UserError, match=f"QLoRA does not go with .*{told}"):
         qlora.refuse_what_cannot_be(*engine_settings(**changed))
     with pytest.raises(UserError, match=r"set rollout\.load_format=safetensors"):
-        qlora.ReplicatedNF4Engine.get_per_tensor_param(object(), base_sync_done=False)
+        qlora.ReplicatedNF4Engine.__new__(qlora.ReplicatedNF4Engine).get_per_tensor_param(base_sync_done=False)
