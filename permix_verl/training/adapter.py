@@ -17,6 +17,7 @@ import torch
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.training.kinds import RECORD
 from permix_verl.training.nf4 import quantize_base
+from permix_verl.training.response_logits import response_logits
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
@@ -173,13 +174,11 @@ def load_base(base: str, dtype: torch.dtype, device: str, nf4: bool) -> Any:
 
 def log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
     """Log-probs of all response tokens in a row, (tokens,)."""
+    rows = list(zip(rollouts["prompts"], rollouts["responses"], strict=True))
     found = []
-    for prompt, response in zip(rollouts["prompts"], rollouts["responses"], strict=True):
-        ids = torch.tensor([prompt + response], device=model.device)
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / rollouts["temperature"]
-        targets = ids[0, len(prompt) :, None]
-        found.append(torch.log_softmax(logits, dim=-1).gather(1, targets)[:, 0].cpu())
+    for (_, response), logits in zip(rows, response_logits(model, rows), strict=True):
+        targets = torch.tensor(response, device=model.device)[:, None]
+        found.append(torch.log_softmax(logits / rollouts["temperature"], dim=-1).gather(1, targets)[:, 0].cpu())
     return torch.cat(found)
 
 

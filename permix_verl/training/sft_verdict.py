@@ -106,13 +106,12 @@ def _losses(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> Any:
     import numpy as np
     import torch
 
+    from permix_verl.training.response_logits import response_logits
+
     found = []
-    for prompt, said in rows:
-        ids = torch.tensor([prompt + said], device=model.device)
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
-        loss = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum")
-        found.append(loss.item())
+    for (_, said), logits in zip(rows, response_logits(model, rows), strict=True):
+        targets = torch.tensor(said, device=model.device)
+        found.append(torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item())
     return np.array(found)
 
 

@@ -67,7 +67,8 @@ def write_checkpoint(folder: Path, state: dict[str, Any], meta: dict[str, Any]) 
 
 def write_record(model: Any, checkpoint: Path) -> Path:
     """What the callback records: rollouts with the model's own log-probs."""
-    prompts, responses = [[5, 6, 7], [8, 9, 10, 11]], [[12, 13], [14, 15, 16]]
+    # More than are looked at together, of several lengths.
+    prompts, responses = [[5, 6, 7], [8, 9, 10, 11]] * 5, [[12, 13], [14, 15, 16]] * 5
     log_probs = []
     for prompt, response in zip(prompts, responses, strict=True):
         ids = torch.tensor([prompt + response])
@@ -90,7 +91,7 @@ def test_an_exported_adapter_loads_with_peft_and_is_the_model(tokenizer: Any, tm
     assert (config["r"], config["lora_alpha"], sorted(config["target_modules"])) == (5, 10, sorted(MODULES))
     assert not (tmp_path / "adapter.partial").exists()
     check = check_adapter(adapter, str(base), write_record(model, checkpoint), torch.float32, "cpu")
-    assert check.tokens == 5
+    assert check.tokens == 25
     assert check.largest < 1e-5
     assert check.base_largest > 1e-3
     assert adapter_problems(check, "largest", 1e-4) == []
