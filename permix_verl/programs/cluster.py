@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from permix_verl.errors import UserError, first_line
 from permix_verl.programs.cases import Cases
 from permix_verl.programs.judging import Judgement, judge
+from permix_verl.ray_cluster import connect
 from permix_verl.sandbox import Sandbox
 
 Judge = Callable[[str | None, Cases], Judgement]
@@ -64,14 +64,7 @@ class _OnCluster:
         self._ray = ray
         self._sandbox = sandbox
         if not ray.is_initialized():
-            address = os.environ["RAY_ADDRESS"]
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-            except Exception as error:
-                raise UserError(
-                    f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); start it with ray "
-                    "start --head, or unset RAY_ADDRESS"
-                ) from error
+            connect()
         # A node that dies takes its programs along; they are run anew elsewhere.
         self._task = ray.remote(num_cpus=1, max_retries=3)(judge_on_node)
         self._kept: OrderedDict[Cases, Any] = OrderedDict()

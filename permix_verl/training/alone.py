@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from permix_verl import processes
-from permix_verl.errors import UserError, first_line
+from permix_verl.errors import UserError
 from permix_verl.files import hold
+from permix_verl.ray_cluster import connect
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def alone_on_this_machine() -> Iterator[None]:
         UserError: another run is training there.
     """
     if os.environ.get("RAY_ADDRESS"):
-        refuse_a_busy_cluster(os.environ["RAY_ADDRESS"])
+        refuse_a_busy_cluster()
         yield
         return
     refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
@@ -37,21 +38,15 @@ def alone_on_this_machine() -> Iterator[None]:
         yield
 
 
-def refuse_a_busy_cluster(address: str) -> None:
-    """Refuse a Ray cluster on which verl is training already, or that cannot be reached.
+def refuse_a_busy_cluster() -> None:
+    """Refuse the cluster ``RAY_ADDRESS`` if verl is training on it already, or it cannot be reached.
 
     Raises:
         UserError: either.
     """
     import ray
 
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:
-        raise UserError(
-            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); start it with ray start "
-            "--head, with the same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
-        ) from error
+    connect()
     try:
         ray.get_actor("TransferQueueController", namespace="transfer_queue")
     except ValueError:
@@ -59,6 +54,6 @@ def refuse_a_busy_cluster(address: str) -> None:
     finally:
         ray.shutdown()
     raise UserError(
-        f"another run is training on the Ray cluster {address}, and verl would mix up their rollouts; wait for it, or "
-        "end what it left there"
+        f"another run is training on the Ray cluster {os.environ['RAY_ADDRESS']}, and verl would mix up their "
+        "rollouts; wait for it, or end what it left there"
     )

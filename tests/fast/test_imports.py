@@ -16,8 +16,8 @@ EDGES = {
     *(
         f"training/{name}.py"
         for name in (
-            *("adapter", "callback", "initial_adapter", "merge", "nf4", "parts", "qlora", "replay_buffer", "rollout"),
-            *("rollout_records", "rollout_worker", "sft_trainer"),
+            *("adapter", "callback", "initial_adapter", "merge", "nf4", "parts", "qlora", "replay_buffer"),
+            *("response_logits", "rollout", "rollout_records", "rollout_worker", "sft_trainer"),
         )
     ),
 }
@@ -43,6 +43,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.evaluation.evaluate",
         "permix_verl.preparation",
         "permix_verl.programs.cluster",
+        "permix_verl.ray_cluster",
         "permix_verl.sandbox",
         "permix_verl.statistics",
         "permix_verl.theory",

@@ -3,13 +3,13 @@
 Each replica is an actor with the GPUs of one engine; requests go to whichever has room.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from permix_verl.errors import UserError, first_line
+from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Request
+from permix_verl.ray_cluster import connect
 
 POLL_S = 0.05
 
@@ -61,7 +61,7 @@ class RayReplicas:
         self._ray = ray
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            _start_ray(ray)
+            connect()
         gpus = int(ray.cluster_resources().get("GPU", 0))
         wanted = replicas * tensor_parallel_size
         if 0 < gpus < wanted:
@@ -132,17 +132,3 @@ class RayReplicas:
 
     def _room_of(self, number: int) -> int:
         return max(0, int(self._most[number]) - self._running[number])
-
-
-def _start_ray(ray: Any) -> None:
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False)
-        else:
-            ray.init(address="local", log_to_driver=False, include_dashboard=False)
-    except Exception as error:
-        raise UserError(
-            f"cannot start on Ray, RAY_ADDRESS={address or '(not set)'} ({first_line(error)}); start the cluster "
-            "with ray start --head, or unset RAY_ADDRESS"
-        ) from error
