@@ -1,4 +1,4 @@
-"""One run at a time, on a machine and on a Ray cluster: verl's names for things do not tell two runs apart."""
+"""One GRPO run at a time, on a machine and on a Ray cluster: verl's names for things do not tell two runs apart."""
 
 import contextlib
 import os
@@ -10,6 +10,9 @@ from permix_verl import processes
 from permix_verl.errors import UserError
 from permix_verl.files import hold
 from permix_verl.ray_cluster import connect
+
+GRPO_VARIABLE = "PERMIX_GRPO_RUN"
+"""Inherited by the processes of such a run. Supervised runs have neither Ray nor sockets, and may go beside it."""
 
 
 @contextlib.contextmanager
@@ -29,7 +32,7 @@ def alone_on_this_machine() -> Iterator[None]:
         return
     refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
     with hold(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
-        orphans = processes.running()
+        orphans = processes.running(variable=GRPO_VARIABLE)
         if orphans:
             raise UserError(
                 f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "

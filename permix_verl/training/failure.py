@@ -10,6 +10,8 @@ from permix_verl.training.watchdog import CAUSE_FILE
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 _EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
+_GONE = ("ActorDiedError", "ActorUnavailableError", "NodeDiedError", "RayActorError")
+"""Of Ray's own exceptions, those that say that a process has ended."""
 
 
 def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
@@ -34,9 +36,21 @@ def explain_failure(status: int, log: Path, cause_file: Path) -> None:
 
 
 def probable_cause(lines: list[str]) -> str | None:
-    """The last message of ours in a log, or else of any exception; Ray's wrappers around it are passed over."""
-    found = [match for line in lines if (match := _EXCEPTION.match(line)) and not match["name"].startswith("ray.")]
+    """The last message of ours in a log, or else of any exception.
+
+    Ray's wrappers around it are passed over. Where there is nothing else, a process is gone that could not say why.
+    """
+    everything = [match for line in lines if (match := _EXCEPTION.match(line))]
+    found = [match for match in everything if not match["name"].startswith("ray.")]
     ours = [match["message"] for match in found if match["name"].endswith("UserError")]
     if ours:
         return ours[-1]
-    return f"{found[-1]['name']}: {found[-1]['message']}" if found else None
+    if found:
+        return f"{found[-1]['name']}: {found[-1]['message']}"
+    gone = [match for match in everything if match["name"].removeprefix("ray.exceptions.") in _GONE]
+    if not gone:
+        return None
+    return (
+        f"a process of the run is gone, perhaps with its node ({gone[-1]['message'][:300]}); when the node is there "
+        "again, the same command goes on from the last checkpoint"
+    )

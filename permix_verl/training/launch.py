@@ -22,7 +22,7 @@ from typing import Any
 from permix_verl import processes
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.files import write_whole
-from permix_verl.training.alone import alone_on_this_machine
+from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
 from permix_verl.training.best import keep_only, kept_steps, never_compared
 from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.failure import explain_failure, stopped_on_purpose
@@ -66,7 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     refuse_dead_keys(settings)
     if nf4_is_asked_for(settings) and not bitsandbytes_is_there():
         raise UserError(f"QLORA=1 needs bitsandbytes, which is not installed; {INSTALL}")
-    with exclusive(folder), alone_on_this_machine():
+    with contextlib.ExitStack() as held:
+        held.enter_context(exclusive(folder))
+        if folder.trainer is GRPO:
+            held.enter_context(alone_on_this_machine())
         begin(folder, args.overrides, args.may_change)
         total = total_steps(args.overrides)
         saved = finished_step(folder)
@@ -163,6 +166,8 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
         processes.TOKEN_VARIABLE: token,
         "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
     }
+    if folder.trainer is GRPO:
+        variables[GRPO_VARIABLE] = token
     # Workers of a Ray cluster that was there before do not inherit our environment.
     ours = {name: value for name, value in os.environ.items() if FORWARDED.match(name)} | variables
     forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={quoted(value)}" for name, value in ours.items()]

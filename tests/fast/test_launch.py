@@ -13,8 +13,8 @@ import pytest
 from permix_verl import UserError, load_pool, processes
 from permix_verl.mixing import PersonaDraw
 from permix_verl.rows import DRAW_METADATA
-from permix_verl.training.alone import alone_on_this_machine
-from permix_verl.training.failure import explain_failure
+from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
+from permix_verl.training.failure import explain_failure, probable_cause
 from permix_verl.training.overrides import as_dict, quoted, total_steps
 from permix_verl.training.run_folder import (
     RunFolder,
@@ -173,17 +173,17 @@ def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolde
 def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(processes, "running", lambda *_: [])  # of other runs, such as these tests' own
+    monkeypatch.setattr(processes, "running", lambda *_, **__: [])  # of other runs, such as these tests' own
     with alone_on_this_machine(), pytest.raises(UserError, match="another run is training"), alone_on_this_machine():
         pass
     monkeypatch.undo()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    environment = {processes.TOKEN_VARIABLE: processes.new_token(), "PATH": "/usr/bin:/bin"}
+    environment = {GRPO_VARIABLE: processes.new_token(), "PATH": "/usr/bin:/bin"}
     orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
     try:
         deadline = time.monotonic() + 10
-        while not processes.running() and time.monotonic() < deadline:
+        while not processes.running(variable=GRPO_VARIABLE) and time.monotonic() < deadline:
             time.sleep(0.05)
         with pytest.raises(UserError, match="whose launcher was killed are still training"), alone_on_this_machine():
             pass
@@ -303,3 +303,18 @@ def test_environment_values_survive_hydras_grammar(value: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     assert OverridesParser.create().parse_override(f"+a.b={quoted(value)}").value() == value
+
+
+NODE_LOST = """
+Error executing job with overrides: ["data.train_files='/runs/x/train.parquet'"]
+ray.exceptions.ActorUnavailableError: The actor e1c3 is unavailable: RpcError: Socket closed rpc_code: 14.
+Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.
+""".splitlines()
+
+
+def test_a_trainer_that_went_with_its_node_is_said_to_be_gone() -> None:
+    cause = probable_cause(NODE_LOST)
+    assert cause is not None
+    assert cause.startswith("a process of the run is gone, perhaps with its node (The actor e1c3 is unavailable")
+    assert "the same command goes on from the last checkpoint" in cause
+    assert probable_cause([*RAY_LOG.splitlines(), *NODE_LOST]) == "row 3: bad", "what says why comes first"
