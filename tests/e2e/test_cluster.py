@@ -1,58 +1,102 @@
-"""The smoke test on an existing Ray cluster of two nodes, here two raylets on one machine, one rank on each."""
+"""The smoke test on an existing Ray cluster of two nodes, one rank on each; and one node dies in the middle."""
 
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import pyarrow.parquet as pq
 import pytest
 
+from permix_verl.mixing import epoch_order
+from permix_verl.rows import read_draw
 from permix_verl.training import metrics as m
 
-from .conftest import SHORT, Recipe, Run, dumped
+from .conftest import SHORT, Recipe, Run, dumped, wait_for
+from .ray_nodes import TwoNodes
+
+SAMPLES = 4
+KNOBS = SHORT | {"BATCH": "8", "ROLLOUTS": str(SAMPLES), "SAVE_FREQ": "1"}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a cluster of two raylets, ended by its processes' own ids."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    mark = secrets.token_hex(8)
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_AUTH_MODE", "token")
-    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
-    environment = os.environ | {"PERMIX_TEST_CLUSTER": mark}
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "32", "--num-gpus", "1"]
-    # Unix sockets have short paths, and pytest's folders are long.
-    head = ["--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", f"/tmp/ray-{mark}"]
-    try:
-        for more in (head, ["--address", address]):
-            done = subprocess.run([*ray, *more], env=environment, capture_output=True, text=True, timeout=120)
-            assert done.returncode == 0, done.stdout + done.stderr
-        yield address
-    finally:
-        patch.undo()
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("PERMIX_TEST_CLUSTER") == mark and process.pid != os.getpid():
-                    process.kill()
-            except psutil.Error:
-                continue
+def nodes() -> Iterator[TwoNodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        made = TwoNodes(os.environ)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @pytest.fixture(scope="module")
-def run(recipe: Recipe, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def cluster(nodes: TwoNodes) -> str:
+    return nodes.address
+
+
+@dataclass(frozen=True)
+class NodeLost:
+    """A run whose second node died at a step in the middle, and the same command when the node was there again."""
+
+    first: Run
+    seconds: float
+    second: Run
+
+
+@pytest.fixture(scope="module")
+def node_lost(recipe: Recipe, nodes: TwoNodes, tmp_path_factory: pytest.TempPathFactory) -> NodeLost:
     folder = tmp_path_factory.mktemp("cluster") / "run"
-    return recipe(
-        "smoke_gpu.sh", folder, NNODES="2", RAY_ADDRESS=cluster, **SHORT | {"BATCH": "8", "SAVE_FREQ": "3"}
-    ).check()
+    killed: list[float] = []
+
+    def kill_the_second_node_in_step_2() -> None:
+        wait_for(lambda: 1 in m.training_steps(m.read_metrics(folder / "metrics")))
+        nodes.kill_second()
+        killed.append(time.monotonic())
+
+    knobs = {"NNODES": "2", "RAY_ADDRESS": nodes.address, **KNOBS}
+    first = recipe("smoke_gpu.sh", folder, meanwhile=kill_the_second_node_in_step_2, **knobs)
+    seconds = time.monotonic() - killed[0]
+    nodes.start_second()
+    return NodeLost(first, seconds, recipe("smoke_gpu.sh", folder, **knobs).check())
+
+
+@pytest.fixture(scope="module")
+def run(node_lost: NodeLost) -> Run:
+    return node_lost.second
+
+
+def test_a_run_whose_node_dies_ends_by_itself_and_says_why(node_lost: NodeLost) -> None:
+    assert node_lost.first.status not in (0, 3)
+    assert node_lost.seconds < 120
+    # By the watchdog, or where verl's trainer was on that node by its driver.
+    errors = [line for line in node_lost.first.output.splitlines() if line.startswith("error: ")]
+    assert " is gone" in errors[-1]
+
+
+def test_the_same_command_goes_on_when_the_node_is_there_again(node_lost: NodeLost) -> None:
+    assert "going on after step 1 of 3" in node_lost.second.output
+
+
+def test_personas_are_drawn_as_on_one_node(run: Run) -> None:
+    """Which depends on (seed, epoch, row) alone, as does the order of the rows."""
+    file = run.folder / "data" / "train.parquet"
+    draw = read_draw(str(file))
+    assert draw is not None
+    row_ids = [info["row_id"] for info in pq.read_table(file)["extra_info"].to_pylist()]
+    order = [row_ids[place] for place in epoch_order(row_ids, draw.seed, epoch=0)]
+    for step in (1, 2, 3):
+        records = [json.loads(line) for line in (run.folder / "records" / f"{step}.jsonl").open()]
+        drawn = {row_id: draw.persona(0, row_id) for row_id in order[8 * (step - 1) : 8 * step]}
+        expected = {(row_id, persona.key) for row_id, persona in drawn.items() if persona}
+        assert Counter((row["row_id"], row["persona"]) for row in records) == dict.fromkeys(expected, SAMPLES)
 
 
 def test_two_nodes_train_together(run: Run) -> None:
@@ -61,7 +105,7 @@ def test_two_nodes_train_together(run: Run) -> None:
     assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
     shards = sorted(path.name for path in (run.folder / "checkpoints").glob("global_step_3/actor/model_*.pt"))
     assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
-    assert sum(dumped(run.folder)[1].values()) == 8 * 8
+    assert sum(dumped(run.folder)[1].values()) == 8 * SAMPLES
 
 
 def test_the_smoke_test_leaves_its_evidence(run: Run) -> None:
