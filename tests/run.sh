@@ -14,7 +14,7 @@ fi
 fast_tests() {
   OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n 2 --dist loadfile tests/fast
 }
-# First what has time limits to keep, alone; then two lanes: trainings, one at a time, and beside them all else.
+# First what has time limits to keep, alone; then two lanes: GRPO, one run at a time, and beside it all else.
 TIMED=(tests/e2e/test_hostile_answers.py tests/e2e/test_reward_workers.py)
 end_to_end_runs() {
   "$PYTHON" -m pytest "${TIMED[@]}" || return

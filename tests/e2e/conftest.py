@@ -51,9 +51,14 @@ class Run:
 
 Recipe = Callable[..., Run]
 
+SAMPLES = 4
+FIRST = {"LAB_PROBLEMS": "88", "EPOCHS": "2", "ROLLOUTS": str(SAMPLES)}
+"""The first command on 80 rows, twice, in 10 steps of 16 problems; the lab's own are 36 with 8 samples."""
+STEPS = 10
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Two lanes for ``-n 2``: the files that train, one run at a time as everywhere, and beside them all others.
+    """Two lanes for ``-n 2``: the files that train by GRPO, one run at a time as everywhere, and beside them all else.
 
     A launch spends most of its time in imports, in one process after another, while the other core is idle.
     """
@@ -61,8 +66,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Lanes(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
         def _split_scope(self, nodeid: str) -> str:
-            trains = "recipe: Recipe" in (ROOT / nodeid.partition("::")[0]).read_text()
-            return "training" if trains else "other"
+            text = (ROOT / nodeid.partition("::")[0]).read_text()
+            return "grpo" if "recipe: Recipe" in text and "_sft.sh" not in text else "other"
 
     return Lanes(config, log)
 
@@ -71,7 +76,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def recipe() -> Recipe:
     """Run a recipe with this Python, echoing its output.
 
-    ``stop_after`` sends it a signal at a line that matches; ``meanwhile`` runs beside it, in a thread.
+    ``stop_after`` sends it a signal at a line that matches, ``stop_when`` as soon as that holds; ``meanwhile`` runs
+    beside it, in a thread.
     """
 
     def run(
@@ -79,6 +85,7 @@ def recipe() -> Recipe:
         folder: Path,
         *overrides: str,
         stop_after: str | None = None,
+        stop_when: Callable[[], bool] | None = None,
         stop_with: signal.Signals = signal.SIGINT,  # what a terminal's Ctrl-C does
         meanwhile: Callable[[], None] | None = None,
         **knobs: str,
@@ -99,6 +106,8 @@ def recipe() -> Recipe:
         assert process.stdout is not None
         if meanwhile:
             threading.Thread(target=meanwhile, daemon=True).start()
+        if stop_when:
+            threading.Thread(target=stop, args=(process.pid, stop_with, stop_when), daemon=True).start()
         lines = []
         for line in process.stdout:
             sys.stdout.write(line)
@@ -109,6 +118,17 @@ def recipe() -> Recipe:
         return Run(process.wait(), "".join(lines), folder)
 
     return run
+
+
+def stop(group: int, stop_with: signal.Signals, when: Callable[[], bool]) -> None:
+    wait_for(when)
+    os.killpg(group, stop_with)
+
+
+@pytest.fixture(scope="session")
+def first_run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The README's first command on fewer problems; also what a run looks like that nobody disturbs."""
+    return recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("permix") / "run", DOCTOR="1", **FIRST).check()
 
 
 @pytest.fixture(scope="session")

@@ -14,20 +14,17 @@ from permix_verl.evaluation.identity import adapter_identity
 from permix_verl.training import metrics as m
 from permix_verl.training.merge import merge
 
-from .conftest import Recipe, Run
-
-FEWER = {"LAB_PROBLEMS": "232", "DOCTOR": "1"}
-"""14 steps in place of the lab's 36."""
+from .conftest import FIRST, SAMPLES, STEPS, Recipe, Run
 
 
 @pytest.fixture(scope="module")
-def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("permix") / "run", **FEWER).check()
+def run(first_run: Run) -> Run:
+    return first_run
 
 
 def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
     steps = m.training_steps(run.metrics)
-    assert len(steps) >= 5
+    assert len(steps) == STEPS
     for step, values in steps.items():
         assert all(math.isfinite(values[name]) for name in (m.REWARD, m.LENGTH, m.KL)), step
         assert values[m.AGREEMENT] > 0.99, step
@@ -35,9 +32,9 @@ def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
 
 
 def test_the_reward_rises(run: Run) -> None:
-    """By 0.16 in 18 steps when this was written. A step's reward has a standard deviation of about 0.06."""
+    """By about 0.12 from the first epoch to the second, on the same problems, when this was written."""
     rewards = [values[m.REWARD] for _, values in sorted(m.training_steps(run.metrics).items())]
-    assert sum(rewards[-5:]) / 5 - sum(rewards[:5]) / 5 > 0.05, rewards
+    assert sum(rewards[5:]) / 5 - sum(rewards[:5]) / 5 > 0.05, rewards
 
 
 def test_progress_names_steps_checks_and_the_next_command(run: Run) -> None:
@@ -66,9 +63,9 @@ def test_counters_of_all_25_personas_sum_to_the_rollouts(run: Run) -> None:
             if name.startswith("persona/") and name.endswith("/rollouts")
         }
         assert set(counts) == slugs, step
-        assert sum(counts.values()) == 16 * 8, step
+        assert sum(counts.values()) == 16 * SAMPLES, step
         total = sum(values[f"persona/{slug}/reward"] * count for slug, count in counts.items() if count)
-        assert total / (16 * 8) == pytest.approx(values[m.REWARD])
+        assert total / (16 * SAMPLES) == pytest.approx(values[m.REWARD])
         assert 0 <= values["reward/zero_variance_groups"] <= 1
         assert values["reward/timeout_rate"] == values["reward/error_rate"] == 0
     drawn = {slug for values in logged.values() for slug in slugs if values[f"persona/{slug}/rollouts"] > 0}
@@ -186,13 +183,13 @@ def test_no_process_is_left_behind(run: Run) -> None:
 
 def test_the_same_command_again_finds_the_run_finished(run: Run, recipe: Recipe) -> None:
     evaluated = adapter_identity(str(run.folder / "adapter"))
-    again = recipe("run_permix_grpo.sh", run.folder, **FEWER).check()
+    again = recipe("run_permix_grpo.sh", run.folder, DOCTOR="1", **FIRST).check()
     assert adapter_identity(str(run.folder / "adapter")) == evaluated, "its evaluation could not be resumed"
     assert "this run is finished" in again.output
     assert "adapter verified" in again.output
 
 
 def test_other_settings_are_refused_in_the_same_folder(run: Run, recipe: Recipe) -> None:
-    other = recipe("run_permix_grpo.sh", run.folder, KL="0.5", **FEWER)
+    other = recipe("run_permix_grpo.sh", run.folder, KL="0.5", **FIRST)
     assert other.status == 2
     assert "holds a run with actor_rollout_ref.actor.kl_loss_coef=0.05, and this command has" in other.output

@@ -19,7 +19,7 @@ from .conftest import Recipe, Run
 from .evaluations import command, done, rows
 
 ARMS: Mapping[str, tuple[str, dict[str, str]]] = {
-    "sft": ("run_sft.sh", {}),
+    "sft": ("run_sft.sh", {"LORA_DROPOUT": "0"}),  # which is each rank's own: this one is also run on two
     "permix-sft": ("run_permix_sft.sh", {"TARGET": "gt"}),
     "permix-sft-styled": ("run_permix_sft.sh", {"TARGET": "styled"}),
     "seqkd": ("run_seqkd.sh", {"PERSONA": "0"}),
@@ -90,12 +90,11 @@ def test_a_teachers_targets_are_asked_for_once(arms: dict[str, Run]) -> None:
         assert "of them right" in arms[arm].output
 
 
-@pytest.mark.parametrize("arm", ["sft", "seqkd-persona"])
-def test_the_evaluation_takes_the_adapter(arms: dict[str, Run], tmp_path: Path, arm: str) -> None:
+def test_the_evaluation_takes_the_adapter(arms: dict[str, Run], tmp_path: Path) -> None:
     out = tmp_path / "results"
     chosen = "--tasks lab_easy --limit 6 --runs 1 --temperature 1 --max-tokens 40"
     personas = ["--personas", "eval:kindergarten,lawyer,teacher"]
-    adapter = ["--adapter", arms[arm].folder / "adapter"]
+    adapter = ["--adapter", arms["seqkd-persona"].folder / "adapter"]
     done(command("run.py", "--model", MODEL, *adapter, *chosen.split(), *personas, "--out", out))
     assert len(rows(out)) == 6 * 4
     assert sum(row["status"] == "correct" for row in rows(out)) >= 12
@@ -109,6 +108,7 @@ def test_killed_in_the_middle_the_loss_curve_goes_on_as_if_it_had_not_been(
     first = recipe("run_permix_sft.sh", folder, stop_after=r"^ *12/36", stop_with=signal.SIGKILL, **knobs)
     assert first.status != 0
     last = recipe("run_permix_sft.sh", folder, **knobs).check()
+    assert "processes that an earlier launch of this run had left behind" in last.output
     # What the killed launcher left running goes on until the next launch ends it, and may have saved again.
     assert re.search("going on after step (8|16|24|32) of 36", last.output)
     assert losses(last) == losses(arms["permix-sft"])
@@ -116,11 +116,14 @@ def test_killed_in_the_middle_the_loss_curve_goes_on_as_if_it_had_not_been(
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_two_ranks_see_the_same_data_and_lose_the_same(recipe: Recipe, tmp_path: Path) -> None:
-    knobs = {**ONE_EPOCH, "LAB_PROBLEMS": "104", "LORA_DROPOUT": "0"}  # dropout is each rank's own
-    one = recipe("run_permix_sft.sh", tmp_path / "one", **knobs).check()
-    two = recipe("run_permix_sft.sh", tmp_path / "two", RANKS="2", **knobs).check()
-    assert len(losses(one)) == 6
-    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
-    first, second = ([v["train/global_tokens"] for v in m.training_steps(run.metrics).values()] for run in (one, two))
-    assert first == second
+def test_two_ranks_see_the_same_data_and_lose_the_same(recipe: Recipe, arms: dict[str, Run], tmp_path: Path) -> None:
+    script, knobs = ARMS["sft"]
+    two = recipe(script, tmp_path / "two", stop_after=r"^ *6/36", RANKS="2", **ONE_EPOCH, **knobs)
+    assert two.status == 130
+    one = losses(arms["sft"])
+    assert [losses(two)[step] for step in range(1, 7)] == pytest.approx([one[step] for step in range(1, 7)], rel=1e-4)
+    tokens = [
+        [m.training_steps(run.metrics)[step]["train/global_tokens"] for step in range(1, 7)]
+        for run in (arms["sft"], two)
+    ]
+    assert tokens[0] == tokens[1]

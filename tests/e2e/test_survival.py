@@ -1,36 +1,25 @@
 """Killed at any moment, the same command goes on, and the run is the one that was never killed.
 
-Two runs of two epochs with seeded rollouts: one undisturbed, and one that is killed three times, with 2 data loader
-workers and without. Rows, personas and rewards of every step must be the same in both. More kills: tests/soak.
+The undisturbed run is that of the first command: two epochs with seeded rollouts. Another one is killed in the middle
+of a save, and goes on with other data loader workers into the second epoch, where it loses its rollout engine. Rows,
+personas and rewards of every step must be the same in both. More kills, and the end of such a run: tests/soak.
 """
 
 import json
-import signal
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from permix_verl.training import metrics as m
 
-from .conftest import SHORT, Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
+from .conftest import FIRST, SAMPLES, STEPS, Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
 
 FAULTS = Path(__file__).parent / "faults"
 OVERRIDES = ("trainer.val_before_train=False", "trainer.test_freq=-1")
-SAMPLES = 2
-KNOBS = SHORT | {"LAB_PROBLEMS": "80", "EPOCHS": "2", "ROLLOUTS": str(SAMPLES)}
-STEPS = 9
-"""72 rows twice, in batches of 16."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("undisturbed") / "run", *OVERRIDES, **KNOBS).check()
-    assert list(dumped(run.folder)) == list(range(1, STEPS + 1))
-    return run
+KNOBS = FIRST | {"SAVE_FREQ": "2"}
 
 
 def rewards(run: Run) -> dict[int, float]:
@@ -58,26 +47,17 @@ def end_a_part(folder: Path, needle: str, after_step: int, ended: list[float]) -
     """SIGKILL to one kind of process when a step is done; notes when."""
 
     def kill() -> None:
-        wait_for(lambda: (folder / "records" / f"{after_step}.jsonl").is_file())
+        wait_for(lambda: (folder / "rollouts" / f"{after_step}.jsonl").is_file())
         assert kill_by_name(folder, needle), f"no process with {needle!r}"
         ended.append(time.monotonic())
 
     return kill
 
 
-def check_same_run(run: Run, undisturbed: Run) -> None:
-    assert dumped(run.folder) == dumped(undisturbed.folder)
-    mine, theirs = rewards(run), rewards(undisturbed)
-    # A launch that was killed between a checkpoint and its log line leaves a step without metrics.
-    assert set(mine) <= set(theirs)
-    assert len(mine) >= STEPS - 2
-    assert {step: mine[step] for step in mine} == {step: theirs[step] for step in mine}
-
-
-def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run) -> None:
-    rows = [key for step in dumped(undisturbed.folder).values() for key in step.elements()]
+def test_two_epochs_show_every_row_twice_under_different_draws(first_run: Run) -> None:
+    rows = [key for step in dumped(first_run.folder).values() for key in step.elements()]
     assert len(rows) == STEPS * 16 * SAMPLES
-    given = pq.read_table(undisturbed.folder / "data" / "train.parquet")["extra_info"].to_pylist()
+    given = pq.read_table(first_run.folder / "data" / "train.parquet")["extra_info"].to_pylist()
     expected = Counter(info["question"] for info in given)  # made-up problems: two may be the same
     personas: dict[str, list[str]] = {question: [] for question in expected}
     for text, persona in rows:
@@ -88,40 +68,40 @@ def test_two_epochs_show_every_row_twice_under_different_draws(undisturbed: Run)
     assert sum(len(set(drawn)) > 1 for drawn in personas.values()) > 0.85 * len(personas), "1 in 25 draws repeats"
 
 
-def test_the_samples_of_a_group_differ_from_each_other(undisturbed: Run) -> None:
+def test_the_samples_of_a_group_differ_from_each_other(first_run: Run) -> None:
     """About half of these short answers do, in pairs; with one seed for a group none would."""
     groups: dict[tuple[str, str], set[str]] = {}
-    for file in (undisturbed.folder / "rollouts").glob("*.jsonl"):
+    for file in (first_run.folder / "rollouts").glob("*.jsonl"):
         for line in file.read_text().splitlines():
             row = json.loads(line)
             groups.setdefault((file.stem, row["input"]), set()).add(row["output"])
     assert sum(len(outputs) > 1 for outputs in groups.values()) > 0.3 * len(groups)
 
 
-def test_killed_three_times_with_and_without_workers(recipe: Recipe, undisturbed: Run, tmp_path: Path) -> None:
+def test_killed_in_a_save_and_then_without_its_engine_a_run_shows_the_same_steps(
+    recipe: Recipe, first_run: Run, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    workers = (*OVERRIDES, "data.dataloader_num_workers=2")
-    # While everything starts, the launcher alone: nobody ends what it started but the next launch.
-    first = recipe(
-        "run_permix_grpo.sh", folder, *OVERRIDES, stop_after=r"\.\.\. 3\d s", stop_with=signal.SIGKILL, **KNOBS
-    )
-    assert first.status == -signal.SIGKILL
+    tracker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
     # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 2.
     kill, environment = saving(folder, 4, "actor")
-    second = recipe("run_permix_grpo.sh", folder, *workers, meanwhile=kill, **KNOBS, **environment)
-    assert "processes that an earlier launch of this run had left behind" in second.output
-    assert second.status != 0
-    assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "2"
-    # vLLM's engine, in the middle of a rollout.
+    workers = (*OVERRIDES, "data.dataloader_num_workers=2")
+    killed = recipe("run_permix_grpo.sh", folder, *workers, meanwhile=kill, **KNOBS, **environment)
+    assert killed.status != 0
+    assert tracker.read_text() == "2"
+    # On without data loader workers; and in the middle of a rollout of the second epoch vLLM's engine dies.
     ended: list[float] = []
-    third = recipe(
-        "run_permix_grpo.sh", folder, *workers, meanwhile=end_a_part(folder, "EngineCore", 5, ended), **KNOBS
+    last = recipe(
+        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 6, ended), **KNOBS
     )
     assert time.monotonic() - ended[0] < 60
-    assert third.status not in (0, 3)
-    assert "rollout server 0 is gone" in third.output.strip().splitlines()[-1]
-    # And then on without data loader workers.
-    last = recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check()
-    assert "going on after step 4 of 9" in last.output
-    check_same_run(last, undisturbed)
+    assert "going on after step 2 of 10" in last.output
+    assert last.status not in (0, 3)
+    assert "rollout server 0 is gone" in last.output.strip().splitlines()[-1]
+    assert tracker.read_text() == "6"
+
+    steps = range(1, 7)
+    expected = dumped(first_run.folder)
+    assert dumped(folder) == {step: expected[step] for step in steps}
+    assert rewards(last) == {step: rewards(first_run)[step] for step in steps}
     assert all(values["reward/error_rate"] == 0 for values in m.training_steps(last.metrics).values())

@@ -1,6 +1,7 @@
-"""Parts of a run that fail, and what verl alone would wait for for ever: the run ends within a minute, and says why.
+"""What verl alone would wait for for ever, or only warn of: the run ends within a minute, and says why.
 
-By hand, about ten minutes on 2 cores; that of a rollout server is in tests/e2e/test_survival.py:
+By hand, about ten minutes on 2 cores; a rollout server that dies is in tests/e2e/test_survival.py, a node in
+test_cluster.py:
 
     .venv/bin/python -m pytest tests/soak/test_parts_that_fail.py
 """
@@ -24,7 +25,7 @@ def test_a_reward_worker_that_is_killed_is_named_and_the_run_goes_on(
     assert time.monotonic() - ended[0] < 60
     assert killed.status not in (0, 3)
     assert "reward worker 0 is gone" in killed.output.strip().splitlines()[-1]
-    assert "going on after step 2 of 9" in recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check().output
+    assert "going on after step 2 of 10" in recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check().output
 
 
 def test_a_queue_without_progress_ends_the_run_within_a_minute(
@@ -58,3 +59,12 @@ def test_a_queue_without_progress_ends_the_run_within_a_minute(
     # The end of step 1, the generation of step 2, and then a minute at most.
     assert 40 < ended - began[0] < 120
     assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "1"
+
+
+def test_prompts_that_verl_would_cut_end_the_run_with_the_reason(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811
+    run = recipe("run_permix_grpo.sh", tmp_path / "a run", "data.max_prompt_length=60", **SHORT)
+    assert run.status not in (0, 3)
+    last = run.output.strip().splitlines()[-1]
+    assert last.startswith("error: 120 of 120 prompts in ")
+    assert "longer than data.max_prompt_length=60" in last
+    assert "verl would cut the persona off" in last
