@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ class TwoNodes:
         self._mark = secrets.token_hex(3)
         subnet = f"10.213.{int(self._mark[:2], 16)}"
         self._namespace, self._devices = f"permix-{self._mark}", (f"px{self._mark}a", f"px{self._mark}b")
+        self._temporary = f"/tmp/ray-{self._mark}"  # Unix sockets have short paths, and pytest's folders are long
         self.apart = self._make_network(subnet)
         self._addresses = (f"{subnet}.1", f"{subnet}.2") if self.apart else ("127.0.0.1", "127.0.0.1")
         with socket.socket() as sock:
@@ -35,9 +37,8 @@ class TwoNodes:
             port = sock.getsockname()[1]
         self.address = f"{self._addresses[0]}:{port}"
         try:
-            # Unix sockets have short paths, and pytest's folders are long.
-            temporary = f"/tmp/ray-{self._mark}"
-            self._start(0, "--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", temporary)
+            head = ["--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", self._temporary]
+            self._start(0, *head)
             self.start_second()
         except BaseException:
             self.close()
@@ -56,6 +57,7 @@ class TwoNodes:
             self._kill(f"{self._mark}-{number}")
         if self.apart:
             _ip("netns", "del", self._namespace)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _start(self, number: int, *arguments: str) -> None:
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "32", "--num-gpus", "1"]
