@@ -51,10 +51,10 @@ class Run:
 
 Recipe = Callable[..., Run]
 
-SAMPLES = 4
-FIRST = {"LAB_PROBLEMS": "88", "EPOCHS": "2", "ROLLOUTS": str(SAMPLES)}
-"""The first command on 80 rows, twice, in 10 steps of 16 problems; the lab's own are 36 with 8 samples."""
-STEPS = 10
+SAMPLES = 8
+FIRST = {"LAB_PROBLEMS": "120", "EPOCHS": "2"}
+"""The first command on 112 rows, twice, in 14 steps of 16 problems; the lab's own are 36."""
+STEPS = 14
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -32,9 +32,9 @@ def test_every_step_has_a_finite_reward_and_agreeing_rollouts(run: Run) -> None:
 
 
 def test_the_reward_rises(run: Run) -> None:
-    """By about 0.12 from the first epoch to the second, on the same problems, when this was written."""
+    """By 0.13 in 14 steps of one epoch when this was written. A step's has a standard deviation of about 0.06."""
     rewards = [values[m.REWARD] for _, values in sorted(m.training_steps(run.metrics).items())]
-    assert sum(rewards[5:]) / 5 - sum(rewards[:5]) / 5 > 0.05, rewards
+    assert sum(rewards[-5:]) / 5 - sum(rewards[:5]) / 5 > 0.05, rewards
 
 
 def test_progress_names_steps_checks_and_the_next_command(run: Run) -> None:

@@ -92,15 +92,15 @@ def test_killed_in_a_save_and_then_without_its_engine_a_run_shows_the_same_steps
     # On without data loader workers; and in the middle of a rollout of the second epoch vLLM's engine dies.
     ended: list[float] = []
     last = recipe(
-        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 6, ended), **KNOBS
+        "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 8, ended), **KNOBS
     )
     assert time.monotonic() - ended[0] < 60
-    assert "going on after step 2 of 10" in last.output
+    assert "going on after step 2 of 14" in last.output
     assert last.status not in (0, 3)
     assert "rollout server 0 is gone" in last.output.strip().splitlines()[-1]
-    assert tracker.read_text() == "6"
+    assert tracker.read_text() == "8"
 
-    steps = range(1, 7)
+    steps = range(1, 9)
     expected = dumped(first_run.folder)
     assert dumped(folder) == {step: expected[step] for step in steps}
     assert rewards(last) == {step: rewards(first_run)[step] for step in steps}

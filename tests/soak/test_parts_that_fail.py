@@ -25,7 +25,7 @@ def test_a_reward_worker_that_is_killed_is_named_and_the_run_goes_on(
     assert time.monotonic() - ended[0] < 60
     assert killed.status not in (0, 3)
     assert "reward worker 0 is gone" in killed.output.strip().splitlines()[-1]
-    assert "going on after step 2 of 10" in recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check().output
+    assert "going on after step 2 of 14" in recipe("run_permix_grpo.sh", folder, *OVERRIDES, **KNOBS).check().output
 
 
 def test_a_queue_without_progress_ends_the_run_within_a_minute(
