@@ -18,7 +18,7 @@ def test_a_stale_adapter_is_seen_said_and_ends_the_run_before_it_learns_from_it(
         "trainer.total_training_steps=3",
         "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio=0",
         "actor_rollout_ref.actor.optim.lr_scheduler_type=constant",
-        **SHORT | {"BATCH": "8", "SAVE_FREQ": "3", "LR": "0.05"},
+        **SHORT | {"BATCH": "8", "SAVE_FREQ": "2", "LR": "0.05"},
         PYTHONPATH=str(FAULTS),
         VERL_USE_EXTERNAL_MODULES="stale_adapter",
     )
