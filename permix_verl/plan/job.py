@@ -1,0 +1,176 @@
+"""What of a run's configuration decides its memory and time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from permix_verl.errors import UserError
+
+BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
+SEVEN_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The rollout engine's part.
+
+    Attributes:
+        tensor_parallel: GPUs that share one engine.
+        utilization: share of a GPU's memory that vLLM takes, weights and cache together.
+        weight_bytes: a weight's, and a cached value's.
+        sleeps: whether it gives its memory back while the actor trains.
+        layered_summon: whether the adapter is gathered layer by layer.
+        batched_tokens: prompt tokens that vLLM computes at once.
+        bucket_mb: buffer that weights travel in.
+    """
+
+    tensor_parallel: int = 1
+    utilization: float = 0.5
+    weight_bytes: int = 2
+    sleeps: bool = True
+    layered_summon: bool = False
+    batched_tokens: int = 8192
+    bucket_mb: int = 2048
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, as the recipes give it to verl.
+
+    Attributes:
+        ranks: GPUs of all nodes.
+        batch: rows a step; ``samples`` answers are sampled for each.
+        prompt_tokens, answer_tokens: the longest.
+        micro_batch: rows of an update that a rank computes at once.
+        log_prob_micro_batch: rows whose log-probs it computes at once.
+        weight_bytes: of a weight as it is kept; ``compute_bytes`` as it is computed with.
+        param_offload, optimizer_offload: kept on the host between two of the actor's turns.
+        rows: of one epoch of the data; ``epochs`` of them.
+        rollout: None in supervised training.
+    """
+
+    ranks: int = 1
+    ranks_per_node: int = 1
+    batch: int = 64
+    samples: int = 8
+    prompt_tokens: int = 256
+    answer_tokens: int = 512
+    micro_batch: int = 4
+    log_prob_micro_batch: int = 8
+    lora_rank: int = 32
+    lora_targets: tuple[str, ...] = SEVEN_LINEAR
+    lora_dropout: float = 0.05
+    checkpointing: bool = True
+    weight_bytes: int = 4
+    compute_bytes: int = 2
+    param_offload: bool = False
+    optimizer_offload: bool = False
+    reference: bool = True
+    device: str = "cuda"
+    rows: int = 7473
+    epochs: int = 1
+    rollout: Rollout | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest row."""
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def rows_per_rank(self) -> int:
+        """Rows of one update on a rank."""
+        return max(1, self.batch * self.samples // self.ranks)
+
+
+def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
+    """The job that verl's overrides ask for; what they leave out is as in verl 0.9.1.
+
+    Raises:
+        UserError: a number or a data type that is none.
+    """
+    read = _Reader(settings)
+    ranks_per_node = read.whole("trainer.n_gpus_per_node", 8)
+    ranks = ranks_per_node * read.whole("trainer.nnodes", 1)
+    if trainer == "sft":
+        return Job(
+            ranks=ranks,
+            ranks_per_node=ranks_per_node,
+            batch=read.whole("data.train_batch_size", 256),
+            samples=1,
+            prompt_tokens=0,
+            answer_tokens=read.whole("data.max_length", 1024),
+            micro_batch=read.whole("data.micro_batch_size_per_gpu", 4),
+            log_prob_micro_batch=read.whole("data.micro_batch_size_per_gpu", 4),
+            reference=False,
+            device=settings.get("trainer.device", "cuda"),
+            rows=rows,
+            epochs=read.whole("data.epochs", 1),
+            **read.model("model", "engine"),
+        )
+    actor = "actor_rollout_ref.actor"
+    rollout = "actor_rollout_ref.rollout"
+    return Job(
+        ranks=ranks,
+        ranks_per_node=ranks_per_node,
+        batch=read.whole("data.train_batch_size", 1024),
+        samples=read.whole(f"{rollout}.n", 1),
+        prompt_tokens=read.whole("data.max_prompt_length", 512),
+        answer_tokens=read.whole("data.max_response_length", 512),
+        micro_batch=read.whole(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
+        log_prob_micro_batch=read.whole(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
+        reference=read.flag(f"{actor}.use_kl_loss", False),
+        device=settings.get("trainer.device", "cuda"),
+        rows=rows,
+        epochs=read.whole("data.epochs", 1),
+        rollout=Rollout(
+            tensor_parallel=read.whole(f"{rollout}.tensor_model_parallel_size", 2),
+            utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
+            weight_bytes=read.bytes_of(settings.get(f"{rollout}.dtype", "bfloat16")),
+            sleeps=read.flag(f"{rollout}.free_cache_engine", True),
+            layered_summon=read.flag(f"{rollout}.layered_summon", False),
+            batched_tokens=read.whole(f"{rollout}.max_num_batched_tokens", 8192),
+            bucket_mb=read.whole(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
+        ),
+        **read.model("actor_rollout_ref.model", f"{actor}.fsdp_config"),
+    )
+
+
+class _Reader:
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.settings = settings
+
+    def whole(self, key: str, default: int) -> int:
+        value = self.settings.get(key, str(default))
+        if not value.isdigit():
+            raise UserError(f"{key}={value} is no whole number; give one")
+        return int(value)
+
+    def real(self, key: str, default: float) -> float:
+        value = self.settings.get(key, str(default))
+        try:
+            return float(value)
+        except ValueError as error:
+            raise UserError(f"{key}={value} is no number; give one") from error
+
+    def flag(self, key: str, default: bool) -> bool:
+        return self.settings.get(key, str(default)).lower() == "true"
+
+    def bytes_of(self, name: str) -> int:
+        if name not in BYTES:
+            raise UserError(f"unknown data type '{name}'; known: {' '.join(BYTES)}")
+        return BYTES[name]
+
+    def model(self, model: str, engine: str) -> dict[str, object]:
+        """What both trainers have under other names."""
+        targets = self.settings.get(f"{model}.target_modules", "all-linear")
+        precision = self.settings.get(f"{engine}.mixed_precision", "param_dtype:bf16")
+        compute = precision.partition("param_dtype:")[2].partition(",")[0].strip("{} ") or "bf16"
+        return {
+            "lora_rank": self.whole(f"{model}.lora_rank", 0),
+            "lora_targets": tuple(name.strip() for name in targets.strip("[]").split(",")),
+            "lora_dropout": self.real("permix.lora_dropout", 0.0),
+            "checkpointing": self.flag(f"{model}.enable_gradient_checkpointing", True),
+            "weight_bytes": self.bytes_of(self.settings.get(f"{engine}.model_dtype", "fp32")),
+            "compute_bytes": self.bytes_of(compute),
+            "param_offload": self.flag(f"{engine}.param_offload", False),
+            "optimizer_offload": self.flag(f"{engine}.optimizer_offload", False),
+        }

@@ -1,0 +1,129 @@
+"""Which tensor storages are live while PyTorch code runs, and of what kind they were when most were.
+
+It counts what the code asks for, so it works on fake tensors, which take no memory.
+"""
+
+import contextlib
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+GATHERED = "gathered"
+"""Kind of what FSDP2 puts together from all ranks, and of its buffers."""
+
+_COLLECTIVE = ("fsdp", "c10d", "_c10d_functional")
+
+
+class LiveStorages(TorchDispatchMode):
+    """While it is entered: bytes of live storages by kind, and their peak in each phase.
+
+    Args:
+        kind_of: the kind of a new tensor that nobody has marked.
+
+    Attributes:
+        now: live bytes by kind.
+        peaks: of each phase, the bytes by kind when their sum was largest.
+    """
+
+    def __init__(self, kind_of: Callable[[torch.Tensor], str]) -> None:
+        super().__init__()
+        self.kind_of = kind_of
+        self.now: Counter[str] = Counter()
+        self.peaks: dict[str, Counter[str]] = {}
+        self._phase = ""
+        self._total = 0
+        self._highest = 0
+        self._known: dict[int, tuple[str, int]] = {}
+        self._resize: Any = None
+
+    def mark(self, tensors: Iterable[torch.Tensor], kind: str) -> None:
+        """Say of what kind these are, from now on."""
+        for tensor in tensors:
+            self._hold(_local(tensor), kind)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Keep the peak of what happens inside under a name; the larger one if the name comes again."""
+        before = self._phase, self._highest
+        self._phase, self._highest = name, sum(self.peaks.get(name, Counter()).values())
+        self._look()
+        try:
+            yield
+        finally:
+            self._phase, self._highest = before
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        collective = func.namespace in _COLLECTIVE
+        for leaf in tree_leaves((args, kwargs, result) if collective else result):
+            if isinstance(leaf, torch.Tensor):
+                self._hold(_local(leaf), GATHERED if collective else None)
+        return result
+
+    def __enter__(self) -> "LiveStorages":
+        # FSDP2 frees what it has gathered by resizing its storage, which no dispatch shows.
+        self._resize = original = torch.UntypedStorage.resize_
+
+        def resize_(storage: torch.UntypedStorage, size: int) -> Any:
+            result = original(storage, size)
+            self._change(storage._cdata, None, storage.nbytes())
+            return result
+
+        torch.UntypedStorage.resize_ = resize_  # type: ignore[method-assign,assignment]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        torch.UntypedStorage.resize_ = self._resize  # type: ignore[method-assign]
+        super().__exit__(*error)
+
+    def _hold(self, tensor: torch.Tensor, kind: str | None) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            marked = self._known[key][0]
+            self._change(key, marked if kind == GATHERED and marked in self._kept else kind, storage.nbytes())
+            return
+        self._known[key] = (kind or self.kind_of(tensor), 0)
+        self._change(key, None, storage.nbytes())
+        weakref.finalize(storage, self._drop, key)
+
+    _kept: tuple[str, ...] = ()
+    """Kinds that a collective does not take over: what it is given to send."""
+
+    def keep(self, *kinds: str) -> None:
+        """These kinds stay what they are when a collective touches them."""
+        self._kept = kinds
+
+    def _change(self, key: int, kind: str | None, size: int) -> None:
+        if key not in self._known:
+            return
+        old_kind, old_size = self._known[key]
+        kind = kind or old_kind
+        if (kind, size) == (old_kind, old_size):
+            return
+        self._known[key] = (kind, size)
+        self.now[old_kind] -= old_size
+        self.now[kind] += size
+        self._total += size - old_size
+        self._look()
+
+    def _drop(self, key: int) -> None:
+        kind, size = self._known.pop(key, ("", 0))
+        self.now[kind] -= size
+        self._total -= size
+
+    def _look(self) -> None:
+        if self._phase and self._total > self._highest:
+            self._highest = self._total
+            self.peaks[self._phase] = Counter({kind: size for kind, size in self.now.items() if size})
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    local: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return local
