@@ -87,9 +87,9 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
     live = LiveStorages(lambda tensor: LOGITS if tensor.ndim and tensor.shape[-1] == vocabulary else ACTIVATIONS)
     live.keep(WEIGHTS, ADAPTER, OPTIMIZER)
     compute = {2: torch.bfloat16, 4: torch.float32}[job.compute_bytes]
-    with _no_ranks(job.ranks) as mesh, FakeTensorMode(allow_non_fake_inputs=True), _quiet():
+    with _no_ranks(job.ranks) as mesh, _quiet():
         model = _sharded(job, config, mesh, compute)
-        with live:
+        with FakeTensorMode(allow_non_fake_inputs=True), live:
             model.to_empty(device="cpu")
             live.mark((p for p in model.parameters() if not p.requires_grad), WEIGHTS)
             trained = [p for p in model.parameters() if p.requires_grad]
