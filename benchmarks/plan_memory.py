@@ -143,6 +143,8 @@ def measure(config: Any, its: Job, on_cpu: bool) -> dict[str, Any]:
     import torch
 
     _begin(its.ranks, on_cpu)
+    if not on_cpu:
+        torch.cuda.memory._set_allocator_settings("expandable_segments:True")  # as verl does around each turn
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config))
         engine = _engine(folder, its)

@@ -20,7 +20,14 @@ def merge(arguments: Sequence[str]) -> int:
     return run(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"doctor": doctor, "merge": merge}
+def plan(arguments: Sequence[str]) -> int:
+    """What a run will take of memory and time, from its settings and the model's config.json."""
+    from permix_verl.plan.command import main as run
+
+    return run(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"doctor": doctor, "plan": plan, "merge": merge}
 
 
 def run(argv: Sequence[str] | None = None) -> int:

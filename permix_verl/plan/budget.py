@@ -1,18 +1,18 @@
 """Memory of one device, line by line, in each turn of a step; and what to turn where a turn does not fit."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from permix_verl.plan.job import Job, Rollout
 from permix_verl.plan.model import Model
-from permix_verl.plan.peaks import ACTIVATIONS, LOGITS, Peaks
+from permix_verl.plan.peaks import ACTIVATIONS, LOGITS, OPTIMIZER, Peaks
 
 MIB, GIB = 2**20, 2**30
 
-CONTEXT = 600 * MIB
-"""A process's CUDA context and its libraries, outside PyTorch's allocator."""
+CONTEXT = 1326 * MIB
+"""CUDA context, libraries and NCCL's buffers of a process, outside PyTorch's allocator: measured on an H200."""
 
 SLACK = 0.06
 """What PyTorch's allocator reserves beyond what is live, as a share of it."""
@@ -97,7 +97,7 @@ def _actor(job: Job, kinds: Any, gpu: bool) -> tuple[Line, ...]:
 def resting(job: Job, peaks: Peaks) -> int:
     """What the actor keeps on the device while others have their turn."""
     kinds = dict(peaks.resting)
-    optimizer = kinds.pop("optimizer state", 0)
+    optimizer = kinds.pop(OPTIMIZER, 0)
     weights = sum(kinds.values())
     return (0 if job.param_offload else weights) + (0 if job.optimizer_offload else optimizer)
 
@@ -136,7 +136,7 @@ def _sync(job: Job, peaks: Peaks, model: Model, rollout: Rollout) -> tuple[Line,
     adapter = model.adapter_weights * job.weight_bytes
     gathered = adapter // max(1, model.layers) if rollout.layered_summon else adapter
     return (
-        Line("actor's weights", sum(size for kind, size in peaks.resting.items() if kind != "optimizer state")),
+        Line("actor's weights", sum(size for kind, size in peaks.resting.items() if kind != OPTIMIZER)),
         Line("vLLM: weights", vllm_weights(model, rollout)),
         Line("adapter, gathered", gathered),
         Line("buffer", rollout.bucket_mb * MIB),
@@ -209,15 +209,11 @@ def _about_the_cache(cache: Cache) -> Iterator[str]:
     elif cache.sequences < cache.wanted:
         waves = math.ceil(cache.wanted / cache.sequences)
         yield (
-            f"vLLM's cache holds {cache.sequences} of an engine's {cache.wanted} sequences at full length: up to {waves} "
-            "waves a step; more utilization or TENSOR_PARALLEL makes them fewer"
+            f"vLLM's cache holds {cache.sequences} of an engine's {cache.wanted} sequences at full length: up to "
+            f"{waves} waves a step; a higher gpu_memory_utilization or TENSOR_PARALLEL makes them fewer"
         )
 
 
 def fits(plan: Budget, memory: int) -> bool:
     """Whether every turn does, and the cache holds a sequence."""
     return all(turn.total <= memory for turn in plan.turns) and (plan.cache is None or plan.cache.sequences > 0)
-
-
-def widths(turns: Sequence[Turn]) -> int:
-    return max(len(line.name) for turn in turns for line in turn.lines)

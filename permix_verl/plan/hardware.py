@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from permix_verl.errors import UserError
 
-GIB = 2**30
-
 
 @dataclass(frozen=True)
 class Gpu:
@@ -56,9 +54,8 @@ def find_gpu(name: str) -> Gpu:
     wanted = _plain(name)
     found = [gpu for gpu in KNOWN if _plain(gpu.name) in wanted] or [gpu for gpu in KNOWN if wanted in _plain(gpu.name)]
     if not found or not wanted:
-        raise UserError(
-            f"unknown GPU '{name}'; known: {', '.join(gpu.name for gpu in KNOWN)}. For another one give --gpu-memory GIB"
-        )
+        known = ", ".join(gpu.name for gpu in KNOWN)
+        raise UserError(f"unknown GPU '{name}'; known: {known}; of another one give the memory, --gpu-memory GIB")
     return max(found, key=lambda gpu: len(gpu.name))
 
 

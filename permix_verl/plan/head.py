@@ -8,7 +8,7 @@ import torch
 
 
 def valid_rows(logits: torch.Tensor) -> torch.Tensor:
-    """(batch, tokens, vocabulary) as (batch x tokens, vocabulary): a copy, as joining a nested tensor's rows makes one."""
+    """(batch, tokens, vocabulary) as (batch x tokens, vocabulary), copied: verl joins a nested tensor's rows."""
     return torch.cat(list(logits.unbind()))
 
 

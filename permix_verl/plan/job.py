@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from permix_verl.errors import UserError
 
@@ -159,7 +160,7 @@ class _Reader:
             raise UserError(f"unknown data type '{name}'; known: {' '.join(BYTES)}")
         return BYTES[name]
 
-    def model(self, model: str, engine: str) -> dict[str, object]:
+    def model(self, model: str, engine: str) -> dict[str, Any]:
         """What both trainers have under other names."""
         targets = self.settings.get(f"{model}.target_modules", "all-linear")
         precision = self.settings.get(f"{engine}.mixed_precision", "param_dtype:bf16")

@@ -6,15 +6,12 @@ It counts what the code asks for, so it works on fake tensors, which take no mem
 import contextlib
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-GATHERED = "gathered"
-"""Kind of what FSDP2 puts together from all ranks, and of its buffers."""
 
 _COLLECTIVE = ("fsdp", "c10d", "_c10d_functional")
 
@@ -24,15 +21,21 @@ class LiveStorages(TorchDispatchMode):
 
     Args:
         kind_of: the kind of a new tensor that nobody has marked.
+        collective: the kind of what collectives and FSDP2's own operations touch,
+        sent: but for these kinds, which stay what they are.
 
     Attributes:
         now: live bytes by kind.
         peaks: of each phase, the bytes by kind when their sum was largest.
     """
 
-    def __init__(self, kind_of: Callable[[torch.Tensor], str]) -> None:
+    def __init__(
+        self, kind_of: Callable[[torch.Tensor], str], collective: str = "collective", sent: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.kind_of = kind_of
+        self.collective = collective
+        self.sent = sent
         self.now: Counter[str] = Counter()
         self.peaks: dict[str, Counter[str]] = {}
         self._phase = ""
@@ -62,7 +65,7 @@ class LiveStorages(TorchDispatchMode):
         collective = func.namespace in _COLLECTIVE
         for leaf in tree_leaves((args, kwargs, result) if collective else result):
             if isinstance(leaf, torch.Tensor):
-                self._hold(_local(leaf), GATHERED if collective else None)
+                self._hold(_local(leaf), self.collective if collective else None)
         return result
 
     def __enter__(self) -> "LiveStorages":
@@ -86,19 +89,12 @@ class LiveStorages(TorchDispatchMode):
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:
-            marked = self._known[key][0]
-            self._change(key, marked if kind == GATHERED and marked in self._kept else kind, storage.nbytes())
+            stays = kind == self.collective and self._known[key][0] in self.sent
+            self._change(key, None if stays else kind, storage.nbytes())
             return
         self._known[key] = (kind or self.kind_of(tensor), 0)
         self._change(key, None, storage.nbytes())
         weakref.finalize(storage, self._drop, key)
-
-    _kept: tuple[str, ...] = ()
-    """Kinds that a collective does not take over: what it is given to send."""
-
-    def keep(self, *kinds: str) -> None:
-        """These kinds stay what they are when a collective touches them."""
-        self._kept = kinds
 
     def _change(self, key: int, kind: str | None, size: int) -> None:
         if key not in self._known:

@@ -10,7 +10,6 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,27 +17,10 @@ import torch
 from permix_verl.plan import head
 from permix_verl.plan.job import Job
 from permix_verl.plan.live import LiveStorages
+from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
 
 LAYERS = (3, 4)
 """Numbers of layers that are traced: from three on, the next layer's weights are fetched while one is computed."""
-
-WEIGHTS, ADAPTER, OPTIMIZER = "base weights", "adapter", "optimizer state"
-LOGITS, ACTIVATIONS = "logits and loss", "activations"
-
-
-@dataclass(frozen=True)
-class Peaks:
-    """Most bytes live at once on one rank, by kind: in each of the actor's turns, and between them.
-
-    Attributes:
-        update: forward, loss, backward and optimizer of a micro-batch.
-        log_probs: log-probs and entropy of a micro-batch, without gradients.
-        resting: what stays on the device between two turns, without offloading.
-    """
-
-    update: Counter[str]
-    log_probs: Counter[str]
-    resting: Counter[str]
 
 
 def actor_peaks(job: Job, config: Any, tell: Callable[[str], None] = lambda _: None) -> Peaks:
@@ -84,8 +66,11 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     vocabulary = config.vocab_size
-    live = LiveStorages(lambda tensor: LOGITS if tensor.ndim and tensor.shape[-1] == vocabulary else ACTIVATIONS)
-    live.keep(WEIGHTS, ADAPTER, OPTIMIZER)
+    live = LiveStorages(
+        lambda tensor: LOGITS if tensor.ndim and tensor.shape[-1] == vocabulary else ACTIVATIONS,
+        sent=(WEIGHTS, ADAPTER, OPTIMIZER),
+        collective=GATHERED,
+    )
     compute = {2: torch.bfloat16, 4: torch.float32}[job.compute_bytes]
     with _no_ranks(job.ranks) as mesh, _quiet():
         model = _sharded(job, config, mesh, compute)
@@ -112,24 +97,28 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
     return live.peaks
 
 
-def _sharded(job: Job, config: Any, mesh: Any, compute: torch.dtype) -> Any:
+def with_adapter(job: Job, config: Any, dtype: torch.dtype) -> Any:
+    """The model as verl builds it, with PEFT's LoRA if the job asks for it; for the meta device."""
     from peft import LoraConfig, get_peft_model
-    from torch.distributed.fsdp import MixedPrecisionPolicy
     from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    if job.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if not job.lora_rank:
+        return model
+    model.enable_input_require_grads()
+    targets = job.lora_targets[0] if len(job.lora_targets) == 1 else list(job.lora_targets)
+    adapter = LoraConfig(r=job.lora_rank, lora_dropout=job.lora_dropout, target_modules=targets, task_type="CAUSAL_LM")
+    return get_peft_model(model, adapter, low_cpu_mem_usage=True)
+
+
+def _sharded(job: Job, config: Any, mesh: Any, compute: torch.dtype) -> Any:
+    from torch.distributed.fsdp import MixedPrecisionPolicy
     from verl.utils.fsdp_utils import apply_fsdp2
 
-    kept = {2: torch.bfloat16, 4: torch.float32}[job.weight_bytes]
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=kept, attn_implementation="sdpa")
-        if job.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if job.lora_rank:
-            model.enable_input_require_grads()
-            targets = job.lora_targets[0] if len(job.lora_targets) == 1 else list(job.lora_targets)
-            adapter = LoraConfig(
-                r=job.lora_rank, lora_dropout=job.lora_dropout, target_modules=targets, task_type="CAUSAL_LM"
-            )
-            model = get_peft_model(model, adapter, low_cpu_mem_usage=True)
+        model = with_adapter(job, config, {2: torch.bfloat16, 4: torch.float32}[job.weight_bytes])
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=True)
     apply_fsdp2(model, {"mesh": mesh, "mp_policy": policy, "offload_policy": None, "reshard_after_forward": True}, {})
     return model

@@ -1,0 +1,77 @@
+"""A model's sizes, from its Hugging Face configuration; no weights are read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from permix_verl.errors import UserError, first_line
+from permix_verl.plan.job import Job
+
+
+@dataclass(frozen=True)
+class Model:
+    """Sizes.
+
+    Attributes:
+        weights: of the base; ``adapter_weights`` of LoRA on it.
+        layers: decoder layers.
+        hidden: width of the residual stream.
+        kv_heads: heads of keys and values; ``head`` is the width of one.
+        widest: of what a token has at once in a layer's MLP and attention, in values.
+    """
+
+    weights: int
+    adapter_weights: int
+    layers: int
+    hidden: int
+    kv_heads: int
+    head: int
+    widest: int
+
+    @property
+    def cached_values(self) -> int:
+        """Values that a token leaves in the cache of keys and values, all layers and heads."""
+        return 2 * self.layers * self.kv_heads * self.head
+
+
+def read_config(name: str) -> Any:
+    """The configuration of a hub name or folder.
+
+    Raises:
+        UserError: it cannot be read, or it is none of a language model with decoder layers.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read the configuration of {name} ({first_line(error)}); give a hub name or a folder"
+        ) from error
+    missing = [key for key in ("num_hidden_layers", "hidden_size", "vocab_size") if not hasattr(config, key)]
+    if missing:
+        raise UserError(f"the configuration of {name} has no {missing[0]}; the plan knows decoder-only language models")
+    return config
+
+
+def measure(config: Any, job: Job) -> Model:
+    """Count the weights of the model and of LoRA on it, on PyTorch's meta device."""
+    import torch
+
+    from permix_verl.plan.trace import with_adapter
+
+    with torch.device("meta"):
+        model = with_adapter(job, config, torch.bfloat16)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad) if job.lora_rank else 0
+    whole = sum(p.numel() for p in model.parameters())
+    heads = config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    return Model(
+        weights=whole - trained,
+        adapter_weights=trained,
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        kv_heads=kv_heads,
+        head=head,
+        widest=2 * getattr(config, "intermediate_size", 4 * config.hidden_size) + config.hidden_size,
+    )
