@@ -35,6 +35,7 @@ source_profile() {
   GPUS_ASKED=${GPUS:-}
   GPUS=${GPUS:-$(grep -c . <<<"$GPU_NAMES" || true)}
   (( GPUS > 0 )) || GPUS=1   # a dry run for GPUs that are elsewhere
+  PLAN_ARGS=()
   source "$REPO/recipes/profiles/$PROFILE.sh"
 }
 
@@ -118,6 +119,14 @@ next_command() {
   else
     echo "bash recipes/run_permix_grpo.sh   # the same rows with a persona each, for comparison"
   fi
+}
+
+# DRY_RUN=plan: memory and time, from the settings and the model's config.json. PLAN="--gpu A100-80GB" says for what.
+plan_run() {
+  local rows=7473   # GSM8K
+  [[ $LAB == 1 ]] && rows=$LAB_PROBLEMS
+  "$PYTHON" -m permix_verl.command plan --trainer "$1" --model "$MODEL" --rows $((rows - VAL_PROBLEMS)) "${PLAN_ARGS[@]}" \
+    ${PLAN:-} -- "${OVERRIDES[@]}"
 }
 
 # What would end the run later, said before anything is made; warnings do not stop it. DOCTOR=0 leaves it out.

@@ -190,6 +190,10 @@ if [[ ${DRY_RUN:-0} == overrides ]]; then
   exit
 fi
 ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+if [[ ${DRY_RUN:-0} == plan ]]; then
+  plan_run grpo
+  exit
+fi
 if [[ ${DRY_RUN:-0} == 1 ]]; then
   "$PYTHON" -m permix_verl.training.dry_run "${OVERRIDES[@]}"
   exit

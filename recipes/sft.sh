@@ -137,6 +137,10 @@ if [[ ${DRY_RUN:-0} == overrides ]]; then
   exit
 fi
 ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+if [[ ${DRY_RUN:-0} == plan ]]; then
+  plan_run sft
+  exit
+fi
 
 PREP=(
   "$REPO/data_prep/gsm8k_sft.py" --data "$DATA" --tokenizer "$MODEL" --personas "$PERSONAS" --seed "$SEED"

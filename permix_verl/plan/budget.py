@@ -20,6 +20,9 @@ SLACK = 0.06
 ASLEEP = 1536 * MIB
 """vLLM asleep: context, CUDA graphs and communication buffers. Assumed."""
 
+PROCESSES = 4 * GIB
+"""Without a GPU: what a run's processes hold beside tensors."""
+
 VLLM_OVERHEAD = 1024 * MIB
 """vLLM awake, beside weights and cache: context, CUDA graphs, activations that are not in proportion. Assumed."""
 
@@ -70,27 +73,32 @@ class Budget:
 
 def budget(job: Job, model: Model, peaks: Peaks, memory: int) -> Budget:
     """What a device of ``memory`` bytes holds in each turn."""
-    gpu = job.device != "cpu"
-    turns = [Turn("update", _actor(job, peaks.update, gpu))]
+    turns = [Turn("update", _actor(job, model, peaks.update, memory))]
     if job.rollout is None:
         return Budget(tuple(turns), None, _host(job, model))
-    turns.append(Turn("log-probs", _actor(job, peaks.log_probs, gpu)))
-    cache = cache_of(job, model, job.rollout, memory) if gpu else None
-    if gpu:
-        turns += [
-            Turn("generation", _generation(job, peaks, model, job.rollout, memory)),
-            Turn("weight sync", _sync(job, peaks, model, job.rollout)),
-        ]
-    return Budget(tuple(turns), cache, _host(job, model))
+    turns.append(Turn("log-probs", _actor(job, model, peaks.log_probs, memory)))
+    if job.device == "cpu":
+        return Budget(tuple(turns), None, ())
+    turns += [
+        Turn("generation", _generation(job, peaks, model, job.rollout, memory)),
+        Turn("weight sync", _sync(job, peaks, model, job.rollout)),
+    ]
+    return Budget(tuple(turns), cache_of(job, model, job.rollout, memory), _host(job, model))
 
 
-def _actor(job: Job, kinds: Any, gpu: bool) -> tuple[Line, ...]:
+def _actor(job: Job, model: Model, kinds: Any, memory: int) -> tuple[Line, ...]:
     lines = [Line(name, size) for name, size in kinds.most_common() if size >= MIB // 10]
-    if gpu:
-        lines.append(Line("allocator's reserve", round(SLACK * kinds.total())))
-        lines.append(Line("CUDA context", CONTEXT))
-        if job.rollout is not None:
-            lines.append(Line("vLLM asleep", ASLEEP) if job.rollout.sleeps else Line("vLLM awake", -1))
+    rollout = job.rollout
+    if job.device == "cpu":
+        here = job.ranks_per_node  # on one machine, and vLLM does not sleep there
+        lines = [Line(line.name, line.size * here) for line in lines]
+        if rollout is not None:
+            lines.append(Line("vLLM: weights and cache", (vllm_weights(model, rollout) + rollout.cpu_cache) * here))
+        return (*lines, Line("processes of verl, Ray and vLLM", PROCESSES))
+    lines += [Line("allocator's reserve", round(SLACK * kinds.total())), Line("CUDA context", CONTEXT)]
+    if rollout is not None:
+        share = int(rollout.utilization * memory)
+        lines.append(Line("vLLM asleep", ASLEEP) if rollout.sleeps else Line("vLLM, awake", share))
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from permix_verl.errors import UserError
 from permix_verl.plan.budget import GIB, MIB, Budget, advice, budget, fits
 from permix_verl.plan.hardware import Gpu, find_gpu
 from permix_verl.plan.job import Job, read_job
-from permix_verl.plan.pace import Pace, pace
+from permix_verl.plan.pace import Pace, pace, steps_of
 
 DOES_NOT_FIT = 1
 """Exit status of a plan that does not fit."""
@@ -95,13 +95,15 @@ def make_plan(
     plan = budget(job, model, peaks, memory)
     said = list(advice(job, model, peaks, plan, memory))
     times = None
-    if gpu is not None:
+    if gpu is not None and (plan.cache is None or plan.cache.sequences):
         times = pace(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
-    where = f"{job.ranks} x {gpu.name if gpu else job.device}"
+    where = f"{job.ranks} x {gpu.name if gpu else job.device}, {memory / GIB:.1f} GiB each"
+    if job.device == "cpu":
+        where = f"{job.ranks} ranks on a machine without a GPU, {memory / GIB:.1f} GiB"
     text = "\n".join(
         [
             f"{name}: {model.weights:,} weights, {model.adapter_weights:,} in the adapter",
-            f"{where}, {memory / GIB:.1f} GiB each",
+            where,
             *_memory_lines(plan, memory),
             *_host_lines(plan),
             *_time_lines(job, times),
@@ -126,8 +128,8 @@ def make_plan(
 def _memory_lines(plan: Budget, memory: int) -> list[str]:
     lines = []
     for turn in plan.turns:
-        lines.append(f"\n{turn.name:<44}{turn.total / GIB:>8.2f} GiB{'' if turn.total <= memory else '   OVER'}")
-        lines += [f"  {line.name:<42}{line.size / GIB:>8.2f}" for line in turn.lines]
+        lines.append(f"\n{turn.name:<50}{turn.total / GIB:>8.2f} GiB{'' if turn.total <= memory else '   OVER'}")
+        lines += [f"  {line.name:<48}{line.size / GIB:>8.2f}" for line in turn.lines]
     if plan.cache is not None:
         cache = plan.cache
         lines.append(
@@ -138,12 +140,13 @@ def _memory_lines(plan: Budget, memory: int) -> list[str]:
 
 
 def _host_lines(plan: Budget) -> list[str]:
-    return ["\nhost, a node"] + [f"  {line.name:<42}{line.size / GIB:>8.2f} GiB" for line in plan.host]
+    lines = [f"  {line.name:<48}{line.size / GIB:>8.2f}" for line in plan.host]
+    return ["\non the host of a node, beside the processes", *lines] if lines else []
 
 
 def _time_lines(job: Job, times: Pace | None) -> list[str]:
     if times is None:
-        return [f"\n{job.rows * job.epochs // job.batch} steps; how long they take is not known for this device", ""]
+        return [f"\n{steps_of(job)} steps; how long they take is not known here", ""]
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.seconds.items())
     return [
         f"\n{times.steps} steps of {times.trained_tokens:,} tokens ({times.tokens:,} of them sampled), at most",

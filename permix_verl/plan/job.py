@@ -1,5 +1,6 @@
 """What of a run's configuration decides its memory and time."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ class Rollout:
         layered_summon: whether the adapter is gathered layer by layer.
         batched_tokens: prompt tokens that vLLM computes at once.
         bucket_mb: buffer that weights travel in.
+        cpu_cache: bytes of vLLM's cache where there is no GPU (``VLLM_CPU_KVCACHE_SPACE``).
     """
 
     tensor_parallel: int = 1
@@ -31,6 +33,7 @@ class Rollout:
     layered_summon: bool = False
     batched_tokens: int = 8192
     bucket_mb: int = 2048
+    cpu_cache: int = 2**30
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
             layered_summon=read.flag(f"{rollout}.layered_summon", False),
             batched_tokens=read.whole(f"{rollout}.max_num_batched_tokens", 8192),
             bucket_mb=read.whole(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
+            cpu_cache=int(float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * 2**30),
         ),
         **read.model("actor_rollout_ref.model", f"{actor}.fsdp_config"),
     )

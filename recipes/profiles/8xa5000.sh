@@ -16,6 +16,7 @@ if [[ ${GPUS_ASKED:-8} != 8 ]]; then
   echo "error: GPUS=$GPUS_ASKED with PROFILE=8xa5000; set PROFILE=gpu for another number of GPUs" >&2
   exit 2
 fi
+PLAN_ARGS=(--gpu A5000)
 GPUS=8 TENSOR_PARALLEL=${TENSOR_PARALLEL:-4}
 source "$REPO/recipes/profiles/gpu.sh"
 PROFILE_ARGS+=(

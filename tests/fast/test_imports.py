@@ -13,6 +13,9 @@ EDGES = {
     "dataset.py",
     "sft_dataset.py",
     "cpu/platform.py",
+    "plan/head.py",
+    "plan/live.py",
+    "plan/trace.py",
     *(
         f"training/{name}.py"
         for name in (
@@ -36,6 +39,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl",
         "permix_verl.command",
         "permix_verl.doctor.command",
+        "permix_verl.plan.command",
         "permix_verl.evaluation.analysis",
         "permix_verl.evaluation.engines.openai_endpoint",
         "permix_verl.evaluation.engines.ray_replicas",

@@ -1,0 +1,308 @@
+"""The plan: what is live is counted, a step is traced as verl runs it, and its advice holds."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from permix_verl import UserError
+from permix_verl.command import run
+from permix_verl.plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, advice, budget, fits
+from permix_verl.plan.hardware import KNOWN, find_gpu
+from permix_verl.plan.job import Job, Rollout, read_job
+from permix_verl.plan.live import LiveStorages
+from permix_verl.plan.model import Model, measure, read_config
+from permix_verl.plan.pace import pace
+from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
+from permix_verl.plan.trace import actor_peaks
+from permix_verl.training.overrides import as_dict
+
+from .test_recipes import overrides_of, recipe
+
+LLAMA_8B: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+def small(layers: int) -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=64,
+        intermediate_size=192,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=512,
+    )
+
+
+SMALL_JOB = Job(ranks=4, batch=16, samples=1, micro_batch=2, log_prob_micro_batch=4, prompt_tokens=0, answer_tokens=32)
+
+
+# --- what is live ---------------------------------------------------------------------------------------------------
+
+
+def test_live_bytes_are_those_that_the_allocator_reports() -> None:
+    """PyTorch's own profiler is the peer; the model is real, and so are its tensors."""
+    model = AutoModelForCausalLM.from_config(small(3))
+    tokens = torch.zeros((4, 48), dtype=torch.long)
+
+    def step() -> None:
+        model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+        model.zero_grad()
+
+    step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    now = allocated = 0
+    for _, size in sorted((event.start_ns(), event.nbytes()) for event in events):
+        now += size
+        allocated = max(allocated, now)
+
+    live = LiveStorages(lambda _: "new")
+    with live:
+        live.mark([*model.parameters(), *model.buffers(), tokens], "there before")
+        with live.phase("step"):
+            step()
+    assert live.peaks["step"]["new"] == pytest.approx(allocated, rel=0.03)
+    assert live.peaks["step"]["new"] > 200_000
+
+
+def test_a_storage_that_is_resized_to_nothing_is_no_longer_live() -> None:
+    with LiveStorages(lambda _: "new") as live:
+        kept = torch.zeros(1000)
+        assert live.now["new"] == 4000
+        kept.untyped_storage().resize_(0)
+        assert live.now["new"] == 0
+        kept.untyped_storage().resize_(8000)
+        assert live.now["new"] == 8000
+        del kept
+    assert live.now["new"] == 0
+
+
+def test_views_count_once_and_what_is_marked_keeps_its_kind() -> None:
+    with LiveStorages(lambda _: "new") as live:
+        weight = torch.ones(10, 10)
+        live.mark([weight], "weights")
+        view = weight.t()[2:]
+        total = view.sum()
+        assert dict(live.now) == {"weights": 400, "new": total.nbytes}
+
+
+def test_each_phase_has_its_own_peak() -> None:
+    with LiveStorages(lambda _: "new") as live:
+        with live.phase("large"):
+            torch.zeros(1000).sum()
+        with live.phase("small"):
+            torch.zeros(10).sum()
+    assert live.peaks["large"]["new"] > 4000 > 100 > live.peaks["small"]["new"] > 40
+
+
+# --- a step ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def peaks() -> Peaks:
+    return actor_peaks(SMALL_JOB, small(6))
+
+
+def test_weights_adapter_and_optimizer_are_a_ranks_share(peaks: Peaks) -> None:
+    model = measure(small(6), SMALL_JOB)
+    assert peaks.resting[WEIGHTS] == pytest.approx(4 * model.weights / SMALL_JOB.ranks, rel=0.01)
+    assert peaks.resting[ADAPTER] == pytest.approx(4 * model.adapter_weights / SMALL_JOB.ranks, rel=0.01)
+    assert peaks.resting[OPTIMIZER] == pytest.approx(2 * peaks.resting[ADAPTER], rel=0.01)
+
+
+def test_a_deep_model_is_its_shallow_ones_continued(peaks: Peaks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All six layers traced, against three and four of them and on from there."""
+    monkeypatch.setattr("permix_verl.plan.trace.LAYERS", (5, 6))
+    traced = actor_peaks(SMALL_JOB, small(6))
+    for turn in ("update", "log_probs", "resting"):
+        assert getattr(peaks, turn).total() == pytest.approx(getattr(traced, turn).total(), rel=0.02)
+
+
+def test_entropy_takes_three_float32_copies_of_the_logits(peaks: Peaks) -> None:
+    logits = 4 * 32 * 512  # rows, tokens, vocabulary
+    assert peaks.log_probs[LOGITS] == pytest.approx(logits * (2 + 3 * 4), rel=0.05)
+
+
+def test_what_takes_more_memory_takes_more(peaks: Peaks) -> None:
+    def update(**changed: Any) -> Counter[str]:
+        from dataclasses import replace
+
+        return actor_peaks(replace(SMALL_JOB, **changed), small(4)).update
+
+    usual = update()
+    assert update(checkpointing=False)[ACTIVATIONS] > 1.5 * usual[ACTIVATIONS]
+    assert update(micro_batch=4)[LOGITS] == pytest.approx(2 * usual[LOGITS], rel=0.1)
+    assert update(ranks=1, batch=4)[WEIGHTS] == pytest.approx(4 * usual[WEIGHTS], rel=0.01)
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_the_recipes_settings_are_read() -> None:
+    its = read_job(as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")), "grpo", 7441)
+    assert (its.ranks, its.batch, its.samples, its.length, its.rows_per_rank) == (8, 64, 8, 768, 64)
+    assert (its.micro_batch, its.log_prob_micro_batch, its.lora_rank, its.lora_dropout) == (2, 4, 32, 0.05)
+    assert (its.weight_bytes, its.compute_bytes, its.checkpointing, its.param_offload) == (4, 2, True, True)
+    assert its.reference
+    assert its.rollout == Rollout(4, 0.55, 2, True, True, 4096, 512)
+    supervised = read_job(as_dict(overrides_of("run_sft.sh", PROFILE="8xa5000")), "sft", 7441)
+    assert (supervised.rollout, supervised.length, supervised.rows_per_rank) == (None, 1024, 16)
+    without_gpu = read_job(as_dict(overrides_of("run_permix_grpo.sh", PROFILE="cpu")), "grpo", 576)
+    assert (without_gpu.device, without_gpu.compute_bytes) == ("cpu", 4)
+
+
+def test_a_value_that_is_no_number_is_one_clear_error() -> None:
+    with pytest.raises(UserError, match=r"data.train_batch_size=many is no whole number"):
+        read_job({"data.train_batch_size": "many"}, "grpo", 10)
+    with pytest.raises(UserError, match=r"unknown data type 'fp8'; known: fp32"):
+        read_job({"actor_rollout_ref.rollout.dtype": "fp8"}, "grpo", 10)
+
+
+def test_gpus_are_found_by_parts_of_their_names() -> None:
+    assert find_gpu("a5000").name == "RTX A5000"
+    assert find_gpu("NVIDIA H100 80GB HBM3").name == "H100"
+    assert find_gpu("NVIDIA L40S").name == "L40S"
+    assert all(find_gpu(gpu.name) is gpu for gpu in KNOWN)
+    with pytest.raises(UserError, match=r"unknown GPU 'TPU v5'; known: RTX A5000, .*--gpu-memory GIB"):
+        find_gpu("TPU v5")
+
+
+# --- budget ---------------------------------------------------------------------------------------------------------
+
+MODEL = Model(8_000_000_000, 84_000_000, 32, 4096, 8, 128, 2 * 14336 + 4096)
+JOB = Job(ranks=8, ranks_per_node=8, rollout=Rollout(tensor_parallel=4, utilization=0.55), param_offload=True)
+PEAKS = Peaks(
+    update=Counter({WEIGHTS: 4 * GIB, GATHERED: 2 * GIB, ACTIVATIONS: 2 * GIB, LOGITS: 4 * GIB}),
+    log_probs=Counter({WEIGHTS: 4 * GIB, LOGITS: 8 * GIB}),
+    resting=Counter({WEIGHTS: 4 * GIB, OPTIMIZER: GIB}),
+)
+
+
+def test_lines_add_up_to_their_turn() -> None:
+    plan = budget(JOB, MODEL, PEAKS, 24 * GIB)
+    turns = {turn.name: turn for turn in plan.turns}
+    assert turns["update"].total == pytest.approx(12 * GIB * (1 + SLACK) + CONTEXT + ASLEEP, abs=2)
+    assert list(turns) == ["update", "log-probs", "generation", "weight sync"]
+    assert turns["generation"].total == pytest.approx(0.55 * 24 * GIB + GIB + CONTEXT, abs=MIB)
+
+
+def test_vllms_cache_is_its_share_less_its_weights() -> None:
+    plan = budget(JOB, MODEL, PEAKS, 24 * GIB)
+    assert plan.cache is not None
+    a_token = 2 * 32 * 8 * 128 * 2 / 4  # keys and values, layers, heads, width, bytes; over four GPUs
+    assert plan.cache.tokens * a_token < 0.55 * 24 * GIB - 4e9
+    assert plan.cache.tokens * a_token > 0.55 * 24 * GIB - 4e9 - 2.5 * GIB
+    assert (plan.cache.sequences, plan.cache.wanted) == (plan.cache.tokens // 768, 256)
+
+
+def test_vllm_that_stays_awake_keeps_its_share_while_the_actor_trains() -> None:
+    from dataclasses import replace
+
+    awake = replace(JOB, rollout=Rollout(sleeps=False, utilization=0.5))
+    update = budget(awake, MODEL, PEAKS, 24 * GIB).turns[0]
+    assert {line.name: line.size for line in update.lines}["vLLM, awake"] == 12 * GIB
+    assert not fits(budget(awake, MODEL, PEAKS, 24 * GIB), 24 * GIB)
+
+
+@pytest.mark.parametrize("memory", [10, 12, 14])
+def test_the_advised_micro_batch_fits(memory: int) -> None:
+    from dataclasses import replace
+
+    its = replace(JOB, micro_batch=8, log_prob_micro_batch=8, rollout=Rollout(4, 0.3))
+    said = {
+        line.split(" is ")[0]: line
+        for line in advice(its, MODEL, PEAKS, budget(its, MODEL, PEAKS, memory * GIB), memory * GIB)
+    }
+    for turn, key in (("update", "ppo_micro_batch_size_per_gpu"), ("log-probs", "log_prob_micro_batch_size_per_gpu")):
+        kinds = PEAKS.update if turn == "update" else PEAKS.log_probs
+        if turn not in said:
+            continue
+        rows = int(said[turn].split(f"{key}=")[1].split()[0].rstrip(";"))
+        shrunk = Counter(
+            {kind: size * rows // 8 if kind in (LOGITS, ACTIVATIONS) else size for kind, size in kinds.items()}
+        )
+        again = replace(PEAKS, update=shrunk) if turn == "update" else replace(PEAKS, log_probs=shrunk)
+        total = {one.name: one.total for one in budget(its, MODEL, again, memory * GIB).turns}[turn]
+        assert (total <= memory * GIB) != ("not enough" in said[turn])
+
+
+def test_what_cannot_fit_is_said_with_what_is_left_to_do() -> None:
+    said = list(advice(JOB, MODEL, PEAKS, budget(JOB, MODEL, PEAKS, 4 * GIB), 4 * GIB))
+    assert any("ppo_micro_batch_size_per_gpu=1 is not enough; more GPUs" in line for line in said)
+    assert any("no room for a single sequence" in line for line in said)
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_and_steps_are_counted() -> None:
+    from dataclasses import replace
+
+    its = replace(JOB, batch=64, samples=8, rows=7441, epochs=2)
+    found = pace(its, MODEL, find_gpu("A5000"), 300)
+    assert (found.steps, found.tokens, found.trained_tokens) == (232, 64 * 8 * 512, 64 * 8 * 768)
+    shorter = pace(its, MODEL, find_gpu("A5000"), 300, answer_tokens=128)
+    assert shorter.step_seconds < 0.6 * found.step_seconds
+    assert pace(its, MODEL, find_gpu("H100"), 300).step_seconds < 0.5 * found.step_seconds
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration and nothing else; three layers, so that it is quick."""
+    folder = tmp_path_factory.mktemp("llama")
+    (folder / "config.json").write_text(json.dumps(LLAMA_8B | {"num_hidden_layers": 3, "vocab_size": 4000}))
+    return folder
+
+
+def test_a_plan_needs_no_weights_and_says_whether_it_fits(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
+    assert run(["plan", "--model", str(llama), "--gpu", "A5000", "--json", "--", *overrides]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["fits"]
+    assert found["model"]["weights"] == measure(read_config(str(llama)), Job()).weights
+    assert set(found["turns"]) == {"update", "log-probs", "generation", "weight sync"}
+    assert run(["plan", "--model", str(llama), "--gpu-memory", "2", "--", *overrides]) == 1
+    text = capsys.readouterr().out
+    assert "OVER" in text
+    assert "it does NOT fit" in text
+
+
+def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    from permix_verl.doctor.gpus import gpus
+
+    gpus.cache_clear()
+    with pytest.raises(UserError, match=r"no GPU here, and none is named; give --gpu"):
+        run(["plan", "--model", str(llama)])
+    with pytest.raises(UserError, match=r"no model: give --model"):
+        run(["plan"])
+    with pytest.raises(UserError, match=r"--rows 0: nothing to plan with"):
+        run(["plan", "--model", str(llama), "--rows", "0"])
+    with pytest.raises(UserError, match=r"cannot read the configuration of .*nothing"):
+        run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000"])
+
+
+def test_the_recipe_plans_itself(llama: Path) -> None:
+    done = recipe("run_permix_grpo.sh", DRY_RUN="plan", PROFILE="8xa5000", MODEL=str(llama))
+    assert done.returncode == 0, done.stderr
+    assert "8 x RTX A5000, 24.0 GiB each" in done.stdout
+    assert "116 steps" in done.stdout
