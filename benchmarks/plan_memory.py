@@ -78,6 +78,7 @@ SETTINGS: dict[str, list[tuple[str, Any, Job]]] = {
         ("Llama-3.1-8B, SFT, 2048 tokens", LLAMA_8B, job(4, 1, 1, 2048)),
         ("Llama-3.2-3B, rank 16", LLAMA_3B, job(2, 8, 8, 768, lora_rank=16)),
         ("Qwen2.5-7B", QWEN_7B, job(8, 2, 4, 768)),
+        ("Llama-3.1-8B, base in NF4", LLAMA_8B, job(2, 2, 4, 768, nf4=True)),
         ("Qwen2.5-1.5B, no checkpointing", QWEN_1_5B, job(1, 4, 4, 512, checkpointing=False)),
     ],
     "cpu": [
@@ -215,6 +216,8 @@ def _engine(folder: str, its: Job) -> Any:
             return get_peft_model(module, adapter, low_cpu_mem_usage=True)
 
         def _build_fsdp_module(self, module: Any) -> Any:
+            if its.nf4:
+                return _nf4(self, module)
             from torch.distributed.fsdp import MixedPrecisionPolicy
             from verl.utils.fsdp_utils import apply_fsdp2
 
@@ -246,6 +249,25 @@ def _engine(folder: str, its: Job) -> Any:
     )
     engine._build_model_optimizer()
     return engine
+
+
+def _nf4(engine: Any, module: Any) -> Any:
+    """Our engine's own way from a model on the meta device to a base in NF4 beside a sharded adapter."""
+    import torch
+    from verl.utils.device import get_device_id
+
+    from permix_verl.training.nf4 import quantize_base
+    from permix_verl.training.qlora import ReplicatedNF4Engine
+
+    def fill(tensor: torch.Tensor) -> None:
+        tensor.normal_(std=0.02)
+
+    engine._autocast_dtype, engine._reduce_dtype = torch.bfloat16, torch.float32
+    quantize_base(module.base_model.model, torch.bfloat16, get_device_id(), fill)
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.data = torch.zeros(parameter.shape, device=get_device_id())
+    return ReplicatedNF4Engine._build_fsdp_module(engine, module)
 
 
 def _rows(its: Job, micro: int, forward_only: bool, device: str) -> Any:

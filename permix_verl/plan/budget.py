@@ -141,8 +141,8 @@ def _generation(job: Job, peaks: Peaks, model: Model, rollout: Rollout, memory: 
 
 
 def _sync(job: Job, peaks: Peaks, model: Model, rollout: Rollout) -> tuple[Line, ...]:
-    adapter = model.adapter_weights * job.weight_bytes
-    gathered = adapter // max(1, model.layers) if rollout.layered_summon else adapter
+    # All of it at once: with PEFT 0.21 verl's layered_summon finds nothing and falls back to this.
+    gathered = model.adapter_weights * job.weight_bytes
     return (
         Line("actor's weights", sum(size for kind, size in peaks.resting.items() if kind != OPTIMIZER)),
         Line("vLLM: weights", vllm_weights(model, rollout)),
@@ -192,6 +192,8 @@ def _fewer_rows(name: str, kinds: Any, rows: int, over: int, job: Job) -> str:
     if fit >= 1:
         return f"{key}={_divisor(job.rows_per_rank, fit)}"
     further = ["more GPUs (GPUS, NNODES)", "QLORA=1", "a shorter RESPONSE_LENGTH"]
+    if job.nf4:
+        further = further[2:]  # the base is whole on every GPU already, however many they are
     if not job.checkpointing and name == "update":
         further.insert(0, "enable_gradient_checkpointing=True")
     return f"{key}=1 is not enough; " + ", ".join(further)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.training.qlora_settings import nf4_is_asked_for
 
 BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
 SEVEN_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -20,7 +21,6 @@ class Rollout:
         utilization: share of a GPU's memory that vLLM takes, weights and cache together.
         weight_bytes: a weight's, and a cached value's.
         sleeps: whether it gives its memory back while the actor trains.
-        layered_summon: whether the adapter is gathered layer by layer.
         batched_tokens: prompt tokens that vLLM computes at once.
         bucket_mb: buffer that weights travel in.
         cpu_cache: bytes of vLLM's cache where there is no GPU (``VLLM_CPU_KVCACHE_SPACE``).
@@ -30,7 +30,6 @@ class Rollout:
     utilization: float = 0.5
     weight_bytes: int = 2
     sleeps: bool = True
-    layered_summon: bool = False
     batched_tokens: int = 8192
     bucket_mb: int = 2048
     cpu_cache: int = 2**30
@@ -48,6 +47,7 @@ class Job:
         log_prob_micro_batch: rows whose log-probs it computes at once.
         weight_bytes: of a weight as it is kept; ``compute_bytes`` as it is computed with.
         param_offload, optimizer_offload: kept on the host between two of the actor's turns.
+        nf4: whether the base is in 4 bits and whole on every rank (``QLORA=1``).
         rows: of one epoch of the data; ``epochs`` of them.
         rollout: None in supervised training.
     """
@@ -68,6 +68,7 @@ class Job:
     compute_bytes: int = 2
     param_offload: bool = False
     optimizer_offload: bool = False
+    nf4: bool = False
     reference: bool = True
     device: str = "cuda"
     rows: int = 7473
@@ -130,7 +131,6 @@ def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
             utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
             weight_bytes=read.bytes_of(settings.get(f"{rollout}.dtype", "bfloat16")),
             sleeps=read.flag(f"{rollout}.free_cache_engine", True),
-            layered_summon=read.flag(f"{rollout}.layered_summon", False),
             batched_tokens=read.whole(f"{rollout}.max_num_batched_tokens", 8192),
             bucket_mb=read.whole(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
             cpu_cache=int(float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * 2**30),
@@ -173,6 +173,7 @@ class _Reader:
             "lora_rank": self.whole(f"{model}.lora_rank", 0),
             "lora_targets": tuple(name.strip() for name in targets.strip("[]").split(",")),
             "lora_dropout": self.real("permix.lora_dropout", 0.0),
+            "nf4": nf4_is_asked_for(self.settings),
             "checkpointing": self.flag(f"{model}.enable_gradient_checkpointing", True),
             "weight_bytes": self.bytes_of(self.settings.get(f"{engine}.model_dtype", "fp32")),
             "compute_bytes": self.bytes_of(compute),

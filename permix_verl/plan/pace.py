@@ -66,7 +66,8 @@ def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens:
     # The base is frozen: its gradients are not computed, those of what flows through it are.
     passes = 3 if job.checkpointing else 2
     micro = math.ceil(rows / min(job.micro_batch, rows))
-    weights = model.weights * job.compute_bytes * (job.ranks - 1) / job.ranks / gpu.link
+    gathered = 0 if job.nf4 else model.weights * job.compute_bytes * (job.ranks - 1) / job.ranks
+    weights = gathered / gpu.link
     seconds = {
         "update": max(passes * forward + micro * model.layers * LAYER_S + tokens * TOKEN_UPDATE_S, 2 * micro * weights)
     }

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 WEIGHTS, ADAPTER, OPTIMIZER = "base weights", "adapter", "optimizer state"
-GATHERED, LOGITS, ACTIVATIONS = "weights, gathered", "logits and loss", "activations"
+GATHERED, UNPACKED = "weights, gathered", "weights, unpacked"
+LOGITS, ACTIVATIONS = "logits and loss", "activations"
 
 
 @dataclass(frozen=True)

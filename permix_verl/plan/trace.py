@@ -17,10 +17,13 @@ import torch
 from permix_verl.plan import head
 from permix_verl.plan.job import Job
 from permix_verl.plan.live import LiveStorages
-from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
+from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, GATHERED, LOGITS, OPTIMIZER, UNPACKED, WEIGHTS, Peaks
 
 LAYERS = (3, 4)
 """Numbers of layers that are traced: from three on, the next layer's weights are fetched while one is computed."""
+
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight: 4 bits, a scale of 8 bits for 64 of them, and one of 32 bits for 256 scales."""
 
 
 def actor_peaks(job: Job, config: Any, tell: Callable[[str], None] = lambda _: None) -> Peaks:
@@ -94,7 +97,22 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
             with torch.autocast("cpu", dtype=compute, enabled=compute != torch.float32):
                 _log_prob_pass(job, model, live)
                 _update(job, model, optimizer, live)
-    return live.peaks
+    return {name: _packed(model, job, kinds) for name, kinds in live.peaks.items()} if job.nf4 else live.peaks
+
+
+def _packed(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
+    """The linear layers' weights in 4 bits in place of as they were traced, and the largest of them unpacked for use."""
+    head = model.get_output_embeddings()
+    linear = [
+        module.weight.numel()
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and "lora_" not in name and module is not head
+    ]
+    packed = Counter(kinds)
+    packed[WEIGHTS] -= round(sum(linear) * (job.compute_bytes - NF4_BYTES))
+    if kinds[ACTIVATIONS] + kinds[LOGITS] > kinds[ADAPTER]:  # while something is computed
+        packed[UNPACKED] += max(linear) * job.compute_bytes
+    return packed
 
 
 def with_adapter(job: Job, config: Any, dtype: torch.dtype) -> Any:
@@ -117,10 +135,17 @@ def _sharded(job: Job, config: Any, mesh: Any, compute: torch.dtype) -> Any:
     from torch.distributed.fsdp import MixedPrecisionPolicy
     from verl.utils.fsdp_utils import apply_fsdp2
 
+    kept = {2: torch.bfloat16, 4: torch.float32}[job.weight_bytes]
     with torch.device("meta"):
-        model = with_adapter(job, config, {2: torch.bfloat16, 4: torch.float32}[job.weight_bytes])
+        model = with_adapter(job, config, compute if job.nf4 else kept)
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=True)
-    apply_fsdp2(model, {"mesh": mesh, "mp_policy": policy, "offload_policy": None, "reshard_after_forward": True}, {})
+    sharding = {"mesh": mesh, "mp_policy": policy, "offload_policy": None, "reshard_after_forward": True}
+    if job.nf4:  # the adapter is sharded, the base is not
+        frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
+        for parameter in set(model.parameters()) - frozen:
+            parameter.data = parameter.data.float()
+        sharding["ignored_params"] = frozen
+    apply_fsdp2(model, sharding, {})
     return model
 
 

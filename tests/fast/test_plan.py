@@ -151,6 +151,19 @@ def test_what_takes_more_memory_takes_more(peaks: Peaks) -> None:
     assert update(ranks=1, batch=4)[WEIGHTS] == pytest.approx(4 * usual[WEIGHTS], rel=0.01)
 
 
+def test_a_base_in_nf4_is_whole_on_every_rank_and_a_half_byte_a_weight() -> None:
+    from dataclasses import replace
+
+    its = replace(SMALL_JOB, nf4=True)
+    found = actor_peaks(its, small(4))
+    model = AutoModelForCausalLM.from_config(small(4))
+    ends = 2 * 512 * 64 + 9 * 64  # embeddings, output layer, norms
+    linear = sum(parameter.numel() for parameter in model.parameters()) - ends
+    assert found.resting[WEIGHTS] == pytest.approx(2 * ends + linear * 0.516, rel=0.01)
+    assert actor_peaks(replace(its, ranks=2, batch=8), small(4)).resting[WEIGHTS] == found.resting[WEIGHTS]
+    assert found.update["weights, unpacked"] == 2 * 64 * 192
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +173,7 @@ def test_the_recipes_settings_are_read() -> None:
     assert (its.micro_batch, its.log_prob_micro_batch, its.lora_rank, its.lora_dropout) == (2, 4, 32, 0.05)
     assert (its.weight_bytes, its.compute_bytes, its.checkpointing, its.param_offload) == (4, 2, True, True)
     assert its.reference
-    assert its.rollout == Rollout(4, 0.55, 2, True, True, 4096, 512)
+    assert its.rollout == Rollout(4, 0.55, 2, True, 4096, 512)
     supervised = read_job(as_dict(overrides_of("run_sft.sh", PROFILE="8xa5000")), "sft", 7441)
     assert (supervised.rollout, supervised.length, supervised.rows_per_rank) == (None, 1024, 16)
     without_gpu = read_job(as_dict(overrides_of("run_permix_grpo.sh", PROFILE="cpu")), "grpo", 576)
