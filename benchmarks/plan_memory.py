@@ -165,6 +165,9 @@ def measure(config: Any, its: Job, on_cpu: bool) -> dict[str, Any]:
                 more = _least_reserve(turns[name], found[name][0])
                 notes.append(f"{name}: {_seconds(turns[name]):.2f} s, runs in {more} of its peak")
     if not on_cpu:
+        engine.to("cpu")
+        torch.cuda.empty_cache()
+        notes.append(f"{torch.cuda.memory_allocated() >> 20} MiB when all is offloaded")
         free, total = torch.cuda.mem_get_info()
         outside = (total - free - torch.cuda.memory_reserved()) >> 20
         notes += [torch.cuda.get_device_name(), f"{outside} MiB outside PyTorch"]
@@ -200,7 +203,7 @@ def _engine(folder: str, its: Job) -> Any:
                 )
                 if self.model_config.enable_gradient_checkpointing:
                     module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            return module
+            return _nf4(module) if its.nf4 else module
 
         def _build_lora_module(self, module: Any) -> Any:
             from peft import LoraConfig, get_peft_model
@@ -213,11 +216,18 @@ def _engine(folder: str, its: Job) -> Any:
                 target_modules=list(its.lora_targets),
                 task_type="CAUSAL_LM",
             )
-            return get_peft_model(module, adapter, low_cpu_mem_usage=True)
+            module = get_peft_model(module, adapter, low_cpu_mem_usage=not its.nf4)
+            if its.nf4:
+                for parameter in module.parameters():
+                    parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
+            return module
 
         def _build_fsdp_module(self, module: Any) -> Any:
             if its.nf4:
-                return _nf4(self, module)
+                from permix_verl.training.qlora import ReplicatedNF4Engine
+
+                self._autocast_dtype, self._reduce_dtype = torch.bfloat16, torch.float32
+                return ReplicatedNF4Engine._build_fsdp_module(self, module)
             from torch.distributed.fsdp import MixedPrecisionPolicy
             from verl.utils.fsdp_utils import apply_fsdp2
 
@@ -251,23 +261,17 @@ def _engine(folder: str, its: Job) -> Any:
     return engine
 
 
-def _nf4(engine: Any, module: Any) -> Any:
-    """Our engine's own way from a model on the meta device to a base in NF4 beside a sharded adapter."""
+def _nf4(module: Any) -> Any:
+    """The base as our engine makes it; of what is on the meta device only the shape is kept."""
     import torch
     from verl.utils.device import get_device_id
 
     from permix_verl.training.nf4 import quantize_base
-    from permix_verl.training.qlora import ReplicatedNF4Engine
 
     def fill(tensor: torch.Tensor) -> None:
         tensor.normal_(std=0.02)
 
-    engine._autocast_dtype, engine._reduce_dtype = torch.bfloat16, torch.float32
-    quantize_base(module.base_model.model, torch.bfloat16, get_device_id(), fill)
-    for parameter in module.parameters():
-        if parameter.requires_grad:
-            parameter.data = torch.zeros(parameter.shape, device=get_device_id())
-    return ReplicatedNF4Engine._build_fsdp_module(engine, module)
+    return quantize_base(module, torch.bfloat16, get_device_id(), fill)
 
 
 def _rows(its: Job, micro: int, forward_only: bool, device: str) -> Any:
