@@ -20,8 +20,8 @@ SLACK = 0.06
 ASLEEP = 1536 * MIB
 """vLLM asleep: context, CUDA graphs and communication buffers. Assumed."""
 
-PROCESSES = 4 * GIB
-"""Without a GPU: what a run's processes hold beside tensors."""
+PROCESSES = 8 * GIB
+"""Without a GPU: what a run's processes hold beside tensors, measured on the lab's (proportional set size)."""
 
 VLLM_OVERHEAD = 1024 * MIB
 """vLLM awake, beside weights and cache: context, CUDA graphs, activations that are not in proportion. Assumed."""

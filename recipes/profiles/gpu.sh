@@ -1,6 +1,6 @@
 # One node of GPUs, as many as are visible (GPUS=... overrides). Per GPU, while weights are synced, an 8B model
 # takes 16 GB / TENSOR_PARALLEL for vLLM (bf16) and 32 GB / GPUS for the actor (fp32 shards), and then its
-# activations: 80 GB if it is one GPU, 40 GB from four on. Computed, not measured.
+# activations: 80 GB if it is one GPU, 40 GB from four on. Of yours: DRY_RUN=plan (docs/plan.md).
 PROFILE_ARGS=(
   trainer.device=cuda
   trainer.nnodes="${NNODES:-1}"
