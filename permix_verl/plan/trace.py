@@ -101,7 +101,7 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
 
 
 def _packed(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
-    """The linear layers' weights in 4 bits in place of as they were traced, and the largest of them unpacked for use."""
+    """The linear layers' weights in 4 bits, in place of as traced; and the largest of them unpacked for use."""
     head = model.get_output_embeddings()
     linear = [
         module.weight.numel()

@@ -141,10 +141,12 @@ def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) ->
     for profile in PROFILES:
         plain, qlora = (set(overrides_of(name, PROFILE=profile, QLORA=on, **SAME_MODEL)) for on in ("0", "1"))
         model = "model" if trainer == "sft" else "actor_rollout_ref.model"
-        added = {f"{model}.external_lib=permix_verl.training.qlora"}
+        added, gone = {f"{model}.external_lib=permix_verl.training.qlora"}, set()
         if trainer == "grpo":
-            added.add("algorithm.rollout_correction.bypass_mode=False")
-        assert (qlora - plain, plain - qlora) == (added, set())
+            least = "+trainer.v1.sampler.sampler_kwargs.min_agreement="
+            added |= {"algorithm.rollout_correction.bypass_mode=False", f"{least}0.95"}
+            gone = {f"{least}0.99"}
+        assert (qlora - plain, plain - qlora) == (added, gone)
     resolve(overrides_of(name, PROFILE="cpu", QLORA="1", RANKS="8"), trainer)
     assert "QLORA=yes is neither 0 nor 1" in recipe(name, QLORA="yes").stderr
 
