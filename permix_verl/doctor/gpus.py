@@ -95,7 +95,9 @@ def gpu_memory(setup: Setup) -> Iterable[Finding]:
     least = min(gpu.total_mb for gpu in there)
     lora = setup.settings.get("actor_rollout_ref.model.lora_rank", "0") != "0"
     layered = setup.settings.get("actor_rollout_ref.rollout.layered_summon", "False").lower() == "true"
-    if setup.trainer == "grpo" and lora and least < LAYERED_BELOW_MB and not layered:
+    # Under FSDP2 verl gathers one tensor at a time either way.
+    whole = setup.settings.get("actor_rollout_ref.actor.strategy", "fsdp") == "fsdp"
+    if setup.trainer == "grpo" and lora and whole and least < LAYERED_BELOW_MB and not layered:
         found.append(
             warning(
                 f"{least >> 10} GiB a GPU, and all layers' weights are gathered at once when the adapter is synced",

@@ -1,13 +1,12 @@
-"""Memory of one device, line by line, in each turn of a step; and what to turn where a turn does not fit."""
+"""Memory of one device, line by line, in each turn of a step."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from permix_verl.plan.job import Job, Rollout
 from permix_verl.plan.model import Model
-from permix_verl.plan.peaks import ACTIVATIONS, LOGITS, OPTIMIZER, Peaks
+from permix_verl.plan.peaks import OPTIMIZER, Peaks
 
 MIB, GIB = 2**20, 2**30
 
@@ -75,7 +74,7 @@ def budget(job: Job, model: Model, peaks: Peaks, memory: int) -> Budget:
     """What a device of ``memory`` bytes holds in each turn."""
     turns = [Turn("update", _actor(job, model, peaks.update, memory))]
     if job.rollout is None:
-        return Budget(tuple(turns), None, _host(job, model))
+        return Budget(tuple(turns), None, _host(job, model, peaks))
     turns.append(Turn("log-probs", _actor(job, model, peaks.log_probs, memory)))
     if job.device == "cpu":
         return Budget(tuple(turns), None, ())
@@ -83,7 +82,7 @@ def budget(job: Job, model: Model, peaks: Peaks, memory: int) -> Budget:
         Turn("generation", _generation(job, peaks, model, job.rollout, memory)),
         Turn("weight sync", _sync(job, peaks, model, job.rollout)),
     ]
-    return Budget(tuple(turns), cache_of(job, model, job.rollout, memory), _host(job, model))
+    return Budget(tuple(turns), cache_of(job, model, job.rollout, memory), _host(job, model, peaks))
 
 
 def _actor(job: Job, model: Model, kinds: Any, memory: int) -> tuple[Line, ...]:
@@ -104,10 +103,7 @@ def _actor(job: Job, model: Model, kinds: Any, memory: int) -> tuple[Line, ...]:
 
 def resting(job: Job, peaks: Peaks) -> int:
     """What the actor keeps on the device while others have their turn."""
-    kinds = dict(peaks.resting)
-    optimizer = kinds.pop(OPTIMIZER, 0)
-    weights = sum(kinds.values())
-    return (0 if job.param_offload else weights) + (0 if job.optimizer_offload else optimizer)
+    return (0 if job.param_offload else _weights(peaks)) + (0 if job.optimizer_offload else peaks.resting[OPTIMIZER])
 
 
 def vllm_weights(model: Model, rollout: Rollout) -> int:
@@ -141,87 +137,29 @@ def _generation(job: Job, peaks: Peaks, model: Model, rollout: Rollout, memory: 
 
 
 def _sync(job: Job, peaks: Peaks, model: Model, rollout: Rollout) -> tuple[Line, ...]:
-    # All of it at once: with PEFT 0.21 verl's layered_summon finds nothing and falls back to this.
-    gathered = model.adapter_weights * job.weight_bytes
+    # verl gathers it tensor by tensor and sends it from the host; all of it is more than is ever on the GPU.
+    on_its_way = model.adapter_weights * job.weight_bytes
     return (
-        Line("actor's weights", sum(size for kind, size in peaks.resting.items() if kind != OPTIMIZER)),
+        Line("actor's weights", _weights(peaks)),
+        Line("optimizer state", 0 if job.optimizer_offload else peaks.resting[OPTIMIZER]),
         Line("vLLM: weights", vllm_weights(model, rollout)),
-        Line("adapter, gathered", gathered),
+        Line("adapter, on its way", on_its_way),
         Line("buffer", rollout.bucket_mb * MIB),
         Line("CUDA contexts", CONTEXT + ASLEEP),
     )
 
 
-def _host(job: Job, model: Model) -> tuple[Line, ...]:
-    whole = (model.weights + model.adapter_weights) * job.weight_bytes
-    here = min(1.0, job.ranks_per_node / job.ranks)
-    lines = [Line("loading: the whole model on one rank", whole)]
+def _host(job: Job, model: Model, peaks: Peaks) -> tuple[Line, ...]:
+    lines = [Line("loading: the whole model on one rank", (model.weights + model.adapter_weights) * job.weight_bytes)]
     if job.param_offload:
-        lines.append(Line("actor's weights while others have their turn", round(whole * here)))
+        lines.append(Line("actor's weights while others have their turn", _weights(peaks) * job.ranks_per_node))
     if job.rollout is not None and job.rollout.sleeps and job.device != "cpu":
         lines.append(Line("vLLM's weights while it sleeps", vllm_weights(model, job.rollout) * job.ranks_per_node))
     return tuple(lines)
 
 
-def advice(job: Job, model: Model, peaks: Peaks, plan: Budget, memory: int) -> Iterator[str]:
-    """What to turn, for each turn that does not fit; and where the cache is small."""
-    for turn in plan.turns:
-        over = turn.total - memory
-        if over <= 0:
-            continue
-        said = f"{turn.name} is {over / GIB:.1f} GiB over: "
-        if turn.name == "generation":
-            yield said + _less_for_vllm(job, peaks, memory)
-        elif turn.name == "weight sync":
-            yield said + "raise TENSOR_PARALLEL, or take more GPUs"
-        else:
-            kinds, rows = (
-                (peaks.update, job.micro_batch)
-                if turn.name == "update"
-                else (peaks.log_probs, job.log_prob_micro_batch)
-            )
-            yield said + _fewer_rows(turn.name, kinds, min(rows, job.rows_per_rank), over, job)
-    if plan.cache is not None:
-        yield from _about_the_cache(plan.cache)
-
-
-def _fewer_rows(name: str, kinds: Any, rows: int, over: int, job: Job) -> str:
-    a_row = (kinds[LOGITS] + kinds[ACTIVATIONS]) * (1 + SLACK) / rows
-    fit = rows - math.ceil(over / a_row)
-    key = "ppo_micro_batch_size_per_gpu" if name == "update" else "log_prob_micro_batch_size_per_gpu"
-    if fit >= 1:
-        return f"{key}={_divisor(job.rows_per_rank, fit)}"
-    further = ["more GPUs (GPUS, NNODES)", "QLORA=1", "a shorter RESPONSE_LENGTH"]
-    if job.nf4:
-        further = further[2:]  # the base is whole on every GPU already, however many they are
-    if not job.checkpointing and name == "update":
-        further.insert(0, "enable_gradient_checkpointing=True")
-    return f"{key}=1 is not enough; " + ", ".join(further)
-
-
-def _divisor(whole: int, most: int) -> int:
-    return max(n for n in range(1, most + 1) if whole % n == 0)
-
-
-def _less_for_vllm(job: Job, peaks: Peaks, memory: int) -> str:
-    most = math.floor(100 * (memory - CONTEXT - resting(job, peaks)) / memory) / 100
-    if not job.param_offload:
-        return f"param_offload=True and optimizer_offload=True, or gpu_memory_utilization={most:.2f}"
-    return f"gpu_memory_utilization={most:.2f}"
-
-
-def _about_the_cache(cache: Cache) -> Iterator[str]:
-    if cache.sequences < 1:
-        yield (
-            "vLLM's share has no room for a single sequence beside its weights: raise gpu_memory_utilization or "
-            "TENSOR_PARALLEL"
-        )
-    elif cache.sequences < cache.wanted:
-        waves = math.ceil(cache.wanted / cache.sequences)
-        yield (
-            f"vLLM's cache holds {cache.sequences} of an engine's {cache.wanted} sequences at full length: up to "
-            f"{waves} waves a step; a higher gpu_memory_utilization or TENSOR_PARALLEL makes them fewer"
-        )
+def _weights(peaks: Peaks) -> int:
+    return sum(size for kind, size in peaks.resting.items() if kind != OPTIMIZER)
 
 
 def fits(plan: Budget, memory: int) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.plan.budget import GIB, MIB, Budget, advice, budget, fits
+from permix_verl.plan.advice import advice
+from permix_verl.plan.budget import GIB, MIB, Budget, budget, fits
 from permix_verl.plan.hardware import Gpu, find_gpu
 from permix_verl.plan.job import Job, read_job
 from permix_verl.plan.pace import Pace, pace, steps_of
@@ -66,7 +67,12 @@ def device(job: Job, args: argparse.Namespace) -> tuple[Gpu | None, int]:
         return None, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     given = int(args.gpu_memory * GIB) if args.gpu_memory else None
     if args.gpu:
-        gpu = find_gpu(args.gpu)
+        try:
+            gpu = find_gpu(args.gpu, given)
+        except UserError:
+            if given:
+                return None, given
+            raise
         return gpu, given or gpu.memory
     from permix_verl.doctor.gpus import gpus
 
@@ -74,7 +80,7 @@ def device(job: Job, args: argparse.Namespace) -> tuple[Gpu | None, int]:
     if there:
         memory = given or min(one.total_mb for one in there) * MIB
         try:
-            return find_gpu(there[0].name), memory
+            return find_gpu(there[0].name, memory), memory
         except UserError:
             return None, memory
     if given:
@@ -95,7 +101,7 @@ def make_plan(
     plan = budget(job, model, peaks, memory)
     said = list(advice(job, model, peaks, plan, memory))
     times = None
-    if gpu is not None and (plan.cache is None or plan.cache.sequences):
+    if gpu is not None and not model.experts and (plan.cache is None or plan.cache.sequences):
         times = pace(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
     where = f"{job.ranks} x {gpu.name if gpu else job.device}, {memory / GIB:.1f} GiB each"
     if job.device == "cpu":
@@ -107,7 +113,7 @@ def make_plan(
             *_memory_lines(plan, memory),
             *_host_lines(plan),
             *_time_lines(job, times),
-            *(f"turn: {line}" for line in said),
+            *(f"to fit: {line}" for line in said),
             "it fits" if fits(plan, memory) else "it does NOT fit",
         ]
     )
@@ -147,9 +153,11 @@ def _host_lines(plan: Budget) -> list[str]:
 def _time_lines(job: Job, times: Pace | None) -> list[str]:
     if times is None:
         return [f"\n{steps_of(job)} steps; how long they take is not known here", ""]
+    sampled = f" ({times.tokens:,} of them sampled)" if times.tokens else ""
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.seconds.items())
+    tokens = f"{times.trained_tokens:,} tokens{sampled}"
     return [
-        f"\n{times.steps} steps of {times.trained_tokens:,} tokens ({times.tokens:,} of them sampled), at most",
+        f"\n{times.steps} steps ({job.rows:,} rows, {job.epochs} epochs), each of at most {tokens},",
         f"about {times.step_seconds:.0f} s a step ({parts}), {times.run_seconds / 3600:.1f} h the run: a guess, within "
         "a factor of two at best\n",
     ]

@@ -45,19 +45,34 @@ KNOWN = (
 """Link: half of NVLink's rate in one direction, and what PCIe 4.0 x16 moves in practice; neither was measured here."""
 
 
-def find_gpu(name: str) -> Gpu:
-    """The known GPU whose name is in ``name`` or has it inside, whatever the case and the punctuation.
+def find_gpu(name: str, memory: int | None = None) -> Gpu:
+    """The known GPU of this name, as people or ``nvidia-smi`` write it.
+
+    Args:
+        name: holds the model's number as a word of its own, such as "A5000" or "NVIDIA A100-SXM4-80GB".
+        memory: bytes, which tell two of one number apart where the name does not.
 
     Raises:
-        UserError: none.
+        UserError: none of that name, or more than one.
     """
-    wanted = _plain(name)
-    found = [gpu for gpu in KNOWN if _plain(gpu.name) in wanted] or [gpu for gpu in KNOWN if wanted in _plain(gpu.name)]
-    if not found or not wanted:
-        known = ", ".join(gpu.name for gpu in KNOWN)
-        raise UserError(f"unknown GPU '{name}'; known: {known}; of another one give the memory, --gpu-memory GIB")
-    return max(found, key=lambda gpu: len(gpu.name))
+    words = _words(name)
+    found = [gpu for gpu in KNOWN if _number(gpu.name) in words]
+    if len(found) > 1 and memory is not None:
+        found = [min(found, key=lambda gpu: abs(gpu.memory - memory))]
+    elif len(found) > 1:
+        found = [gpu for gpu in found if _words(gpu.name) <= words] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"GPU '{name}' is one of {', '.join(gpu.name for gpu in found)}; say which")
+    known = ", ".join(gpu.name for gpu in KNOWN)
+    raise UserError(f"unknown GPU '{name}'; known: {known}; of another one give its memory, --gpu-memory GIB")
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def _number(name: str) -> str:
+    """The word that tells models apart: "RTX A5000" a5000, "A100-80GB" a100."""
+    return next(word for word in re.split(r"[^a-z0-9]+", name.lower()) if re.search(r"\d", word))

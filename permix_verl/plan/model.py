@@ -6,6 +6,9 @@ from typing import Any
 from permix_verl.errors import UserError, first_line
 from permix_verl.plan.job import Job
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Configurations' names for how many experts there are."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -15,7 +18,8 @@ class Model:
         weights: of the base; ``adapter_weights`` of LoRA on it.
         layers: decoder layers.
         hidden: width of the residual stream.
-        kv_heads: heads of keys and values; ``head`` is the width of one.
+        kv_heads: heads of keys and values; ``head_width`` is that of one.
+        experts: whether a token passes through some of the weights only.
         widest: of what a token has at once in a layer's MLP and attention, in values.
     """
 
@@ -24,13 +28,14 @@ class Model:
     layers: int
     hidden: int
     kv_heads: int
-    head: int
+    head_width: int
     widest: int
+    experts: bool = False
 
     @property
     def cached_values(self) -> int:
         """Values that a token leaves in the cache of keys and values, all layers and heads."""
-        return 2 * self.layers * self.kv_heads * self.head
+        return 2 * self.layers * self.kv_heads * self.head_width
 
 
 def read_config(name: str) -> Any:
@@ -59,12 +64,17 @@ def measure(config: Any, job: Job) -> Model:
 
     from permix_verl.plan.trace import with_adapter
 
-    with torch.device("meta"):
-        model = with_adapter(job, config, torch.bfloat16)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad) if job.lora_rank else 0
+    try:
+        with torch.device("meta"):
+            model = with_adapter(job, config, torch.bfloat16)
+    except Exception as error:
+        raise UserError(
+            f"{type(config).__name__} cannot be built with LoRA on {job.lora_targets} ({first_line(error)}); the plan "
+            "knows decoder-only language models that PyTorch's attention serves"
+        ) from error
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in model.parameters())
     heads = config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     return Model(
         weights=whole - trained,
@@ -72,6 +82,7 @@ def measure(config: Any, job: Job) -> Model:
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         kv_heads=kv_heads,
-        head=head,
-        widest=2 * getattr(config, "intermediate_size", 4 * config.hidden_size) + config.hidden_size,
+        head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        widest=2 * (getattr(config, "intermediate_size", None) or 4 * config.hidden_size) + config.hidden_size,
+        experts=any(getattr(config, key, None) for key in EXPERTS),
     )

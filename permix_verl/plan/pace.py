@@ -1,6 +1,7 @@
 """Tokens and time of a step and of a run; counted, and for the time guessed within a factor of two."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 from permix_verl.plan.hardware import Gpu
@@ -49,7 +50,7 @@ class Pace:
 
 def steps_of(job: Job) -> int:
     """Optimizer steps of the run, as verl counts them: what does not fill a batch is left out."""
-    return job.rows * job.epochs // job.batch
+    return min(job.rows * job.epochs // job.batch, job.steps or sys.maxsize)
 
 
 def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens: int | None = None) -> Pace:
@@ -59,7 +60,7 @@ def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens:
         sequences: that vLLM's cache holds at once; None in supervised training.
         answer_tokens: of a mean answer; as many as are allowed unless given.
     """
-    length = job.prompt_tokens + (answer_tokens or job.answer_tokens)
+    length = job.prompt_tokens + min(answer_tokens or job.answer_tokens, job.answer_tokens)
     rows = job.rows_per_rank
     tokens = rows * length
     forward = 2 * (model.weights + model.adapter_weights) * tokens / (USE * gpu.flops)

@@ -20,7 +20,8 @@ from permix_verl.plan.live import LiveStorages
 from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, GATHERED, LOGITS, OPTIMIZER, UNPACKED, WEIGHTS, Peaks
 
 LAYERS = (3, 4)
-"""Numbers of layers that are traced: from three on, the next layer's weights are fetched while one is computed."""
+"""Numbers of layers that are traced: from three on, the next layer's weights are fetched while one is computed. Further
+layers are taken to be as the last of these, which is not so in models whose layers are of several kinds."""
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight: 4 bits, a scale of 8 bits for 64 of them, and one of 32 bits for 256 scales."""
@@ -102,11 +103,11 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
 
 def _packed(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
     """The linear layers' weights in 4 bits, in place of as traced; and the largest of them unpacked for use."""
-    head = model.get_output_embeddings()
+    output = model.get_output_embeddings()
     linear = [
         module.weight.numel()
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and "lora_" not in name and module is not head
+        if isinstance(module, torch.nn.Linear) and "lora_" not in name and module is not output
     ]
     packed = Counter(kinds)
     packed[WEIGHTS] -= round(sum(linear) * (job.compute_bytes - NF4_BYTES))
@@ -123,10 +124,8 @@ def with_adapter(job: Job, config: Any, dtype: torch.dtype) -> Any:
     model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     if job.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if not job.lora_rank:
-        return model
     model.enable_input_require_grads()
-    targets = job.lora_targets[0] if len(job.lora_targets) == 1 else list(job.lora_targets)
+    targets = job.lora_targets if isinstance(job.lora_targets, str) else list(job.lora_targets)
     adapter = LoraConfig(r=job.lora_rank, lora_dropout=job.lora_dropout, target_modules=targets, task_type="CAUSAL_LM")
     return get_peft_model(model, adapter, low_cpu_mem_usage=True)
 

@@ -15,7 +15,8 @@ from typing import Any
 from permix_verl.training.metrics import ADAPTER_SYNC, AGREEMENT
 
 FIRST_STEPS = 5
-"""Steps of a launch in which one disagreement ends it: little is lost, and nothing else explains it."""
+"""Steps of a run in which one disagreement ends it: little is lost, and nothing else explains it. In as many of a
+launch that goes on later, another adapter in the rollout engine does."""
 IN_A_ROW = 3
 """Later steps in a row: one alone may be a batch of few or nearly certain tokens, and a run is worth more than that."""
 SYNC_TOLERANCE = 1e-3
@@ -57,7 +58,8 @@ class Canary:
         self.steps += 1
         problems = _problems(agreement, share, self.least)
         self.bad = [*self.bad, step] if problems else []
-        if not problems or (self.steps > FIRST_STEPS and len(self.bad) < IN_A_ROW):
+        strict = step <= FIRST_STEPS or (self.steps <= FIRST_STEPS and share is not None and not_in_step(share))
+        if not problems or not (strict or len(self.bad) >= IN_A_ROW):
             return None
         row = f" and the {len(self.bad) - 1} before it" if len(self.bad) > 1 else ""
         return (
@@ -95,7 +97,9 @@ def adapter_share(trained: float | None, held: Sequence[float]) -> float | None:
         return None
     if trained == 0:
         return None if max(held) == 0 else math.inf
-    return max((math.sqrt(one / trained) for one in held), key=lambda share: abs(share - 1))
+    shares = [math.sqrt(one / trained) for one in held]
+    # One that is NaN is furthest of all.
+    return max(shares, key=lambda share: math.inf if math.isnan(share) else abs(share - 1))
 
 
 def watch_agreement(trainer: Any, look: Callable[[int, Mapping[str, Any]], None]) -> None:

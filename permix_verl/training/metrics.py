@@ -2,7 +2,8 @@
 
 Each launch writes its own file (verl truncates what it is given), named so that
 names sort by time; a step that was trained twice, before and after a crash,
-counts as the later launch saw it.
+counts as the later launch saw it. What an earlier launch saw of steps that a later
+one trains anew, from an earlier checkpoint, is of other weights and does not count.
 """
 
 import json
@@ -31,15 +32,26 @@ def read_metrics(folder: Path) -> Metrics:
     """All steps of a run, sorted. A last line that is still being written is left out."""
     steps: Metrics = {}
     for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            # verl logs the validation before training apart from the step that follows a resume.
-            values = {name: float(value) for name, value in record["data"].items() if isinstance(value, int | float)}
-            steps[int(record["step"])] = steps.get(int(record["step"]), {}) | values
+        launch = _read_launch(file)
+        if launch:
+            first = min(launch)
+            steps = {step: values for step, values in steps.items() if step <= first}
+        for step, values in launch.items():
+            steps[step] = steps.get(step, {}) | values
     return dict(sorted(steps.items()))
+
+
+def _read_launch(file: Path) -> Metrics:
+    steps: Metrics = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        # verl logs the validation before training apart from the step that follows a resume.
+        values = {name: float(value) for name, value in record["data"].items() if isinstance(value, int | float)}
+        steps[int(record["step"])] = steps.get(int(record["step"]), {}) | values
+    return steps
 
 
 def training_steps(metrics: Metrics) -> Metrics:

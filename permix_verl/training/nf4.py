@@ -17,7 +17,7 @@ def quantize_base(
 ) -> Any:
     """Freeze a model on a device: linear layers in NF4, all else (embeddings, norms, the output layer) in ``dtype``.
 
-    Layer by layer: beside what is quantised, one weight at a time is on the device as it was.
+    Layer by layer: beside what is quantised, one weight at a time is on the device as it was (on a CPU, all are).
 
     Args:
         model: Hugging Face's, whole or on the meta device.
@@ -81,3 +81,16 @@ def _linear_4bit(linear: Any, weight: torch.Tensor, bias: torch.Tensor | None, d
 def packed_weights(model: Any) -> dict[str, torch.Tensor]:
     """The 4-bit weights by name, two in a byte."""
     return {name: weight for name, weight in model.named_parameters() if hasattr(weight, "quant_state")}
+
+
+def unpacked_weights(model: Any) -> list[str]:
+    """Matrices that are not in 4 bits, but for embeddings and output layer.
+
+    Such as the experts of a mixture, which transformers keeps as one tensor and not as linear layers.
+    """
+    ends = {id(module.weight) for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module}
+    return [
+        name
+        for name, weight in model.named_parameters()
+        if weight.ndim > 1 and id(weight) not in ends and not hasattr(weight, "quant_state")
+    ]

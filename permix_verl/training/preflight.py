@@ -68,6 +68,12 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
             raise UserError(f"{key}={value} would not do what it says: {reason}")
     refuse_contradictions(overrides)
+    judged = overrides.get("trainer.v1.sampler.sampler_kwargs.stop_on_disagreement", "0") != "0"
+    if judged and overrides.get("algorithm.rollout_correction.bypass_mode", "").lower() == "true":
+        raise UserError(
+            "algorithm.rollout_correction.bypass_mode=True: rollout and actor are then not compared, and the run would "
+            "end at its first step; leave it False, or set STOP_ON_DISAGREEMENT=0"
+        )
     mode = overrides.get("trainer.v1.trainer_mode", "sync")
     if mode != "sync":
         raise UserError(f"trainer.v1.trainer_mode={mode} needs another replay buffer than the recipe's; leave it sync")

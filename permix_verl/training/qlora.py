@@ -20,7 +20,7 @@ from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from permix_verl.errors import UserError
-from permix_verl.training.nf4 import quantize_base
+from permix_verl.training.nf4 import quantize_base, unpacked_weights
 
 
 @EngineRegistry.register(model_type="language_model", backend="fsdp2", device=get_device_name(), vendor=get_vendor())  # type: ignore[untyped-decorator,unused-ignore]
@@ -33,8 +33,19 @@ class ReplicatedNF4Engine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ign
         self._autocast_dtype, self._reduce_dtype = precision(engine_config)
 
     def _build_module(self) -> Any:
-        """verl's model, then quantised; rank 0 has read the weights, and the others get them from there."""
-        return quantize_base(super()._build_module(), self._autocast_dtype, get_device_id(), _from_rank_0)
+        """verl's model, then quantised; rank 0 has read the weights, and the others get them from there.
+
+        Raises:
+            UserError: weights that should be in 4 bits are not.
+        """
+        module = quantize_base(super()._build_module(), self._autocast_dtype, get_device_id(), _from_rank_0)
+        left = unpacked_weights(module)
+        if left:
+            raise UserError(
+                f"{len(left)} matrices of this model are no linear layers, such as {left[0]}, and would stay in "
+                f"{self._autocast_dtype} on every GPU; unset QLORA"
+            )
+        return module
 
     def _build_lora_module(self, module: Any) -> Any:
         """An adapter that verl makes itself has the base's type: here it is float32, and the same on all ranks."""

@@ -59,9 +59,10 @@ def refuse_contradictions(settings: Mapping[str, str]) -> None:
     """
     if not nf4_is_asked_for(settings):
         return
-    for key in _STRATEGY_KEYS:
-        if settings.get(key, "fsdp2") != "fsdp2":
-            raise UserError(f"{key}={settings[key]} has no base in NF4, without a word; QLORA=1 needs fsdp2")
+    for library, strategy in zip(_LIBRARY_KEYS, _STRATEGY_KEYS, strict=True):
+        value = settings.get(strategy, "fsdp")  # verl's default
+        if library in settings and value != "fsdp2":
+            raise UserError(f"{strategy}={value} has no base in NF4, without a word; QLORA=1 needs fsdp2")
     for key, (refused, reason) in _CONTRADICTIONS.items():
         value = settings.get(key, "")
         if value.lower() == refused:

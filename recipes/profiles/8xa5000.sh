@@ -17,7 +17,7 @@ PROFILE_ARGS+=(
   actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu="$(micro_batch 4)"
   actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu="$(micro_batch 4)"
   actor_rollout_ref.rollout.gpu_memory_utilization=0.55
-  actor_rollout_ref.rollout.layered_summon=True     # under 48 GB: one layer's weights at a time
+  actor_rollout_ref.rollout.layered_summon=True     # verl's advice under 48 GB; under FSDP2 all the same
   actor_rollout_ref.rollout.max_num_batched_tokens=4096
   actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=512
 )

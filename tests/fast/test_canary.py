@@ -29,12 +29,14 @@ from permix_verl.training.verdict import agreement_problems
 GOOD = 0.9999
 
 
-def ended_at(agreements: Sequence[float | None], shares: Sequence[float | None] | None = None) -> int | None:
-    """The number of the step, from 1, at which a launch with these figures is ended."""
+def ended_at(
+    agreements: Sequence[float | None], shares: Sequence[float | None] | None = None, done: int = 0
+) -> int | None:
+    """The number of the step at which a launch with these figures is ended, that goes on after ``done``."""
     canary = Canary(0.99)
     for number, agreement in enumerate(agreements):
-        if canary.look(number + 1, agreement, shares[number] if shares else None):
-            return number + 1
+        if canary.look(done + number + 1, agreement, shares[number] if shares else None):
+            return done + number + 1
     return None
 
 
@@ -49,6 +51,21 @@ def test_later_one_low_step_is_no_end_and_three_in_a_row_are() -> None:
     assert ended_at([*first, 0.5, GOOD, 0.5, 0.5, GOOD, 0.5]) is None
     assert ended_at([*first, 0.5, math.nan, 0.5]) == FIRST_STEPS + 3
     assert ended_at([GOOD] * 4 + [GOOD, 0.5, 0.5, 0.5]) == 8
+
+
+def test_a_launch_that_goes_on_later_is_ended_at_once_by_another_adapter_only() -> None:
+    """A policy that is nearly certain may have a low step at any time, also in the first after a resume."""
+    assert ended_at([0.5, GOOD, 0.5, 0.5], done=100) is None
+    assert ended_at([0.5, 0.5, 0.5], done=100) == 103
+    assert ended_at([GOOD, GOOD], [1.0, 0.5], done=100) == 102
+    assert ended_at([GOOD] * 8, [*[1.0] * 5, 0.5, 1.0, 1.0], done=100) is None
+
+
+def test_an_engine_whose_adapter_is_no_number_is_the_furthest_of_all() -> None:
+    share = adapter_share(1.0, [1.0, math.nan, 4.0])
+    assert share is not None
+    assert math.isnan(share)
+    assert ended_at([GOOD], [share]) == 1
 
 
 def test_a_run_that_agrees_is_never_ended() -> None:

@@ -124,6 +124,10 @@ def test_what_contradicts_a_base_in_nf4_is_refused_before_the_run(script: str) -
         bypass = setup_with(*given, "algorithm.rollout_correction.bypass_mode=True")
         assert "contradicts QLORA=1" in only(config.dead_keys, bypass)
         assert problems(config.dead_keys, setup_with("algorithm.rollout_correction.bypass_mode=True")) == []
+        plain = overrides_of(script, "algorithm.rollout_correction.bypass_mode=True", PROFILE="8xa5000", **SAME_MODEL)
+        assert "set STOP_ON_DISAGREEMENT=0" in only(config.dead_keys, setup_with(*plain))
+        trusting = overrides_of(script, "algorithm.rollout_correction.bypass_mode=True", STOP_ON_DISAGREEMENT="0")
+        assert problems(config.dead_keys, setup_with(*trusting)) == []
 
 
 @pytest.fixture
@@ -163,6 +167,7 @@ def test_too_few_gpus_busy_ones_and_small_ones(smi: Callable[[str], None], monke
     layered = "actor_rollout_ref.rollout.layered_summon=True"
     assert "layered_summon=True" in only(gpus.gpu_memory, setup_with(*CUDA), "warning")
     assert problems(gpus.gpu_memory, setup_with(*CUDA, layered)) == []
+    assert problems(gpus.gpu_memory, setup_with(*CUDA, "actor_rollout_ref.actor.strategy=fsdp2")) == []
     smi("NVIDIA RTX A5000, 24564, 3\\nNVIDIA RTX A5000, 24564, 9000\\n")
     assert "GPU 1 9000 MiB; end what holds it" in only(gpus.gpu_memory, setup_with(*CUDA, layered))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

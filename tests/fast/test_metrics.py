@@ -38,6 +38,17 @@ def test_launches_merge_and_the_later_one_wins(tmp_path: Path) -> None:
     assert [values[m.REWARD] for values in m.training_steps(found).values()] == [0.1, 0.3, 0.4]
 
 
+def test_what_a_launch_saw_beyond_the_checkpoint_that_the_next_one_began_with_does_not_count(tmp_path: Path) -> None:
+    """Steps 3 and 4 are trained anew; so far only the third is, and nobody has validated the new one."""
+    write(
+        tmp_path / "20260101T000000.jsonl", (1, step(0.1)), (2, step(0.2)), (3, step(0.3) | VALIDATION), (4, step(0.4))
+    )
+    write(tmp_path / "20260101T010000.jsonl", (2, VALIDATION), (3, step(0.5)))
+    found = m.read_metrics(tmp_path)
+    assert {number: values[m.REWARD] for number, values in found.items()} == {1: 0.1, 2: 0.2, 3: 0.5}
+    assert [number for number, values in found.items() if m.validation_accuracy(values)] == [2]
+
+
 def test_validation_accuracy_is_by_persona() -> None:
     assert m.validation_accuracy(VALIDATION) == {"chef": 0.25, "zen_master": 0.75, "no_persona": 0.5}
 

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from permix_verl import UserError
 from permix_verl.command import run
-from permix_verl.plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, advice, budget, fits
+from permix_verl.plan.advice import advice
+from permix_verl.plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, budget, fits
 from permix_verl.plan.hardware import KNOWN, find_gpu
 from permix_verl.plan.job import Job, Rollout, read_job
 from permix_verl.plan.live import LiveStorages
@@ -180,11 +181,37 @@ def test_the_recipes_settings_are_read() -> None:
     assert (without_gpu.device, without_gpu.compute_bytes) == ("cpu", 4)
 
 
-def test_a_value_that_is_no_number_is_one_clear_error() -> None:
-    with pytest.raises(UserError, match=r"data.train_batch_size=many is no whole number"):
-        read_job({"data.train_batch_size": "many"}, "grpo", 10)
-    with pytest.raises(UserError, match=r"unknown data type 'fp8'; known: fp32"):
-        read_job({"actor_rollout_ref.rollout.dtype": "fp8"}, "grpo", 10)
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data.train_batch_size", "many", "is no whole number of at least 1"),
+        ("data.train_batch_size", "0", "is no whole number of at least 1"),
+        ("trainer.n_gpus_per_node", "0", "is no whole number of at least 1"),
+        ("data.max_response_length", "null", "is no whole number of at least 1"),
+        ("actor_rollout_ref.rollout.dtype", "fp8", "unknown data type 'fp8'; known: fp32"),
+        ("actor_rollout_ref.rollout.tensor_model_parallel_size", "3", "does not divide 8 GPUs; set TENSOR_PARALLEL"),
+        ("data.train_batch_size", "3", "3 x 8 rows of a step do not divide over 8 GPUs"),
+        ("actor_rollout_ref.model.lora_rank", "0", "the plan knows training with LoRA"),
+        ("actor_rollout_ref.model.use_remove_padding", "True", "ask it through a recipe"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_clear_error(key: str, value: str, message: str) -> None:
+    settings = as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
+    if (key, value) == ("data.train_batch_size", "3"):
+        settings["actor_rollout_ref.rollout.n"] = "7"
+        message = "3 x 7 rows of a step do not divide over 8 GPUs"
+    with pytest.raises(UserError, match=message):
+        read_job(settings | {key: value}, "grpo", 10)
+
+
+def test_hydras_ways_to_write_a_value_are_read() -> None:
+    settings = as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
+    engine, model = "actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.model"
+    more = {f"{engine}.mixed_precision.param_dtype": "fp32", f"{model}.target_modules": "['q_proj', 'v_proj']"}
+    its = read_job(settings | more | {"trainer.total_training_steps": "5"}, "grpo", 7441)
+    assert (its.compute_bytes, its.lora_targets, its.steps) == (4, ("q_proj", "v_proj"), 5)
+    assert pace(its, MODEL, find_gpu("A5000"), 300).steps == 5
+    assert read_job(settings | {f"{model}.target_modules": "all-linear"}, "grpo", 1).lora_targets == "all-linear"
 
 
 def test_gpus_are_found_by_parts_of_their_names() -> None:
@@ -192,8 +219,15 @@ def test_gpus_are_found_by_parts_of_their_names() -> None:
     assert find_gpu("NVIDIA H100 80GB HBM3").name == "H100"
     assert find_gpu("NVIDIA L40S").name == "L40S"
     assert all(find_gpu(gpu.name) is gpu for gpu in KNOWN)
-    with pytest.raises(UserError, match=r"unknown GPU 'TPU v5'; known: RTX A5000, .*--gpu-memory GIB"):
-        find_gpu("TPU v5")
+    assert find_gpu("NVIDIA A100-SXM4-80GB").name == "A100-80GB"
+    assert find_gpu("A100-PCIE-40GB").name == "A100-40GB"
+    assert find_gpu("A100", 80 * GIB).name == "A100-80GB"
+    assert find_gpu("NVIDIA A10").name == "A10"
+    with pytest.raises(UserError, match=r"GPU 'A100' is one of A100-40GB, A100-80GB; say which"):
+        find_gpu("A100")
+    for unknown in ("TPU v5", "NVIDIA L40", "RTX A1000", "H20", ""):
+        with pytest.raises(UserError, match=rf"unknown GPU '{unknown}'; known: RTX A5000, .*--gpu-memory GIB"):
+            find_gpu(unknown)
 
 
 # --- budget ---------------------------------------------------------------------------------------------------------
@@ -237,7 +271,7 @@ def test_vllm_that_stays_awake_keeps_its_share_while_the_actor_trains() -> None:
 def test_the_advised_micro_batch_fits(memory: int) -> None:
     from dataclasses import replace
 
-    its = replace(JOB, micro_batch=8, log_prob_micro_batch=8, rollout=Rollout(4, 0.3))
+    its = replace(JOB, ranks_per_node=8, micro_batch=8, log_prob_micro_batch=8, rollout=Rollout(4, 0.3))
     said = {
         line.split(" is ")[0]: line
         for line in advice(its, MODEL, PEAKS, budget(its, MODEL, PEAKS, memory * GIB), memory * GIB)
@@ -257,8 +291,48 @@ def test_the_advised_micro_batch_fits(memory: int) -> None:
 
 def test_what_cannot_fit_is_said_with_what_is_left_to_do() -> None:
     said = list(advice(JOB, MODEL, PEAKS, budget(JOB, MODEL, PEAKS, 4 * GIB), 4 * GIB))
-    assert any("ppo_micro_batch_size_per_gpu=1 is not enough; more GPUs" in line for line in said)
+    assert any(
+        "actor.ppo_micro_batch_size_per_gpu=1 is not enough; a shorter RESPONSE_LENGTH or more" in line for line in said
+    )
     assert any("no room for a single sequence" in line for line in said)
+
+
+def test_advice_names_keys_and_knobs_that_the_run_has() -> None:
+    from dataclasses import replace
+
+    supervised = replace(JOB, rollout=None)
+    said = list(advice(supervised, MODEL, PEAKS, budget(supervised, MODEL, PEAKS, 9 * GIB), 9 * GIB))
+    assert said[0].startswith("update is ")
+    assert ": data.micro_batch_size_per_gpu=" in said[0]
+    alone = replace(JOB, ranks=1, ranks_per_node=1, rollout=Rollout(1, 0.5))
+    text = " ".join(advice(alone, MODEL, PEAKS, budget(alone, MODEL, PEAKS, 6 * GIB), 6 * GIB))
+    assert "gpu_memory_utilization=-" not in text
+    assert "a higher TENSOR_PARALLEL or" not in text
+    assert (
+        "more GPUs"
+        not in " ".join(
+            advice(replace(alone, nf4=True), MODEL, PEAKS, budget(alone, MODEL, PEAKS, 6 * GIB), 6 * GIB)
+        ).split("weight sync")[0]
+    )
+
+
+def test_without_a_gpu_the_budget_and_the_advice_are_those_of_all_ranks() -> None:
+    from dataclasses import replace
+
+    its = replace(JOB, device="cpu", ranks=4, ranks_per_node=4, micro_batch=4, compute_bytes=4)
+    plan = budget(its, replace(MODEL, weights=1000), PEAKS, 48 * GIB)
+    assert {line.name: line.size for line in plan.turns[0].lines}[WEIGHTS] == 16 * GIB
+    said = next(advice(its, MODEL, PEAKS, plan, 48 * GIB))
+    rows = int(said.split("ppo_micro_batch_size_per_gpu=")[1].split()[0])
+    # Of 12 GiB a rank 6 are of its four rows.
+    assert 4 * (6 + 1.5 * rows) + 12 <= 48 < 4 * (6 + 1.5 * (rows + 1)) + 12.1
+    assert "GPUs" not in said
+
+
+def test_the_host_holds_what_is_offloaded() -> None:
+    held = {line.name: line.size for line in budget(JOB, MODEL, PEAKS, 24 * GIB).host}
+    assert held["actor's weights while others have their turn"] == 8 * 4 * GIB
+    assert held["vLLM's weights while it sleeps"] == 8 * 8_000_000_000 * 2 // 4
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -304,14 +378,19 @@ def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypat
     from permix_verl.doctor.gpus import gpus
 
     gpus.cache_clear()
+    overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
+    settings = [line for line in overrides if "model.path" not in line]
     with pytest.raises(UserError, match=r"no GPU here, and none is named; give --gpu"):
-        run(["plan", "--model", str(llama)])
+        run(["plan", "--model", str(llama), "--", *overrides])
     with pytest.raises(UserError, match=r"no model: give --model"):
-        run(["plan"])
+        run(["plan", "--", *settings])
     with pytest.raises(UserError, match=r"--rows 0: nothing to plan with"):
-        run(["plan", "--model", str(llama), "--rows", "0"])
+        run(["plan", "--model", str(llama), "--rows", "0", "--", *overrides])
     with pytest.raises(UserError, match=r"cannot read the configuration of .*nothing"):
-        run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000"])
+        run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000", "--", *overrides])
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "num_hidden_layers": 2, "hidden_size": 8}))
+    with pytest.raises(UserError, match=r"T5Config cannot be built with LoRA on"):
+        run(["plan", "--model", str(tmp_path), "--gpu", "A5000", "--", *overrides])
 
 
 def test_the_recipe_plans_itself(llama: Path) -> None:

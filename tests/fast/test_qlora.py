@@ -13,7 +13,7 @@ import torch
 from permix_verl import UserError
 from permix_verl.lab.base import build_model
 from permix_verl.training.adapter import check_adapter, export_adapter, load_base
-from permix_verl.training.nf4 import packed_weights, quantize_base
+from permix_verl.training.nf4 import packed_weights, quantize_base, unpacked_weights
 from permix_verl.training.qlora_settings import ENGINE, nf4_is_asked_for, refuse_contradictions
 from permix_verl.training.verdict import adapter_problems
 
@@ -198,7 +198,12 @@ def test_an_adapter_is_checked_on_the_base_that_it_was_trained_on(base: Path, tm
     assert "is not the trained model" in adapter_problems(other, "largest", 1e-4)[0]
 
 
-QLORA = {"actor_rollout_ref.model.external_lib": ENGINE}
+QLORA = {
+    "actor_rollout_ref.model.external_lib": ENGINE,
+    "model.external_lib": ENGINE,
+    "actor_rollout_ref.actor.strategy": "fsdp2",
+    "engine.strategy": "fsdp2",
+}
 
 
 @pytest.mark.parametrize(
@@ -221,6 +226,23 @@ def test_settings_that_contradict_it_are_refused_and_without_it_are_not(key: str
         refuse_contradictions(QLORA | {key: value})
     refuse_contradictions({key: value})
     refuse_contradictions(QLORA)
+
+
+def test_verls_default_engine_is_refused_where_none_is_named() -> None:
+    with pytest.raises(UserError, match=r"engine.strategy=fsdp has no base in NF4"):
+        refuse_contradictions({"model.external_lib": ENGINE})
+
+
+def test_weights_that_are_no_linear_layers_are_named_because_they_would_stay_as_they_are() -> None:
+    """Experts that are one tensor; the layers of the lab's base are all linear."""
+    from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig
+
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = MixtralConfig(**sizes, num_key_value_heads=1, num_local_experts=2, vocab_size=64)
+    mixture = quantize_base(AutoModelForCausalLM.from_config(config), torch.float32, "cpu")
+    assert any("experts" in name for name in unpacked_weights(mixture))
+    plain = LlamaConfig(**sizes, num_key_value_heads=1, vocab_size=64, tie_word_embeddings=True)
+    assert unpacked_weights(quantize_base(AutoModelForCausalLM.from_config(plain), torch.float32, "cpu")) == []
 
 
 def test_a_list_of_libraries_may_name_it_too() -> None:
