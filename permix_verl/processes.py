@@ -19,12 +19,16 @@ def new_token() -> str:
 
 
 def running(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[psutil.Process]:
-    """The live processes that carry the token in the variable, or any token; this one aside."""
+    """The live processes that carry the token, in whatever variable, or any token in this one; this process aside.
+
+    A process that sets its title writes over a part of its environment: of two variables it may have lost either.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            carried = _environment(process).get(variable)
-            if process.pid != os.getpid() and carried and token in (None, carried):
+            variables = _environment(process)
+            carried = token in variables.values() if token else bool(variables.get(variable))
+            if process.pid != os.getpid() and carried:
                 found.append(process)
     return found
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from .evaluations import (
     rows,
     short_problems,
 )
+from .ray_nodes import TwoNodes
 
 PROBLEMS, RUNS = 8, 2
 LONGER = {"max_position_embeddings": 8192}
@@ -204,7 +206,10 @@ def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(
     assert "has no model 'other'; it serves tiny" in output.splitlines()[-1]
 
 
-def test_two_replicas_under_ray_with_an_adapter(world: dict[str, Path], tmp_path: Path) -> None:
+def test_two_replicas_on_a_ray_cluster_of_two_nodes_with_an_adapter(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica wants a GPU, and either node has one of them (in Ray's books): so each has a replica."""
     from permix_verl.training.initial_adapter import make_initial_adapter
 
     adapter = tmp_path / "adapter"
@@ -213,7 +218,15 @@ def test_two_replicas_under_ray_with_an_adapter(world: dict[str, Path], tmp_path
     )
     asked = ["--model", world["model"], "--adapter", adapter, "--max-tokens", 32, "--runs", 1, "--limit", 4]
     asked += ["--personas", "eval:dumb,lawyer", "--tasks", f"gsm8k={world['data']}"]
-    done(command("run.py", *asked, "--data-parallel-size", 2, "--out", tmp_path / "two"))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    nodes = TwoNodes(os.environ)
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+        done(command("run.py", *asked, "--data-parallel-size", 2, "--out", tmp_path / "two"))
+    finally:
+        nodes.close()
+        monkeypatch.delenv("RAY_ADDRESS")
     done(command("run.py", *asked, "--out", tmp_path / "one"))
     two, one = ({row["key"]: row["output"] for row in rows(tmp_path / name)} for name in ("two", "one"))
     assert two.keys() == one.keys()

@@ -192,6 +192,21 @@ def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tm
         orphan.wait()
 
 
+def test_a_process_that_has_lost_one_of_its_variables_is_ended_by_the_other() -> None:
+    """Ray's agents set their titles, over a part of their environment."""
+    token = processes.new_token()
+    environment = {GRPO_VARIABLE: token, "PATH": "/usr/bin:/bin"}
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
+    try:
+        deadline = time.monotonic() + 10
+        while not processes.running(token) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert processes.end_all(token) == 1
+        assert not processes.running(token)
+    finally:
+        left.kill()
+
+
 def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
     with exclusive(folder), pytest.raises(UserError, match="another run is using"), exclusive(folder):
         pass
