@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: lint, types, then the fast tests (under 2 minutes) and the end-to-end runs (under 45).
+# All checks: lint, types, then the fast tests (minutes) and the end-to-end runs (43 minutes on two slow cores).
 #
 #   bash tests/run.sh          # everything
 #   bash tests/run.sh fast     # lint, types and the fast tests
