@@ -78,11 +78,12 @@ def budget(job: Job, model: Model, peaks: Peaks, memory: int) -> Budget:
     turns.append(Turn("log-probs", _actor(job, model, peaks.log_probs, memory)))
     if job.device == "cpu":
         return Budget(tuple(turns), None, ())
+    cache = cache_of(job, model, job.rollout, memory)
     turns += [
-        Turn("generation", _generation(job, peaks, model, job.rollout, memory)),
+        Turn("generation", _generation(job, peaks, model, job.rollout, cache, memory)),
         Turn("weight sync", _sync(job, peaks, model, job.rollout)),
     ]
-    return Budget(tuple(turns), cache_of(job, model, job.rollout, memory), _host(job, model, peaks))
+    return Budget(tuple(turns), cache, _host(job, model, peaks))
 
 
 def _actor(job: Job, model: Model, kinds: Any, memory: int) -> tuple[Line, ...]:
@@ -111,22 +112,28 @@ def vllm_weights(model: Model, rollout: Rollout) -> int:
     return model.weights * rollout.weight_bytes // rollout.tensor_parallel
 
 
+def cached_bytes(model: Model, rollout: Rollout) -> float:
+    """Of a token's keys and values, on one GPU of an engine."""
+    return model.cached_values * rollout.weight_bytes / min(rollout.tensor_parallel, model.kv_heads)
+
+
+def sequences_of_an_engine(job: Job, rollout: Rollout) -> int:
+    """That one engine is given in a step."""
+    return math.ceil(job.batch * job.samples / max(1, job.ranks // rollout.tensor_parallel))
+
+
 def cache_of(job: Job, model: Model, rollout: Rollout, memory: int) -> Cache:
     """What is left of vLLM's share for keys and values."""
     activations = rollout.batched_tokens * model.widest * rollout.weight_bytes * 2 // rollout.tensor_parallel
     room = int(rollout.utilization * memory) - vllm_weights(model, rollout) - activations - VLLM_OVERHEAD
-    a_token = model.cached_values * rollout.weight_bytes / min(rollout.tensor_parallel, model.kv_heads)
-    engines = max(1, job.ranks // rollout.tensor_parallel)
-    tokens = int(room / a_token)
-    return Cache(tokens, max(0, tokens // job.length), math.ceil(job.batch * job.samples / engines))
+    tokens = int(room / cached_bytes(model, rollout))
+    return Cache(tokens, max(0, tokens // job.length), sequences_of_an_engine(job, rollout))
 
 
-def _generation(job: Job, peaks: Peaks, model: Model, rollout: Rollout, memory: int) -> tuple[Line, ...]:
+def _generation(job: Job, peaks: Peaks, model: Model, rollout: Rollout, cache: Cache, memory: int) -> tuple[Line, ...]:
     share = int(rollout.utilization * memory)
     weights = vllm_weights(model, rollout)
-    cache = cache_of(job, model, rollout, memory)
-    a_token = model.cached_values * rollout.weight_bytes / min(rollout.tensor_parallel, model.kv_heads)
-    kept = max(0, int(cache.tokens * a_token))
+    kept = max(0, int(cache.tokens * cached_bytes(model, rollout)))
     return (
         Line("vLLM: weights", weights),
         Line("vLLM: cache", kept),

@@ -100,6 +100,7 @@ def make_plan(
     peaks = actor_peaks(job, config, lambda text: None if quiet else print(text, file=sys.stderr))
     plan = budget(job, model, peaks, memory)
     said = list(advice(job, model, peaks, plan, memory))
+    fit = fits(plan, memory)
     times = None
     if gpu is not None and not model.experts and (plan.cache is None or plan.cache.sequences):
         times = pace(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
@@ -114,7 +115,7 @@ def make_plan(
             *_host_lines(plan),
             *_time_lines(job, times),
             *(f"to fit: {line}" for line in said),
-            "it fits" if fits(plan, memory) else "it does NOT fit",
+            "it fits" if fit else "it does NOT fit",
         ]
     )
     as_json = {
@@ -126,9 +127,9 @@ def make_plan(
         "host": {line.name: line.size for line in plan.host},
         "pace": asdict(times) if times else None,
         "advice": said,
-        "fits": fits(plan, memory),
+        "fits": fit,
     }
-    return {"text": text, "json": as_json, "fits": fits(plan, memory)}
+    return {"text": text, "json": as_json, "fits": fit}
 
 
 def _memory_lines(plan: Budget, memory: int) -> list[str]:

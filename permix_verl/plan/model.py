@@ -17,7 +17,6 @@ class Model:
     Attributes:
         weights: of the base; ``adapter_weights`` of LoRA on it.
         layers: decoder layers.
-        hidden: width of the residual stream.
         kv_heads: heads of keys and values; ``head_width`` is that of one.
         experts: whether a token passes through some of the weights only.
         widest: of what a token has at once in a layer's MLP and attention, in values.
@@ -26,7 +25,6 @@ class Model:
     weights: int
     adapter_weights: int
     layers: int
-    hidden: int
     kv_heads: int
     head_width: int
     widest: int
@@ -48,7 +46,7 @@ def read_config(name: str) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # transformers has a class of its own for each way in which a file can be wrong
         raise UserError(
             f"cannot read the configuration of {name} ({first_line(error)}); give a hub name or a folder"
         ) from error
@@ -80,7 +78,6 @@ def measure(config: Any, job: Job) -> Model:
         weights=whole - trained,
         adapter_weights=trained,
         layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
         kv_heads=kv_heads,
         head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
         widest=2 * (getattr(config, "intermediate_size", None) or 4 * config.hidden_size) + config.hidden_size,

@@ -4,6 +4,7 @@ import math
 import sys
 from dataclasses import dataclass
 
+from permix_verl.plan.budget import cached_bytes, sequences_of_an_engine, vllm_weights
 from permix_verl.plan.hardware import Gpu
 from permix_verl.plan.job import Job, Rollout
 from permix_verl.plan.model import Model
@@ -82,12 +83,10 @@ def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens:
 
 
 def _generation(job: Job, model: Model, gpu: Gpu, rollout: Rollout, sequences: int, answer: int) -> float:
-    engines = max(1, job.ranks // rollout.tensor_parallel)
-    wanted = math.ceil(job.batch * job.samples / engines)
+    wanted = sequences_of_an_engine(job, rollout)
     at_once = max(1, min(sequences, wanted))
-    weights = model.weights * rollout.weight_bytes / rollout.tensor_parallel
-    a_token = model.cached_values * rollout.weight_bytes / min(rollout.tensor_parallel, model.kv_heads)
-    cache = at_once * (job.prompt_tokens + answer / 2) * a_token
+    weights = vllm_weights(model, rollout)
+    cache = at_once * (job.prompt_tokens + answer / 2) * cached_bytes(model, rollout)
     computed = 2 * model.weights * at_once / rollout.tensor_parallel / (USE * gpu.flops)
     step = max((weights + cache) / (DECODE_USE * gpu.bandwidth), computed) + DECODE_STEP_S
     prompts = wanted / job.samples * job.prompt_tokens * 2 * model.weights / rollout.tensor_parallel / (USE * gpu.flops)

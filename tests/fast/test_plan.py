@@ -232,7 +232,7 @@ def test_gpus_are_found_by_parts_of_their_names() -> None:
 
 # --- budget ---------------------------------------------------------------------------------------------------------
 
-MODEL = Model(8_000_000_000, 84_000_000, 32, 4096, 8, 128, 2 * 14336 + 4096)
+MODEL = Model(8_000_000_000, 84_000_000, 32, 8, 128, 2 * 14336 + 4096)
 JOB = Job(ranks=8, ranks_per_node=8, rollout=Rollout(tensor_parallel=4, utilization=0.55), param_offload=True)
 PEAKS = Peaks(
     update=Counter({WEIGHTS: 4 * GIB, GATHERED: 2 * GIB, ACTIVATIONS: 2 * GIB, LOGITS: 4 * GIB}),
@@ -389,6 +389,11 @@ def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"cannot read the configuration of .*nothing"):
         run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000", "--", *overrides])
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "num_hidden_layers": 2, "hidden_size": 8}))
+    (tmp_path / "odd").mkdir()
+    odd = LLAMA_8B | {"hidden_size": 64, "num_attention_heads": 5}
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(odd))
+    with pytest.raises(UserError, match=r"cannot read the configuration of .*odd"):
+        run(["plan", "--model", str(tmp_path / "odd"), "--gpu", "A5000", "--", *overrides])
     with pytest.raises(UserError, match=r"T5Config cannot be built with LoRA on"):
         run(["plan", "--model", str(tmp_path), "--gpu", "A5000", "--", *overrides])
 
