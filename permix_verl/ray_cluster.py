@@ -1,8 +1,26 @@
 """The Ray cluster that ``RAY_ADDRESS`` names, or a Ray of this process's own."""
 
 import os
+import socket
+import time
+from collections.abc import Collection
 
 from permix_verl.errors import UserError, first_line
+
+ANSWER_S = 2.0
+
+
+def answers(address: str) -> None:
+    """Return if something listens at ``HOST:PORT``, or it is another form of address, which is Ray's to read.
+
+    Ray itself goes on trying for many minutes where nothing does.
+
+    Raises:
+        OSError: nothing does, within two seconds.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
 
 
 def connect() -> None:
@@ -16,6 +34,7 @@ def connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
+            answers(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
             ray.init(address="local", log_to_driver=False, include_dashboard=False)
@@ -28,3 +47,43 @@ def connect() -> None:
             f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); start it with ray start "
             "--head, with the same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
         ) from error
+
+
+GIVEN_UP_S = 20.0
+"""Seconds after which Ray has noticed that a node is gone: it waits for five of its signs of life, 3 s apart."""
+
+
+def nodes_alive() -> list[str]:
+    """Ray's ids of the cluster's nodes that are alive.
+
+    Raises:
+        UserError: the cluster cannot be reached.
+    """
+    import ray
+
+    connect()
+    try:
+        return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    finally:
+        ray.shutdown()
+
+
+def nodes_lost(before: Collection[str], wait_s: float = GIVEN_UP_S) -> list[str]:
+    """Addresses of those nodes, by Ray's ids, that are gone; waits until one is, or ``wait_s`` are over.
+
+    Raises:
+        UserError: the cluster can no longer be reached.
+    """
+    import ray
+
+    connect()
+    try:
+        until = time.monotonic() + wait_s
+        while True:
+            known = {node["NodeID"]: node for node in ray.nodes()}
+            lost = [known[one]["NodeManagerAddress"] for one in before if one in known and not known[one]["Alive"]]
+            if lost or time.monotonic() >= until:
+                return lost
+            time.sleep(1)
+    finally:
+        ray.shutdown()

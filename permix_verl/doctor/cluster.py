@@ -1,16 +1,15 @@
 """Ray: one to be started here, or one that is there."""
 
 import os
-import socket
 from collections.abc import Iterator
 
 from packaging.version import Version
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
 from permix_verl.doctor.packages import installed
+from permix_verl.ray_cluster import answers
 
 TOKEN_SINCE = Version("2.60")
-_TIMEOUT_S = 2.0
 
 
 def ray_cluster(setup: Setup) -> Iterator[Finding]:
@@ -26,7 +25,7 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
         yield error(f"RAY_ADDRESS={address} is no HOST:PORT", "RAY_ADDRESS=HOST:6379, as ray start --head says it")
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_TIMEOUT_S).close()
+        answers(address)
     except OSError as problem:
         yield error(
             f"nothing answers at RAY_ADDRESS={address} ({problem})", "ray start --head there, or unset RAY_ADDRESS"

@@ -2,8 +2,11 @@
 
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
+from permix_verl.errors import UserError
+from permix_verl.ray_cluster import nodes_lost
 from permix_verl.training.canary import STOPPED
 from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.watchdog import CAUSE_FILE
@@ -25,14 +28,29 @@ def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
     return True
 
 
-def explain_failure(status: int, log: Path, cause_file: Path) -> None:
-    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it."""
+def explain_failure(status: int, log: Path, cause_file: Path, nodes: Collection[str] = ()) -> None:
+    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it.
+
+    ``nodes`` are Ray's ids of those that the run began on, if several: one that is gone is the very last word.
+    """
     lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
     print("\n".join(lines[-30:]), file=sys.stderr)
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
     cause = cause_file.read_text() if cause_file.is_file() else probable_cause(lines)
     if cause:
         print(f"error: {cause[:1000]}", file=sys.stderr)
+    if nodes and (gone := _nodes_gone(nodes)):
+        print(f"error: {gone}; the same command then goes on from the last checkpoint", file=sys.stderr)
+
+
+def _nodes_gone(nodes: Collection[str]) -> str | None:
+    try:
+        lost = nodes_lost(nodes)
+    except UserError as error:
+        return f"the Ray cluster is gone, or its first node: {error}"
+    if not lost:
+        return None
+    return f"node {' and '.join(lost)} of the Ray cluster is gone; start Ray there again, or on another one"
 
 
 def probable_cause(lines: list[str]) -> str | None:

@@ -22,6 +22,7 @@ from typing import Any
 from permix_verl import processes
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.files import write_whole
+from permix_verl.ray_cluster import nodes_alive
 from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
 from permix_verl.training.best import keep_only, kept_steps, never_compared
 from permix_verl.training.dataloader_state import fit_to_workers
@@ -83,11 +84,12 @@ def main(argv: list[str] | None = None) -> int:
             unseen = never_compared(settings, total) if folder.trainer is GRPO else None
             if unseen:
                 print(unseen)
+            nodes = nodes_alive() if int(settings.get("trainer.nnodes", "1")) > 1 else []
             status, log = train(folder, args.overrides, done, total, args.min_agreement)
             if status != 0 and stopped_on_purpose(folder, log):
                 return CHECK_FAILED
             if status != 0:
-                explain_failure(status, log, folder.path / CAUSE_FILE)
+                explain_failure(status, log, folder.path / CAUSE_FILE, nodes)
                 return status if status > 0 else 128 - status
             done = finished_step(folder)
             if done < total:

@@ -7,7 +7,7 @@ import ray
 import transfer_queue as tq
 
 from permix_verl.training import live
-from permix_verl.training.watchdog import Ask
+from permix_verl.training.watchdog import Ask, UnreachableError
 
 
 class RayQuestion:
@@ -20,8 +20,8 @@ class RayQuestion:
         ready, _ = ray.wait([self.ref], timeout=timeout_s)
         try:
             return (True, ray.get(ready[0])) if ready else (False, None)
-        except ray.exceptions.ActorUnavailableError:  # a network that may come back
-            return True, None
+        except ray.exceptions.ActorUnavailableError as error:  # and until Ray gives its node up, if that is gone
+            raise UnreachableError(str(error)) from error
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, live.EngineDiedError):
                 raise error.cause from error

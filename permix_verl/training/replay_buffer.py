@@ -30,7 +30,7 @@ from permix_verl.training.metrics import ADAPTER_SYNC, AGREEMENT
 from permix_verl.training.parts import RayQuestion, parts_of, rollout_servers
 from permix_verl.training.rollout_records import in_order, read_rollouts
 from permix_verl.training.seeds import worker_seed
-from permix_verl.training.watchdog import STALL_S, Watchdog
+from permix_verl.training.watchdog import STALL_S, UnreachableError, Watchdog
 
 RECORDS = "records"
 """Folder in the run's: a line per rollout and step, with row, persona, sample, seed and verdict."""
@@ -153,7 +153,8 @@ class PersonaReplayBuffer(ReplayBuffer):
         """Read how a request in flight is sampled; where it cannot be read now, the next look tries again."""
         for server in rollout_servers(self.trainer).values():
             question = RayQuestion(server.__ray_call__.remote(live.read_server))
-            with contextlib.suppress(live.EngineDiedError, ray.exceptions.RayActorError):  # the watchdog's to say
+            # What these say is the watchdog's to say.
+            with contextlib.suppress(live.EngineDiedError, ray.exceptions.RayActorError, UnreachableError):
                 _, state = question.answer(1.0)
                 if state and state[2]:
                     self.sampling = state[2]

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from permix_verl.errors import first_line
+
 STALL_S = 40.0
 """Seconds without any progress after which a wait has failed."""
 WARM_UP_S = 180.0
@@ -22,15 +24,26 @@ WARM_UP_S = 180.0
 INTERVAL_S = 3.0
 CONFIRM_S = 1.0
 """Seconds between seeing a fault and looking again."""
+UNDECIDED_S = 60.0
+"""Seconds within which a part that cannot be reached turns out to be gone; Ray gives up a node after 15 to 20."""
 CAUSE_FILE = "cause.txt"
 """In the run's folder: why the watchdog ended it."""
+
+
+class UnreachableError(Exception):
+    """A part cannot be reached: it may be gone, or the network for a moment."""
 
 
 class Question(Protocol):
     """A question on its way."""
 
     def answer(self, timeout_s: float) -> tuple[bool, Any]:
-        """Whether there is an answer within the time, and the answer; raises what the part died of."""
+        """Whether there is an answer within the time, and the answer.
+
+        Raises:
+            UnreachableError: nobody knows yet.
+            Exception: what the part died of.
+        """
 
 
 Ask = Callable[[], Question]
@@ -103,6 +116,8 @@ class Watchdog:
             try:
                 if not self._answers(name, ask):
                     silent.append(name)
+            except UnreachableError:
+                silent.append(name)
             except Exception as error:
                 if self._waiting_for is not None or name not in self.only_while_waiting:
                     return _gone(name, error)
@@ -119,26 +134,24 @@ class Watchdog:
                 f" ({'; '.join(details)})" if details else ""
             )
 
-    def diagnose(self, patience_s: float = 10.0) -> list[str]:
-        """Ask every part now; what is wrong with each."""
-        asked: dict[str, Question | Exception] = {}
-        for name, ask in self.parts.items():
-            try:
-                asked[name] = ask()
-            except Exception as error:
-                asked[name] = error
-        deadline = time.monotonic() + patience_s
+    def diagnose(self, patience_s: float = 10.0, undecided_s: float = UNDECIDED_S) -> list[str]:
+        """Ask every part now; what is wrong with each.
+
+        Args:
+            patience_s: seconds that a part has for its answer.
+            undecided_s: seconds for which one that cannot be reached is asked again.
+        """
+        began = time.monotonic()
+        asked = {name: _asked(ask) for name, ask in self.parts.items()}
         problems = []
         for name, question in asked.items():
-            if isinstance(question, Exception):
-                problems.append(_gone(name, question))
-                continue
-            try:
-                answered, _ = question.answer(max(deadline - time.monotonic(), 0.1))
-                if not answered:
-                    problems.append(f"{name} has not answered for {patience_s:.0f} s")
-            except Exception as error:
-                problems.append(_gone(name, error))
+            left_s = max(began + patience_s - time.monotonic(), 0.1)
+            problem, undecided = _problem(name, question, left_s)
+            while undecided and time.monotonic() - began < undecided_s:
+                time.sleep(min(CONFIRM_S, undecided_s / 10))
+                problem, undecided = _problem(name, _asked(self.parts[name]), patience_s)
+            if problem:
+                problems.append(problem)
         return problems
 
     def report(self, cause: str) -> None:
@@ -191,7 +204,33 @@ class Watchdog:
         return answered
 
 
+class _NotAsked:
+    """The answer of a part that cannot even be asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def answer(self, timeout_s: float) -> tuple[bool, Any]:
+        raise self.error
+
+
+def _asked(ask: Ask) -> Question:
+    try:
+        return ask()
+    except Exception as error:
+        return _NotAsked(error)
+
+
+def _problem(name: str, question: Question, patience_s: float) -> tuple[str | None, bool]:
+    """What is wrong with a part, and whether that may change by itself."""
+    try:
+        answered, _ = question.answer(patience_s)
+    except UnreachableError as error:
+        return f"{name} cannot be reached ({first_line(error)[:300]})", True
+    except Exception as error:
+        return _gone(name, error), False
+    return (None if answered else f"{name} has not answered for {patience_s:.0f} s"), False
+
+
 def _gone(name: str, error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
-    return f"{name} is gone ({type(error).__name__}: {reason[:300]})"
+    return f"{name} is gone ({type(error).__name__}: {first_line(error)[:300]})"

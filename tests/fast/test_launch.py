@@ -1,5 +1,6 @@
 """The launcher's bookkeeping: settings of a run, its length, its failures, its processes."""
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 
 from permix_verl import UserError, load_pool, processes
 from permix_verl.mixing import PersonaDraw
+from permix_verl.ray_cluster import nodes_alive
 from permix_verl.rows import DRAW_METADATA
 from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
 from permix_verl.training.failure import explain_failure, probable_cause
@@ -311,6 +313,44 @@ def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.Cap
     cause.write_text("rollout server 0 is gone")
     explain_failure(1, log, cause)
     assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"
+
+
+@pytest.mark.parametrize(
+    ("lost", "last"),
+    [
+        (["10.0.0.2"], "error: node 10.0.0.2 of the Ray cluster is gone; start Ray there again, or on another one"),
+        ([], "error: RuntimeError: Connection closed by peer"),
+        (UserError("nobody answers"), "error: the Ray cluster is gone, or its first node: nobody answers"),
+    ],
+)
+def test_a_node_that_is_gone_is_the_last_word(
+    lost: list[str] | Exception,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def nodes_lost(nodes: list[str]) -> list[str]:
+        assert nodes == ["c0de", "beef"]
+        if isinstance(lost, Exception):
+            raise lost
+        return lost
+
+    monkeypatch.setattr("permix_verl.training.failure.nodes_lost", nodes_lost)
+    (tmp_path / "log").write_text("RuntimeError: Connection closed by peer\n")
+    explain_failure(1, tmp_path / "log", tmp_path / "cause.txt", ["c0de", "beef"])
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith(last)
+    assert "error: RuntimeError: Connection closed by peer" in said
+
+
+def test_a_cluster_that_is_not_there_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(UserError, match=f"cannot reach the Ray cluster RAY_ADDRESS={address}"):
+            nodes_alive()
 
 
 @pytest.mark.parametrize("value", ["plain", "it's", "a, b=[c]", "", r"back\slash", r"back\'both", "end\\", "two words"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from permix_verl.training.watchdog import CAUSE_FILE, Watchdog
+from permix_verl.training.watchdog import CAUSE_FILE, UnreachableError, Watchdog
 
 
 class Answer:
@@ -49,6 +49,40 @@ def test_a_part_that_cannot_even_be_asked_is_named() -> None:
     dog = watchdog(rollout_server_0=fail, reward_worker_0=lambda: Answer(lambda: True))
     assert "rollout server 0 is gone" in str(dog.check())
     assert len(dog.diagnose()) == 1
+
+
+class OutOfReach:
+    """A part of a node that has died: for a while nobody knows."""
+
+    def __init__(self, asked_in_vain: int, then: Callable[[], Any]) -> None:
+        self.left, self.then = asked_in_vain, then
+
+    def __call__(self) -> Answer:
+        self.left -= 1
+        return Answer(self.then if self.left < 0 else self.unreachable)
+
+    def unreachable(self) -> Any:
+        raise UnreachableError("The actor is unavailable: RPC error")
+
+
+def test_a_part_that_cannot_be_reached_is_asked_until_it_is_known_to_be_gone() -> None:
+    dog = watchdog(rollout_server_0=lambda: Answer(lambda: True), rollout_server_1=OutOfReach(3, fail))
+    assert dog.diagnose(undecided_s=3.0) == ["rollout server 1 is gone (ConnectionError: The actor died unexpectedly.)"]
+
+
+def test_a_network_that_comes_back_is_no_fault() -> None:
+    assert watchdog(rollout_server_1=OutOfReach(3, lambda: True)).diagnose(undecided_s=3.0) == []
+    dog = watchdog(rollout_server_1=OutOfReach(1, lambda: True))
+    assert dog.check() is None
+    assert dog.check() is None
+
+
+def test_a_part_that_stays_out_of_reach_is_named() -> None:
+    dog = watchdog(rollout_server_1=OutOfReach(10**6, lambda: True))
+    problem = "rollout server 1 cannot be reached (The actor is unavailable: RPC error)"
+    assert dog.diagnose(undecided_s=0.1) == [problem]
+    dog.waiting("rollouts of step 1", queue=0)
+    assert "rollout server 1 does not answer" in str(after(0.3, dog)), "and it is no progress"
 
 
 def test_a_silent_part_is_named_when_nothing_moves() -> None:
