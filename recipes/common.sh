@@ -115,9 +115,9 @@ settle_paths() {
 
 next_command() {
   if [[ $ARM == permix ]]; then
-    echo "bash recipes/run_rlvr_grpo.sh   # the baseline without personas, same rows, for comparison"
+    echo "bash recipes/run_rlvr_grpo.sh   # with the same settings: the baseline, the same rows without personas"
   else
-    echo "bash recipes/run_permix_grpo.sh   # the same rows with a persona each, for comparison"
+    echo "bash recipes/run_permix_grpo.sh   # with the same settings: the same rows with a persona each"
   fi
 }
 
