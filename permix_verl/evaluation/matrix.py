@@ -1,5 +1,6 @@
 """From stored samples to the arrays that the statistics take."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ class Results:
         label: the results folder's name.
         model, adapter: their names.
         personas: P keys, in the order of the pool that was asked.
-        problems: N ids.
+        problems: N ids, in an order of their own: whichever way the samples are stored.
         correct_PRN: 0/1.
         control_RN: the same without a persona, or ``None``.
         audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, and
@@ -113,7 +114,8 @@ class _Cube:
     def of(cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problems_wanted: int, where: str) -> "_Cube":
         arms = list(wanted["arms"])
         row = {arm: number for number, arm in enumerate(arms)}
-        problems = list(dict.fromkeys(sample.problem for sample in samples))
+        # Not as they are stored, which is as answers came in: the draws of intervals and tests go by place.
+        problems = sorted({sample.problem for sample in samples}, key=_as_counted)
         column = {problem: number for number, problem in enumerate(problems)}
         correct = np.full((len(arms), int(wanted["runs"]), len(problems)), np.nan)
         by_arm: dict[str, list[Sample]] = {arm: [] for arm in arms}
@@ -152,6 +154,11 @@ class _Cube:
             tokens={arm: _mean_tokens(rows) for arm, rows in chosen.items()},
             dropped=self.size // (len(self.arms) * runs) - len(kept),
         )
+
+
+def _as_counted(name: str) -> list[str | int]:
+    """A key that sorts gsm8k/test/9 before gsm8k/test/10."""
+    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _audit(samples: Sequence[Sample]) -> dict[str, int]:

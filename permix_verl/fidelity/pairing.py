@@ -86,7 +86,10 @@ def read_pairing(
     name, _, source = (task or _common_task(stores)).partition("=")
     problems = {problem.id: problem for problem in load_problems(find_task(name), source or None, limit)}
     answers = [_answers(store, name, persona.key, runs) for store in stores]
+    # In the task's order: that of the folders is as answers came in, and a test's draws go by place.
+    asked_as = {problem: number for number, problem in enumerate(problems)}
     places = [place for place in answers[0] if place in answers[1] and place[0] in problems]
+    places.sort(key=lambda place: (asked_as[place[0]], place[1]))
     if not places:
         raise UserError(
             f"{first} and {second} have no answer in common of task {name} under persona {persona.key!r}; evaluate "

@@ -1,7 +1,9 @@
 """What the report takes: CSV files, folders beside them, hopeless models; and what it refuses, in words."""
 
 import json
+import random
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,19 @@ def test_the_papers_table_8_as_csv(table_8: Path) -> None:
         assert f"refused: {no_answers}" in text
         assert f"Refused: {no_answers}" in text
         assert INVARIANT not in text
+
+
+def test_figures_do_not_depend_on_the_order_in_which_answers_came_in(steady: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(steady, tmp_path / "steady")
+    (file,) = (other / "samples").glob("*.jsonl")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(random.Random(0).sample(lines, len(lines))))
+    found = []
+    for folder, out in ((steady, tmp_path / "one"), (other, tmp_path / "two")):
+        script.main([str(folder), "--out", str(out), "--draws", "50"])
+        found.append((out / "report.json").read_text())
+    assert "interval" in found[0]
+    assert found[0] == found[1]
 
 
 def test_folder_and_csv_side_by_side(steady: Path, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def test_from_its_files_to_the_report(server: Server, tmp_path: Path, capsys: py
     assert results["livecodebench_v2"].problems == (
         "livecodebench/v1/easy/plus_one",
         "livecodebench/v1/medium/double",
-        "livecodebench/v2/hard/square",
         "livecodebench/v2/hard/cube",
+        "livecodebench/v2/hard/square",
     )
     hard = results["livecodebench_v2_hard"]
     assert hard.correct_PRN.tolist() == [[[0, 0]] * 2, [[0, 0]] * 2, [[1, 1]] * 2]

@@ -114,6 +114,15 @@ def test_every_figure_is_the_one_computed_by_hand(server: Server, results: Path)
     assert found["counts"] == {"wanted": 48, "scored": 45, "malformed": 1, "refused": 2}
 
 
+def test_figures_do_not_depend_on_the_order_in_which_answers_came_in(server: Server, results: Path) -> None:
+    assert pairwise.main(arguments(server, results)) == 0
+    before = read(results)
+    file = results / "A" / "samples" / "gsm8k.jsonl"
+    file.write_text("".join(reversed(file.read_text().splitlines(keepends=True))))
+    assert pairwise.main(arguments(server, results, "--out", str(results / "again"))) == 0
+    assert json.loads((results / "again" / "pairwise.json").read_text()) == before
+
+
 def test_the_page_says_what_the_figures_say(server: Server, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairwise.main(arguments(server, results))
     said = capsys.readouterr().out
