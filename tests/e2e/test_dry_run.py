@@ -1,5 +1,8 @@
-"""A dry run as a user asks for it, on a machine without that hardware."""
+"""A dry run as a user asks for it, on a machine without that hardware; and a run that the doctor refuses."""
 
+from pathlib import Path
+
+import pytest
 import yaml
 
 from ..fast.test_recipes import recipe
@@ -19,3 +22,13 @@ def test_a_misspelt_override_fails_the_dry_run() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "error: verl refuses this config: Could not override 'actor_rollout_ref.rolout.n'" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
+def test_what_the_doctor_refuses_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
+    knobs = {"DRY_RUN": "0", "PROFILE": "cpu", "LAB": "1", "RUN_DIR": str(tmp_path / "run"), "PROMPT_LENGTH": "1000"}
+    done = recipe(script, **knobs, **({"MAX_LENGTH": "2000"} if "sft" in script else {"RESPONSE_LENGTH": "500"}))
+    assert done.returncode == 2
+    assert "error   context" in done.stderr
+    assert "DOCTOR=0 goes on all the same" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,6 @@
 """From sharded checkpoint to PEFT folder, and a check that can fail."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +14,9 @@ from permix_verl.training.adapter import (
     AdapterCheck,
     check_adapter,
     export_adapter,
-    read_lora_weights,
 )
 from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 from permix_verl.training.verdict import adapter_problems
-
-SHARD = """
-import sys, torch, torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
-dist.init_process_group("gloo")
-mesh = init_device_mesh("cpu", (2,))
-state = {}
-for name, tensor in torch.load(sys.argv[1], weights_only=True).items():
-    state[name] = distribute_tensor(tensor, mesh, [Replicate() if "layers.0" in name else Shard(0)])
-torch.save(state, f"{sys.argv[2]}/model_world_size_2_rank_{dist.get_rank()}.pt")
-"""
-
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -129,23 +113,6 @@ def test_a_coarse_tolerance_still_tells_the_adapter_from_the_base() -> None:
 def test_a_policy_that_hardly_moved_is_not_a_failure() -> None:
     still = AdapterCheck(tokens=100, largest=1e-6, mean=1e-7, base_largest=1e-6, base_mean=1e-7)
     assert adapter_problems(still, "largest", 1e-4) == []
-
-
-def test_shards_of_two_ranks_are_put_together(tokenizer: Any, tmp_path: Path) -> None:
-    model, _ = lora_model(tokenizer, tmp_path)
-    state = lora_state(model)
-    torch.save(state, tmp_path / "full.pt")
-    script = tmp_path / "shard.py"
-    script.write_text(SHARD)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    subprocess.run([*command, str(tmp_path / "full.pt"), str(tmp_path)], check=True, capture_output=True)
-    found = read_lora_weights(tmp_path)
-    assert len(found) == len(state)
-    for name, tensor in state.items():
-        assert torch.equal(found[name.replace(".default.weight", ".weight")], tensor)
-    (tmp_path / "model_world_size_2_rank_1.pt").unlink()
-    with pytest.raises(UserError, match=r"lacks the shards of ranks \[1\] of 2"):
-        read_lora_weights(tmp_path)
 
 
 def test_a_checkpoint_that_is_none_is_refused(tokenizer: Any, tmp_path: Path) -> None:

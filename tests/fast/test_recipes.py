@@ -345,16 +345,6 @@ def test_the_task_decides_the_reward_of_both_arms(script: str, task: str, reward
     assert "reward.custom_reward_function.name=compute_score_async" in lines
 
 
-@pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
-def test_what_the_doctor_refuses_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
-    knobs = {"DRY_RUN": "0", "PROFILE": "cpu", "LAB": "1", "RUN_DIR": str(tmp_path / "run"), "PROMPT_LENGTH": "1000"}
-    done = recipe(script, **knobs, **({"MAX_LENGTH": "2000"} if "sft" in script else {"RESPONSE_LENGTH": "500"}))
-    assert done.returncode == 2
-    assert "error   context" in done.stderr
-    assert "DOCTOR=0 goes on all the same" in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     done = recipe("run_permix_grpo.sh", PYTHON=str(tmp_path / "bare" / "bin" / "python"), PROFILE="cpu")

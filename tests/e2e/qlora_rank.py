@@ -1,6 +1,6 @@
-"""One rank of a training with verl's engine and a base in NF4; torchrun starts it, tests/fast/test_qlora.py reads it.
+"""One rank of a training with verl's engine and a base in NF4; torchrun starts it, test_two_ranks.py reads it.
 
-    torchrun --nproc_per_node=2 tests/fast/qlora_rank.py MODEL ADAPTER OUT
+    torchrun --nproc_per_node=2 tests/e2e/qlora_rank.py MODEL ADAPTER OUT
 
 Writes OUT/RANK.pt: what this rank saw.
 """
