@@ -1,26 +1,31 @@
 """The Ray cluster that ``RAY_ADDRESS`` names, or a Ray of this process's own."""
 
+import contextlib
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from permix_verl.errors import UserError, first_line
 
 ANSWER_S = 2.0
+GIVEN_UP_S = 20.0
+"""Seconds after which Ray has noticed that a node is gone: it waits for five of its signs of life, 3 s apart."""
 
 
-def answers(address: str) -> None:
-    """Return if something listens at ``HOST:PORT``, or it is another form of address, which is Ray's to read.
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """Of ``HOST:PORT``; ``None`` of another form of address, which is Ray's to read."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    return (host, int(port)) if host and port.isdigit() else None
 
-    Ray itself goes on trying for many minutes where nothing does.
+
+def knock(place: tuple[str, int]) -> None:
+    """Return if something listens there: Ray itself goes on trying for many minutes where nothing does.
 
     Raises:
         OSError: nothing does, within two seconds.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    socket.create_connection(place, timeout=ANSWER_S).close()
 
 
 def connect() -> None:
@@ -34,7 +39,8 @@ def connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            answers(address)
+            if place := host_and_port(address):
+                knock(place)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
             ray.init(address="local", log_to_driver=False, include_dashboard=False)
@@ -49,8 +55,20 @@ def connect() -> None:
         ) from error
 
 
-GIVEN_UP_S = 20.0
-"""Seconds after which Ray has noticed that a node is gone: it waits for five of its signs of life, 3 s apart."""
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """:func:`connect`, for the time of the block.
+
+    Raises:
+        UserError: as there.
+    """
+    import ray
+
+    connect()
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def nodes_alive() -> list[str]:
@@ -61,11 +79,8 @@ def nodes_alive() -> list[str]:
     """
     import ray
 
-    connect()
-    try:
+    with connected():
         return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    finally:
-        ray.shutdown()
 
 
 def nodes_lost(before: Collection[str], wait_s: float = GIVEN_UP_S) -> list[str]:
@@ -76,14 +91,10 @@ def nodes_lost(before: Collection[str], wait_s: float = GIVEN_UP_S) -> list[str]
     """
     import ray
 
-    connect()
-    try:
-        until = time.monotonic() + wait_s
+    until = time.monotonic() + wait_s
+    with connected():
         while True:
-            known = {node["NodeID"]: node for node in ray.nodes()}
-            lost = [known[one]["NodeManagerAddress"] for one in before if one in known and not known[one]["Alive"]]
+            lost = [node for node in ray.nodes() if node["NodeID"] in before and not node["Alive"]]
             if lost or time.monotonic() >= until:
-                return lost
+                return [node["NodeManagerAddress"] for node in lost]
             time.sleep(1)
-    finally:
-        ray.shutdown()

@@ -7,7 +7,7 @@ from packaging.version import Version
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
 from permix_verl.doctor.packages import installed
-from permix_verl.ray_cluster import answers
+from permix_verl.ray_cluster import host_and_port, knock
 
 TOKEN_SINCE = Version("2.60")
 
@@ -20,12 +20,12 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
         if nodes > 1:
             yield error(f"{nodes} nodes and no Ray cluster", "ray start on each node, and RAY_ADDRESS=HOST:6379")
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    place = host_and_port(address)
+    if place is None:
         yield error(f"RAY_ADDRESS={address} is no HOST:PORT", "RAY_ADDRESS=HOST:6379, as ray start --head says it")
         return
     try:
-        answers(address)
+        knock(place)
     except OSError as problem:
         yield error(
             f"nothing answers at RAY_ADDRESS={address} ({problem})", "ray start --head there, or unset RAY_ADDRESS"

@@ -87,9 +87,8 @@ def read_pairing(
     problems = {problem.id: problem for problem in load_problems(find_task(name), source or None, limit)}
     answers = [_answers(store, name, persona.key, runs) for store in stores]
     # In the task's order: that of the folders is as answers came in, and a test's draws go by place.
-    asked_as = {problem: number for number, problem in enumerate(problems)}
-    places = [place for place in answers[0] if place in answers[1] and place[0] in problems]
-    places.sort(key=lambda place: (asked_as[place[0]], place[1]))
+    wanted = [(problem, run) for problem in problems for run in range(runs)]
+    places = [place for place in wanted if all(place in found for found in answers)]
     if not places:
         raise UserError(
             f"{first} and {second} have no answer in common of task {name} under persona {persona.key!r}; evaluate "

@@ -9,7 +9,7 @@ from pathlib import Path
 from permix_verl import processes
 from permix_verl.errors import UserError
 from permix_verl.files import hold
-from permix_verl.ray_cluster import connect
+from permix_verl.ray_cluster import connected
 
 GRPO_VARIABLE = "PERMIX_GRPO_RUN"
 """Inherited by the processes of such a run. Supervised runs have neither Ray nor sockets, and may go beside it."""
@@ -49,13 +49,11 @@ def refuse_a_busy_cluster() -> None:
     """
     import ray
 
-    connect()
-    try:
-        ray.get_actor("TransferQueueController", namespace="transfer_queue")
-    except ValueError:
-        return
-    finally:
-        ray.shutdown()
+    with connected():
+        try:
+            ray.get_actor("TransferQueueController", namespace="transfer_queue")
+        except ValueError:
+            return
     raise UserError(
         f"another run is training on the Ray cluster {os.environ['RAY_ADDRESS']}, and verl would mix up their "
         "rollouts; wait for it, or end what it left there"

@@ -15,7 +15,8 @@ from permix_verl.plan.model import measure, read_config
 from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, LOGITS, OPTIMIZER, WEIGHTS, Peaks
 from permix_verl.plan.trace import actor_peaks
 
-from ..fast.test_plan import one_layer, small
+from ..fast.test_plan import one_layer
+from ..fast.test_plan_live import small
 from ..fast.test_recipes import overrides_of, recipe
 
 SMALL_JOB = Job(ranks=4, batch=16, samples=1, micro_batch=2, log_prob_micro_batch=4, prompt_tokens=0, answer_tokens=32)

@@ -1,9 +1,7 @@
-"""The launcher's bookkeeping: settings of a run, its length, its failures, its processes."""
+"""The launcher's bookkeeping: settings of a run, its length, its folder."""
 
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -13,10 +11,7 @@ import pytest
 
 from permix_verl import UserError, load_pool, processes
 from permix_verl.mixing import PersonaDraw
-from permix_verl.ray_cluster import nodes_alive
 from permix_verl.rows import DRAW_METADATA
-from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
-from permix_verl.training.failure import explain_failure, probable_cause
 from permix_verl.training.overrides import as_dict, quoted, total_steps
 from permix_verl.training.run_folder import (
     RunFolder,
@@ -172,43 +167,6 @@ def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolde
     left.wait(timeout=10)
 
 
-def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(processes, "running", lambda *_, **__: [])  # of other runs, such as these tests' own
-    with alone_on_this_machine(), pytest.raises(UserError, match="another run is training"), alone_on_this_machine():
-        pass
-    monkeypatch.undo()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    environment = {GRPO_VARIABLE: processes.new_token(), "PATH": "/usr/bin:/bin"}
-    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
-    try:
-        deadline = time.monotonic() + 10
-        while not processes.running(variable=GRPO_VARIABLE) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        with pytest.raises(UserError, match="whose launcher was killed are still training"), alone_on_this_machine():
-            pass
-    finally:
-        orphan.kill()
-        orphan.wait()
-
-
-def test_a_process_that_has_lost_one_of_its_variables_is_ended_by_the_other() -> None:
-    """Ray's agents set their titles, over a part of their environment."""
-    token = processes.new_token()
-    environment = {GRPO_VARIABLE: token, "PATH": "/usr/bin:/bin"}
-    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
-    try:
-        deadline = time.monotonic() + 10
-        while not processes.running(token) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert processes.end_all(token) == 1
-        assert not processes.running(token)
-    finally:
-        left.kill()
-
-
 def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
     with exclusive(folder), pytest.raises(UserError, match="another run is using"), exclusive(folder):
         pass
@@ -218,63 +176,6 @@ def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
 
 def test_overrides_are_read_as_hydra_reads_them() -> None:
     assert as_dict(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
-
-
-RAY_LOG = """\
-\x1b[36m(TaskRunnerV1 pid=4652)\x1b[0m loading
-ray.exceptions.RayTaskError(UserError): \x1b[36mray::TaskRunnerV1.run()\x1b[39m (pid=15243)
-    raise UserError(
-permix_verl.errors.UserError: row 3: bad
-"""
-
-
-@pytest.mark.parametrize(
-    ("log", "cause"),
-    [
-        (RAY_LOG, "row 3: bad"),
-        (RAY_LOG + "ValueError: after it\n", "row 3: bad"),
-        (
-            "(WorkerDict pid=1) RuntimeError: out of memory\nray.exceptions.ActorDiedError: x\n",
-            "RuntimeError: out of memory",
-        ),
-        ("nothing to see\n", None),
-    ],
-)
-def test_a_failure_names_its_cause_out_of_verls_log(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, cause: str | None
-) -> None:
-    file = tmp_path / "log"
-    file.write_text(log + "x\n" * 50)
-    explain_failure(1, file, tmp_path / "no_cause.txt")
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last == (f"error: {cause}" if cause else f"error: verl ended with status 1; full log: {file}")
-
-
-def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:
-    token, other = processes.new_token(), processes.new_token()
-    sleeper = (
-        "import subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "time.sleep(60)"
-    )
-
-    def start(value: str) -> subprocess.Popen[bytes]:
-        environment = {processes.TOKEN_VARIABLE: value, "PATH": "/usr/bin:/bin"}
-        return subprocess.Popen([sys.executable, "-c", sleeper], env=environment, start_new_session=True)
-
-    ours, theirs = start(token), start(other)
-    try:
-        deadline = time.monotonic() + 10
-        while len(processes.running(token)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(processes.running(token)) == 2
-        assert processes.end_all(token) >= 2
-        ours.wait(timeout=10)
-        assert processes.running(token) == []
-        assert theirs.poll() is None
-    finally:
-        processes.end_all(other)
-        theirs.wait(timeout=10)
 
 
 @pytest.mark.parametrize("saved_with", [0, 1, 2])
@@ -305,71 +206,8 @@ def test_the_data_loaders_position_survives_another_number_of_workers(
     assert [batch.tolist()[0] for batch in resumed] == [16, 24, 32, 40]
 
 
-def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log, cause = tmp_path / "log", tmp_path / "cause.txt"
-    log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: something else\n")
-    explain_failure(1, log, cause)
-    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: ValueError: something else"
-    cause.write_text("rollout server 0 is gone")
-    explain_failure(1, log, cause)
-    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"
-
-
-@pytest.mark.parametrize(
-    ("lost", "last"),
-    [
-        (["10.0.0.2"], "error: node 10.0.0.2 of the Ray cluster is gone; start Ray there again, or on another one"),
-        ([], "error: RuntimeError: Connection closed by peer"),
-        (UserError("nobody answers"), "error: the Ray cluster is gone, or its first node: nobody answers"),
-    ],
-)
-def test_a_node_that_is_gone_is_the_last_word(
-    lost: list[str] | Exception,
-    last: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def nodes_lost(nodes: list[str]) -> list[str]:
-        assert nodes == ["c0de", "beef"]
-        if isinstance(lost, Exception):
-            raise lost
-        return lost
-
-    monkeypatch.setattr("permix_verl.training.failure.nodes_lost", nodes_lost)
-    (tmp_path / "log").write_text("RuntimeError: Connection closed by peer\n")
-    explain_failure(1, tmp_path / "log", tmp_path / "cause.txt", ["c0de", "beef"])
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[-1].startswith(last)
-    assert "error: RuntimeError: Connection closed by peer" in said
-
-
-def test_a_cluster_that_is_not_there_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        monkeypatch.setenv("RAY_ADDRESS", address)
-        with pytest.raises(UserError, match=f"cannot reach the Ray cluster RAY_ADDRESS={address}"):
-            nodes_alive()
-
-
 @pytest.mark.parametrize("value", ["plain", "it's", "a, b=[c]", "", r"back\slash", r"back\'both", "end\\", "two words"])
 def test_environment_values_survive_hydras_grammar(value: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     assert OverridesParser.create().parse_override(f"+a.b={quoted(value)}").value() == value
-
-
-NODE_LOST = """
-Error executing job with overrides: ["data.train_files='/runs/x/train.parquet'"]
-ray.exceptions.ActorUnavailableError: The actor e1c3 is unavailable: RpcError: Socket closed rpc_code: 14.
-Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.
-""".splitlines()
-
-
-def test_a_trainer_that_went_with_its_node_is_said_to_be_gone() -> None:
-    cause = probable_cause(NODE_LOST)
-    assert cause is not None
-    assert cause.startswith("a process of the run is gone, perhaps with its node (The actor e1c3 is unavailable")
-    assert "the same command goes on from the last checkpoint" in cause
-    assert probable_cause([*RAY_LOG.splitlines(), *NODE_LOST]) == "row 3: bad", "what says why comes first"

@@ -1,4 +1,4 @@
-"""The plan: what is live is counted, settings are read, and its advice holds. Traces: tests/e2e/test_plan_traces.py."""
+"""The plan: settings are read, lines add up, and its advice holds. Traces: tests/e2e/test_plan_traces.py."""
 
 import json
 from collections import Counter
@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch.profiler import ProfilerActivity, profile
-from transformers import AutoModelForCausalLM, LlamaConfig
 
 from permix_verl import UserError
 from permix_verl.command import run
@@ -16,7 +13,6 @@ from permix_verl.plan.advice import advice
 from permix_verl.plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, budget, fits
 from permix_verl.plan.hardware import KNOWN, find_gpu
 from permix_verl.plan.job import Job, Rollout, read_job
-from permix_verl.plan.live import LiveStorages
 from permix_verl.plan.model import Model
 from permix_verl.plan.pace import pace
 from permix_verl.plan.peaks import ACTIVATIONS, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
@@ -35,77 +31,6 @@ LLAMA_8B: dict[str, Any] = {
     "vocab_size": 128256,
     "tie_word_embeddings": False,
 }
-
-
-def small(layers: int) -> LlamaConfig:
-    return LlamaConfig(
-        hidden_size=64,
-        intermediate_size=192,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        vocab_size=512,
-    )
-
-
-# --- what is live ---------------------------------------------------------------------------------------------------
-
-
-def test_live_bytes_are_those_that_the_allocator_reports() -> None:
-    """PyTorch's own profiler is the peer; the model is real, and so are its tensors."""
-    model = AutoModelForCausalLM.from_config(small(3))
-    tokens = torch.zeros((4, 48), dtype=torch.long)
-
-    def step() -> None:
-        model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
-        model.zero_grad()
-
-    step()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
-    now = allocated = 0
-    for _, size in sorted((event.start_ns(), event.nbytes()) for event in events):
-        now += size
-        allocated = max(allocated, now)
-
-    live = LiveStorages(lambda _: "new")
-    with live:
-        live.mark([*model.parameters(), *model.buffers(), tokens], "there before")
-        with live.phase("step"):
-            step()
-    assert live.peaks["step"]["new"] == pytest.approx(allocated, rel=0.03)
-    assert live.peaks["step"]["new"] > 200_000
-
-
-def test_a_storage_that_is_resized_to_nothing_is_no_longer_live() -> None:
-    with LiveStorages(lambda _: "new") as live:
-        kept = torch.zeros(1000)
-        assert live.now["new"] == 4000
-        kept.untyped_storage().resize_(0)
-        assert live.now["new"] == 0
-        kept.untyped_storage().resize_(8000)
-        assert live.now["new"] == 8000
-        del kept
-    assert live.now["new"] == 0
-
-
-def test_views_count_once_and_what_is_marked_keeps_its_kind() -> None:
-    with LiveStorages(lambda _: "new") as live:
-        weight = torch.ones(10, 10)
-        live.mark([weight], "weights")
-        view = weight.t()[2:]
-        total = view.sum()
-        assert dict(live.now) == {"weights": 400, "new": total.nbytes}
-
-
-def test_each_phase_has_its_own_peak() -> None:
-    with LiveStorages(lambda _: "new") as live:
-        with live.phase("large"):
-            torch.zeros(1000).sum()
-        with live.phase("small"):
-            torch.zeros(10).sum()
-    assert live.peaks["large"]["new"] > 4000 > 100 > live.peaks["small"]["new"] > 40
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

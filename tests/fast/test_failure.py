@@ -1,0 +1,91 @@
+"""What the launcher says of a run that did not reach its end."""
+
+from pathlib import Path
+
+import pytest
+
+from permix_verl import UserError
+from permix_verl.training.failure import explain_failure, probable_cause
+
+RAY_LOG = """\
+\x1b[36m(TaskRunnerV1 pid=4652)\x1b[0m loading
+ray.exceptions.RayTaskError(UserError): \x1b[36mray::TaskRunnerV1.run()\x1b[39m (pid=15243)
+    raise UserError(
+permix_verl.errors.UserError: row 3: bad
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (RAY_LOG, "row 3: bad"),
+        (RAY_LOG + "ValueError: after it\n", "row 3: bad"),
+        (
+            "(WorkerDict pid=1) RuntimeError: out of memory\nray.exceptions.ActorDiedError: x\n",
+            "RuntimeError: out of memory",
+        ),
+        ("nothing to see\n", None),
+    ],
+)
+def test_a_failure_names_its_cause_out_of_verls_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, cause: str | None
+) -> None:
+    file = tmp_path / "log"
+    file.write_text(log + "x\n" * 50)
+    explain_failure(1, file, tmp_path / "no_cause.txt")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (f"error: {cause}" if cause else f"error: verl ended with status 1; full log: {file}")
+
+
+def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, cause = tmp_path / "log", tmp_path / "cause.txt"
+    log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: something else\n")
+    explain_failure(1, log, cause)
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: ValueError: something else"
+    cause.write_text("rollout server 0 is gone")
+    explain_failure(1, log, cause)
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "error: rollout server 0 is gone"
+
+
+@pytest.mark.parametrize(
+    ("lost", "last"),
+    [
+        (["10.0.0.2"], "error: node 10.0.0.2 of the Ray cluster is gone; start Ray there again, or on another one"),
+        ([], "error: RuntimeError: Connection closed by peer"),
+        (UserError("nobody answers"), "error: the Ray cluster is gone, or its first node: nobody answers"),
+    ],
+)
+def test_a_node_that_is_gone_is_the_last_word(
+    lost: list[str] | Exception,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def nodes_lost(nodes: list[str]) -> list[str]:
+        assert nodes == ["c0de", "beef"]
+        if isinstance(lost, Exception):
+            raise lost
+        return lost
+
+    monkeypatch.setattr("permix_verl.training.failure.nodes_lost", nodes_lost)
+    (tmp_path / "log").write_text("RuntimeError: Connection closed by peer\n")
+    explain_failure(1, tmp_path / "log", tmp_path / "cause.txt", ["c0de", "beef"])
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith(last)
+    assert "error: RuntimeError: Connection closed by peer" in said
+
+
+NODE_LOST = """
+Error executing job with overrides: ["data.train_files='/runs/x/train.parquet'"]
+ray.exceptions.ActorUnavailableError: The actor e1c3 is unavailable: RpcError: Socket closed rpc_code: 14.
+Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.
+""".splitlines()
+
+
+def test_a_trainer_that_went_with_its_node_is_said_to_be_gone() -> None:
+    cause = probable_cause(NODE_LOST)
+    assert cause is not None
+    assert cause.startswith("a process of the run is gone, perhaps with its node (The actor e1c3 is unavailable")
+    assert "the same command goes on from the last checkpoint" in cause
+    assert probable_cause([*RAY_LOG.splitlines(), *NODE_LOST]) == "row 3: bad", "what says why comes first"
