@@ -17,6 +17,9 @@ from permix_verl.training.verdict import adapter_problems
 from .test_adapter import MODULES, lora_state, write_checkpoint, write_record
 
 META = {"r": 5, "lora_alpha": 10}
+IDS = torch.randint(10, 500, (2, 12), generator=torch.Generator().manual_seed(0))
+PROBE = "bitsandbytes.nn.modules.has_avx512bf16"
+"""Where it is true, bitsandbytes lays out 4-bit weights anew in the first forward pass without gradients."""
 
 
 def save_base(tokenizer: Any, folder: Path, tied: bool) -> Path:
@@ -51,7 +54,7 @@ def base(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_base(tokenizer, tmp_path_factory.mktemp("untied"), tied=False)
 
 
-def test_the_bytes_are_those_that_transformers_makes_with_bitsandbytes(base: Path) -> None:
+def by_transformers(base: Path) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     config = BitsAndBytesConfig(
@@ -60,10 +63,17 @@ def test_the_bytes_are_those_that_transformers_makes_with_bitsandbytes(base: Pat
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.float32,
     )
-    theirs = AutoModelForCausalLM.from_pretrained(
+    return AutoModelForCausalLM.from_pretrained(
         base, quantization_config=config, dtype=torch.float32, device_map={"": "cpu"}
     )
+
+
+def test_the_bytes_are_those_that_transformers_makes_with_bitsandbytes(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = load_base(str(base), torch.float32, "cpu", nf4=True)
+    monkeypatch.setattr(PROBE, lambda: False)
+    theirs = by_transformers(base)
     expected, found = packed_weights(theirs), packed_weights(ours)
     assert expected.keys() == found.keys()
     assert len(found) == 14
@@ -71,8 +81,21 @@ def test_the_bytes_are_those_that_transformers_makes_with_bitsandbytes(base: Pat
         assert torch.equal(weight, found[name])
         assert torch.equal(weight.quant_state.absmax, found[name].quant_state.absmax)
     with torch.no_grad():
-        ids = torch.randint(10, 500, (2, 12), generator=torch.Generator().manual_seed(0))
-        assert torch.equal(theirs(input_ids=ids).logits, ours(input_ids=ids).logits)
+        assert torch.equal(theirs(input_ids=IDS).logits, ours(input_ids=IDS).logits)
+
+
+def test_the_bytes_stay_as_they_are_where_bitsandbytes_would_lay_them_out_anew(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: those of transformers do not."""
+    monkeypatch.setattr(PROBE, lambda: True)
+    for model, stay in ((load_base(str(base), torch.float32, "cpu", nf4=True), True), (by_transformers(base), False)):
+        before = {name: weight.detach().clone() for name, weight in packed_weights(model).items()}
+        with torch.no_grad():
+            model(input_ids=IDS)
+        for name, weight in packed_weights(model).items():
+            assert torch.equal(weight, before[name]) is stay
+            assert weight.quant_state.nested is stay  # scales in 8 bits
 
 
 def test_products_and_gradients_are_those_of_the_weights_that_the_bytes_stand_for() -> None:
