@@ -16,6 +16,7 @@ fi
 # --- knobs ------------------------------------------------------------------------------
 MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
 TASK=${TASK:-math}                                # math or code: rows and reward (docs/code.md)
+STRICT=${STRICT:-0}                               # 1: only a closed \boxed{} or #### counts as an answer (docs/answers.md)
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
 NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # share of rows that get no persona, drawn anew in each epoch
@@ -74,6 +75,14 @@ esac
 case $STOP_ON_DISAGREEMENT in
   0 | 1) ;;
   *) echo "error: STOP_ON_DISAGREEMENT=$STOP_ON_DISAGREEMENT is neither 0 nor 1" >&2; exit 2 ;;
+esac
+
+STRICTNESS=()
+case $STRICT-$TASK in
+  0-*) ;;
+  1-math) STRICTNESS=(+reward.custom_reward_function.reward_kwargs.strict=True) ;;
+  1-code) echo "error: STRICT=1 is about marked answers, and TASK=code has none; leave it 0" >&2; exit 2 ;;
+  *) echo "error: STRICT=$STRICT is neither 0 nor 1" >&2; exit 2 ;;
 esac
 
 source_profile   # sets PROFILE_ARGS and CHECK_ARGS
@@ -156,6 +165,7 @@ OVERRIDES=(
   # Reward: 1 or 0, blind to the persona (appendix B.4); for code, whether the program passes its tests.
   reward.custom_reward_function.path=pkg://permix_verl.reward_fns.$REWARD
   reward.custom_reward_function.name=compute_score_async
+  "${STRICTNESS[@]}"
 
   trainer.project_name=permix_verl
   trainer.experiment_name="'$(basename "$RUN_DIR")'"

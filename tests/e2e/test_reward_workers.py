@@ -170,15 +170,49 @@ def test_two_answers_at_once_are_none(reward: Any) -> None:
             reward._read_line(types.SimpleNamespace(stdout=stdout), time.monotonic() + 5)
 
 
+LONG = f"\\boxed{{{'+'.join(['x'] * 40_000)}}}"
+"""More than a pipe holds."""
+
+
 def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any) -> None:
     status(reward, *SLOW)
     (worker,) = reward._state.workers
-    reward.TIME_LIMIT_S = 1.0
+    reward.WALL_LIMIT_S = 1.0
     os.kill(worker.pid, signal.SIGSTOP)
     started = time.monotonic()
-    assert status(reward, "1 " * 49_000) == "timeout"
+    assert status(reward, LONG) == "timeout"
     assert time.monotonic() - started < 3
-    reward.TIME_LIMIT_S = 5.0
+    reward.WALL_LIMIT_S = 60.0
+    assert status(reward, *SLOW) == "correct"
+
+
+def stalled(reward: Any, seconds: float) -> str:
+    """The verdict of a worker that gets no processor for a while."""
+    status(reward, *SLOW)
+    (worker,) = reward._state.workers
+    os.kill(worker.pid, signal.SIGSTOP)
+    threading.Timer(seconds, os.kill, (worker.pid, signal.SIGCONT)).start()
+    return status(reward, "\\boxed{\\sqrt{36}}", "6")
+
+
+def test_a_machine_that_stands_still_costs_no_verdict(reward: Any) -> None:
+    """The limit is processor time."""
+    reward.TIME_LIMIT_S = 0.5
+    assert stalled(reward, 1.5) == "correct"
+
+
+def test_a_limit_by_the_clock_would_cost_it(reward: Any) -> None:
+    """Negative control."""
+    reward.TIME_LIMIT_S = reward.WALL_LIMIT_S = 0.5
+    assert stalled(reward, 1.5) == "timeout"
+
+
+def test_an_answer_that_takes_more_processor_time_is_a_timeout_and_its_worker_is_replaced(reward: Any) -> None:
+    reward.TIME_LIMIT_S = 0.5
+    status(reward, *SLOW)
+    (worker,) = reward._state.workers
+    assert status(reward, HANGING) == "timeout"
+    assert worker.returncode == -signal.SIGPROF
     assert status(reward, *SLOW) == "correct"
 
 
@@ -328,3 +362,16 @@ def test_verls_own_loader_and_reward_manager_take_it(kind: str, name: str, tmp_p
             result = pool.submit(lambda: score(**row)).result()
     assert inspect.iscoroutinefunction(score) == (name == "compute_score_async")
     assert result["score"] == 1.0
+
+
+def test_verls_reward_kwargs_make_it_strict() -> None:
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo.reward import get_custom_reward_fn
+
+    row = {"data_source": "gsm8k", "solution_str": "So it is 5.", "ground_truth": "5", "extra_info": {}}
+    found = []
+    for kwargs in ({}, {"strict": True}):
+        function = {"path": str(SOURCE), "name": "compute_score", "reward_kwargs": kwargs}
+        score = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
+        found.append(score(**row)["status"])
+    assert found == ["correct", "no_answer"]

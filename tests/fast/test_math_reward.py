@@ -13,7 +13,7 @@ import pytest
 
 from ..reward_file import SOURCE, load
 
-KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "pred", "persona", "row_id"}
+KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "pred", "mark", "persona", "row_id"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ READINGS = [
     ("\\fbox{18}", "18", "correct"),
     ("\\boxed{\\boxed{18}}", "18", "correct"),
     ("I write \\boxed{18}, and never \\boxed{}.", "18", "correct"),
-    ("\\boxed{18}. Then \\boxed{\\frac{1}{", "18", "correct"),
+    ("\\boxed{18}. Then \\boxed{\\frac{1}{", "18", "no_answer"),
     ("the set \\{1, 2\\} has \\boxed{2} members", "2", "correct"),
     # Boxes side by side are one answer if the gold is several, and the last one is if it is not.
     ("$\\boxed{1}$ and $\\boxed{2}$", "1, 2", "correct"),
@@ -302,7 +302,7 @@ FAMILIES = {"Qwen2.5-Math": "Qwen MATH", "MathCoder": "MathCoder", "MR-GSM8K": "
 # False negatives and false positives by the sources' labels; docs/answers.md says why each is there.
 DISAGREEMENTS = {
     ("Qwen MATH", "FP"): 1,
-    ("MathCoder", "FN"): 2,
+    ("MathCoder", "FN"): 1,
     ("MathCoder", "FP"): 3,
     ("MR-GSM8K", "FP"): 1,
     ("ZeroEval GSM8K", "FN"): 1,
@@ -399,7 +399,6 @@ OTHERWISE = {
     "x + \\sqrt2I": "rounding",
     "\\frac13, \\sqrt3, \\pi": "rounding",
     "40\\pi": "rounding",
-    "20:34": "time of day",
     "10m": "unit",
     "$\\frac{v_{0}}{r_{0}} \\frac{1}{\\left(1+r / r_{0}\\right)^{3 / 2}}$": "the gold has other symbols",
     "\\begin{matrix} \\frac12 \\\\ 1 \\end{matrix}": "a matrix for a list",

@@ -190,6 +190,14 @@ TABLE_7 = {
 }
 
 
+def test_strict_reaches_the_reward_function_and_nothing_else() -> None:
+    lenient, strict = (set(overrides_of("run_permix_grpo.sh", PROFILE="gpu", STRICT=on)) for on in ("0", "1"))
+    assert strict - lenient == {"+reward.custom_reward_function.reward_kwargs.strict=True"}
+    assert lenient <= strict
+    assert "STRICT=yes is neither 0 nor 1" in recipe("run_permix_grpo.sh", STRICT="yes").stderr
+    assert "TASK=code has none" in recipe("run_permix_grpo.sh", STRICT="1", TASK="code", DATA="x.jsonl").stderr
+
+
 def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
     """The config before interpolation: what the overrides set, and nothing that verl derives."""
     from permix_verl.training.dry_run import compose_config
