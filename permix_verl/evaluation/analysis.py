@@ -42,7 +42,6 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
     """One model on one task."""
     correct = result.correct_PRN
     accuracy = statistics.persona_accuracy(correct)
-    worst, best = int(accuracy.argmin()), int(accuracy.argmax())
     solved = accuracy.max() > 0
     analysis: dict[str, Any] = {
         "model": result.model,
@@ -56,13 +55,10 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
             for row, persona in enumerate(result.personas)
         ],
         "no_persona": None,
-        "worst": {"persona": result.personas[worst], "accuracy": float(accuracy[worst])},
-        "best": {"persona": result.personas[best], "accuracy": float(accuracy[best])},
+        **_worst_and_best(result, accuracy),
         "mean": asdict(statistics.mean_interval(correct)),
-        "pss_ratio_of_means": _number(statistics.pss(accuracy)),
-        "pss_mean_of_run_ratios": _number(statistics.mean_of_run_pss(correct)),
-        "pss_of_runs": [_number(value) for value in statistics.pss(correct.mean(axis=2))],
-        "pss_interval": asdict(statistics.pss_interval(correct, seed=seed)),
+        **_pss(correct, accuracy, seed=seed),
+        "strict": _strict(result),
         "cross_fitted_worst": asdict(statistics.cross_fitted_worst(correct, seed=seed)),
         "cross_fitted_best": asdict(statistics.cross_fitted_worst(correct, seed=seed, best=True)),
         "invariance": {},
@@ -147,12 +143,48 @@ def _arm(result: Results, arm: str, correct_RN: Any, named: str) -> dict[str, An
     }
 
 
+def _worst_and_best(result: Results, accuracy_P: NDArray[np.float64]) -> dict[str, Any]:
+    places = {"worst": int(accuracy_P.argmin()), "best": int(accuracy_P.argmax())}
+    return {end: {"persona": result.personas[row], "accuracy": float(accuracy_P[row])} for end, row in places.items()}
+
+
+def _pss(correct: NDArray[np.float64], accuracy_P: NDArray[np.float64], *, seed: int) -> dict[str, Any]:
+    return {
+        "pss_ratio_of_means": _number(statistics.pss(accuracy_P)),
+        "pss_mean_of_run_ratios": _number(statistics.mean_of_run_pss(correct)),
+        "pss_of_runs": [_number(value) for value in statistics.pss(correct.mean(axis=2))],
+        "pss_interval": asdict(statistics.pss_interval(correct, seed=seed)),
+    }
+
+
+def _strict(result: Results) -> dict[str, Any] | None:
+    """Worst, best, mean and PSS if only answers with a strict mark count; ``None`` where marks are not recorded."""
+    if result.marks is None:
+        return None
+    counts = [result.audit[persona] for persona in result.personas]
+    strict = np.array([count["strict"] / count["samples"] for count in counts])
+    lenient = np.array([(count["correct"] - count["strict"]) / count["samples"] for count in counts])
+    return {
+        **_worst_and_best(result, strict),
+        "mean": float(strict.mean()),
+        "pss_ratio_of_means": _number(statistics.pss(strict)),
+        "parsers_share": float(lenient.mean()),
+    }
+
+
 def _audited(result: Results, arm: str) -> dict[str, Any]:
     """How much of an arm's accuracy is the answer parser's: rates, and accuracy among the parsed."""
     counts = result.audit[arm]
     rates = {name: counts[name] / counts["samples"] for name in ("no_answer", "cut", "timeout", "error")}
     parsed = counts["parsed_correct"] / counts["parsed"] if counts["parsed"] else None
-    return {**rates, "accuracy_among_parsed": parsed, "mean_tokens": _number(result.tokens[arm])}
+    found = {**rates, "accuracy_among_parsed": parsed, "mean_tokens": _number(result.tokens[arm])}
+    if result.marks is None:
+        return found | {"strict_accuracy": None, "parsers_share": None, "marks": None}
+    return found | {
+        "strict_accuracy": counts["strict"] / counts["samples"],
+        "parsers_share": (counts["correct"] - counts["strict"]) / counts["samples"],
+        "marks": {mark: count / counts["samples"] for mark, count in sorted(result.marks[arm].items())},
+    }
 
 
 def _theory(correct: Any) -> list[dict[str, Any]]:

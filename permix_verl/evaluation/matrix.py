@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from permix_verl.errors import UserError
 from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.personas import NO_PERSONA
+from permix_verl.reward_fns.math_reward import STRICT_MARKS
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class Results:
         problems: N ids, in an order of their own: whichever way the samples are stored.
         correct_PRN: 0/1.
         control_RN: the same without a persona, or ``None``.
-        audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, and
-            "parsed" and "parsed_correct" among those with an answer.
+        audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, "parsed" and
+            "parsed_correct" among those with an answer, and "strict": correct by a mark of ``STRICT_MARKS``.
+        marks: for each arm, counts of what marked the answers; ``None`` where that is not recorded with
+            every correct answer, and "strict" means nothing then.
         tokens: mean answer length by arm; NaN where the engine did not say.
         dropped: problems left out because some sample of theirs is missing.
     """
@@ -42,6 +45,7 @@ class Results:
     correct_PRN: NDArray[np.float64]
     control_RN: NDArray[np.float64] | None
     audit: dict[str, dict[str, int]]
+    marks: dict[str, dict[str, int]] | None
     tokens: dict[str, float]
     dropped: int
 
@@ -151,6 +155,7 @@ class _Cube:
             correct_PRN=whole[[self.arms.index(persona) for persona in personas]],
             control_RN=whole[self.arms.index(NO_PERSONA)] if NO_PERSONA in self.arms else None,
             audit={arm: _audit(rows) for arm, rows in chosen.items()},
+            marks=_marks(chosen),
             tokens={arm: _mean_tokens(rows) for arm, rows in chosen.items()},
             dropped=self.size // (len(self.arms) * runs) - len(kept),
         )
@@ -169,7 +174,15 @@ def _audit(samples: Sequence[Sample]) -> dict[str, int]:
         "cut": sum(sample.finish_reason == "length" for sample in samples),
         "parsed": counts["correct"] + counts["wrong"],
         "parsed_correct": counts["correct"],
+        "strict": sum(sample.status == "correct" and sample.mark in STRICT_MARKS for sample in samples),
     }
+
+
+def _marks(by_arm: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, int]] | None:
+    counts = {arm: Counter(sample.mark for sample in samples if sample.mark) for arm, samples in by_arm.items()}
+    # In a folder that was begun before marks were kept, the old correct answers would count as read leniently.
+    unknown = any(sample.status == "correct" and not sample.mark for rows in by_arm.values() for sample in rows)
+    return None if unknown or not any(counts.values()) else {arm: dict(found) for arm, found in counts.items()}
 
 
 def _mean_tokens(samples: Sequence[Sample]) -> float:

@@ -63,7 +63,9 @@ def _scored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int]) -
         ]
         for sample, verdict in zip(lot, verdicts, strict=True):
             result = verdict.result()
-            again = replace(sample, status=str(result["status"]), pred=str(result["pred"]))
+            again = replace(
+                sample, status=str(result["status"]), pred=str(result["pred"]), mark=str(result.get("mark", ""))
+            )
             counts[0] += 1
-            counts[1] += again != sample
+            counts[1] += (again.status, again.pred) != (sample.status, sample.pred)
             yield again

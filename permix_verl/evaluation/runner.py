@@ -111,4 +111,5 @@ def _sample(entry: Wanted, completion: Completion, verdict: "Future[Verdict]") -
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         seed=entry.request.seed,
+        mark=str(result.get("mark", "")),
     )

@@ -36,6 +36,8 @@ class Sample:
         prompt: as rendered; for an endpoint that renders itself, the messages as JSON.
         pred, status: the answer that was read, and the reward file's verdict.
         finish_reason: "stop" or "length".
+        mark: what marked the answer that was read, in the reward file's words; empty if nothing did, for tasks that
+            know no marks, and in rows from before it was kept.
     """
 
     key: str
@@ -53,6 +55,7 @@ class Sample:
     prompt_tokens: int | None
     completion_tokens: int | None
     seed: int
+    mark: str = ""
 
     @property
     def place(self) -> tuple[str, str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from permix_verl.personas import NO_PERSONA, Persona
+from permix_verl.reward_fns.math_reward import STRICT_MARKS
 
 FLAGS = ("no_answer", "timeout", "error")
 """Numeric flags of the reward (``reward_fns/math_reward.py``) whose rates are logged."""
@@ -25,6 +26,7 @@ class Rollout:
         reward: as the trainer sees it.
         flags: ``no_answer``, ``timeout``, ``error`` as far as the reward reports them.
         status: the reward's verdict in words, if it has one.
+        mark: what marked the answer that was read; ``None`` where the reward does not say.
         tokens: of the response.
         seed: of the rollout engine's sampling; ``None`` where it was not seeded.
     """
@@ -40,6 +42,7 @@ class Rollout:
     flags: dict[str, float] = field(default_factory=dict)
     status: str = ""
     seed: int | None = None
+    mark: str | None = None
 
 
 def counters(rollouts: Sequence[Rollout], personas: Sequence[Persona], no_persona: bool = False) -> dict[str, float]:
@@ -55,14 +58,17 @@ def counters(rollouts: Sequence[Rollout], personas: Sequence[Persona], no_person
         no_persona: whether the arm without persona is drawn too.
 
     Returns:
-        ``reward/{no_answer,timeout,error}_rate`` and ``reward/zero_variance_groups``, and
-        ``persona/NAME/{rollouts,reward,zero_variance_groups}``.
+        ``reward/{no_answer,timeout,error,strict}_rate`` as far as the reward reports what they
+        need, ``reward/zero_variance_groups``, and ``persona/NAME/{rollouts,reward,zero_variance_groups}``.
     """
     found = {
         f"reward/{flag}_rate": sum(rollout.flags[flag] for rollout in rollouts) / len(rollouts)
         for flag in FLAGS
         if all(flag in rollout.flags for rollout in rollouts)
     }
+    if all(rollout.mark is not None for rollout in rollouts):
+        strict = [rollout.status == "correct" and rollout.mark in STRICT_MARKS for rollout in rollouts]
+        found["reward/strict_rate"] = sum(strict) / len(rollouts)
     found["reward/zero_variance_groups"] = zero_variance_share(rollouts)
     of_persona: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:

@@ -29,6 +29,7 @@ def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
                 flags={flag: float(verdict[flag]) for flag in FLAGS if flag in verdict},
                 status=str(verdict.get("status", "")),
                 seed=extra.get("seed"),
+                mark=str(verdict["mark"]) if "mark" in verdict else None,
             )
         )
     return found

@@ -8,7 +8,7 @@ from permix_verl.training.counters import Rollout, counters, zero_variance_share
 POOL = load_pool("train").personas
 
 
-def group(uid: str, persona: str, rewards: list[float], **flags: float) -> list[Rollout]:
+def group(uid: str, persona: str, rewards: list[float], mark: str | None = None, **flags: float) -> list[Rollout]:
     return [
         Rollout(
             key=f"{uid}_{sample}_0",
@@ -20,6 +20,8 @@ def group(uid: str, persona: str, rewards: list[float], **flags: float) -> list[
             reward=reward,
             tokens=10,
             flags={"no_answer": 0.0, "timeout": 0.0, "error": 0.0} | flags,
+            status="correct" if reward else "wrong",
+            mark=mark,
         )
         for sample, reward in enumerate(rewards)
     ]
@@ -57,6 +59,24 @@ def test_reward_and_groups_without_variance_per_persona() -> None:
 def test_a_reward_without_flags_gives_no_rates() -> None:
     plain = [Rollout("a_0_0", "a", 0, "a", 0, "chef", 1.0, 3)]
     assert not [name for name in counters(plain, POOL) if name.endswith("_rate")]
+
+
+def test_the_strict_rate_counts_correct_answers_in_a_closed_box_or_behind_a_hash() -> None:
+    """Of 12 rollouts 3 are boxed and correct, 1 is behind #### and correct; 2 are correct by words."""
+    rollouts = [
+        *group("a", "chef", [1, 1, 1, 0], mark="boxed"),
+        *group("b", "chef", [1, 0, 0, 0], mark="hash"),
+        *group("c", "farmer", [1, 1, 0, 0], mark="phrase"),
+    ]
+    assert counters(rollouts, POOL)["reward/strict_rate"] == 4 / 12
+    silent = group("d", "farmer", [0, 0, 0, 0], mark="")
+    assert counters([*rollouts, *silent], POOL)["reward/strict_rate"] == 4 / 16, "no answer has no mark"
+
+
+@pytest.mark.parametrize("marks", [(None, None), ("boxed", None)])
+def test_a_reward_that_says_no_marks_gives_no_strict_rate(marks: tuple[str | None, str | None]) -> None:
+    rollouts = [rollout for mark in marks for rollout in group("a", "chef", [1, 1], mark=mark)]
+    assert "reward/strict_rate" not in counters(rollouts, POOL)
 
 
 @pytest.mark.parametrize(("rewards", "share"), [([0, 0], 1.0), ([0, 1], 0.0), ([0.5, 0.5], 1.0)])

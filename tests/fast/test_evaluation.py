@@ -114,6 +114,7 @@ def test_every_arm_problem_and_run_is_asked_once_scored_and_kept(tmp_path: Path,
         assert sample.pred == ("99" if wrong else sample.gold)
         assert (sample.finish_reason, sample.prompt_tokens, sample.completion_tokens) == ("stop", 10, 4)
         assert "system" in sample.prompt or sample.persona == "no_persona"
+        assert sample.mark == "boxed"
     assert len({request.seed for request in engine.asked}) == 24
     assert {sample.seed for sample in samples} == {request.seed for request in engine.asked}
 
@@ -179,8 +180,10 @@ def test_results_as_arrays_are_the_stored_verdicts(tmp_path: Path, scorer: Score
     assert found.control_RN.all()
     assert found.audit[found.personas[0]] == {
         "samples": 8, "correct": 0, "wrong": 8, "no_answer": 0, "timeout": 0, "error": 0, "cut": 0, "parsed": 8,
-        "parsed_correct": 0,
+        "parsed_correct": 0, "strict": 0,
     }  # fmt: skip
+    assert found.audit[found.personas[1]]["strict"] == 8
+    assert found.marks == {arm: {"boxed": 8} for arm in (*found.personas, "no_persona")}
 
 
 def test_another_prompt_for_a_stored_sample_is_refused(tmp_path: Path, scorer: Scorer) -> None:
@@ -264,4 +267,26 @@ def test_scoring_again_needs_no_model_and_changes_only_verdicts(tmp_path: Path, 
     assert (changes.samples, changes.changed) == (24, 24)
     after = stored(tmp_path)
     assert {sample.status for sample in after} == {"correct"}
+    assert {sample.mark for sample in after} == {""}, "this task knows no marks"
     assert [(s.key, s.output, s.seed) for s in after] == [(s.key, s.output, s.seed) for s in before]
+
+
+def test_a_folder_from_before_marks_were_kept_is_read_continued_and_filled_in(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    file = tmp_path / "samples" / "sums.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({k: row[k] for k in row if k != "mark"}) + "\n" for row in rows))
+    assert {sample.mark for sample in stored(tmp_path)} == {""}
+    assert load_results(tmp_path)[0].marks is None
+    assert go(tmp_path, scorer, runs=3)[0] == Outcome(36, 12, 0)
+    assert Counter(sample.mark for sample in stored(tmp_path)) == {"": 24, "boxed": 12}
+    assert load_results(tmp_path)[0].marks is None, "two thirds of the correct answers are without"
+    task_file = tmp_path / "sums.py"
+    task_file.write_text(
+        "from permix_verl.evaluation.tasks import Task, boxed_gold, score_math\n"
+        "TASK = Task('sums', '-', 8, lambda s: [], lambda p: p.question, score_math, boxed_gold)\n"
+    )
+    (changes,) = rescore(tmp_path, [str(task_file)]).values()
+    assert (changes.samples, changes.changed) == (36, 0), "a mark that is filled in changes no verdict"
+    assert {sample.mark for sample in stored(tmp_path)} == {"boxed"}
+    assert load_results(tmp_path)[0].marks is not None

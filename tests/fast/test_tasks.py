@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from permix_verl import UserError
-from permix_verl.evaluation.scoring import Scorer, check_golds
+from permix_verl.evaluation.scoring import Scorer, check_golds, load_reward
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, find_task, load_problems, score_math
 
 PROBLEMS = [EvalProblem(f"sums/{n}", f"{n} + 1 = ?", str(n + 1)) for n in range(4)]
@@ -34,6 +34,29 @@ def test_a_gold_that_does_not_score_is_refused(scorer: Scorer) -> None:
     broken = replace(TASK, gold_output=lambda problem: "so it is 3" if problem.id == "sums/1" else boxed_gold(problem))
     with pytest.raises(UserError, match=r"task sums: 1 of 4 gold answers .*problem sums/1: '2' is 'wrong'"):
         check_golds(broken, PROBLEMS, scorer)
+
+
+@pytest.mark.parametrize(
+    ("output", "strict"),
+    [
+        ("It is \\boxed{3}.", "correct"),
+        ("2 + 1 = 3\n#### 3", "correct"),
+        ("The answer is 3.", "no_answer"),
+        ("<answer>3</answer>", "no_answer"),
+        ('{"answer": 3}', "no_answer"),
+        ("So it is **3**", "no_answer"),
+        ("So she has 3 left.", "no_answer"),
+        ("It is \\boxed{4}.", "wrong"),
+        ("", "no_answer"),
+    ],
+)
+def test_correct_by_a_strict_mark_is_what_the_strict_verifier_calls_correct(output: str, strict: str) -> None:
+    """Strict accuracy is counted from verdicts of lenient reading; asking again strictly would say the same."""
+    reward = load_reward()
+    lenient = reward.compute_score("", output, "3")
+    assert reward.compute_score("", output, "3", strict=True)["status"] == strict
+    assert (lenient["status"] == "correct" and lenient["mark"] in reward.STRICT_MARKS) == (strict == "correct")
+    assert lenient["status"] == {"It is \\boxed{4}.": "wrong", "": "no_answer"}.get(output, "correct")
 
 
 def test_unknown_tasks_and_bad_task_files_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from permix_verl.evaluation.report import fidelity_tables, model_tables, task_tables, tradeoff, words
+from permix_verl.evaluation.report import fidelity_tables, model_tables, strict_tables, task_tables, tradeoff, words
 from permix_verl.evaluation.report.csv_analysis import REASON
 from permix_verl.evaluation.report.document import Block, Document, Picture, Section, Text
 from permix_verl.evaluation.report.guide import guide
@@ -70,7 +70,10 @@ def _task(task: str, entry: Mapping[str, Any], pictures: list[Picture]) -> Secti
         return [drawn[name] for name in names if name in drawn]
 
     parts = [
-        Section("Accuracy and PSS", [task_tables.accuracy(models), *figure("ranges", "pss", "personas")]),
+        Section(
+            "Accuracy and PSS",
+            [task_tables.accuracy(models), *strict_tables.strict(models), *figure("ranges", "pss", "personas")],
+        ),
         Section("PSS against that of a persona-invariant model", [*task_tables.invariance(models), *figure("runs")]),
         Section("Worst and best, and what one persona does", [task_tables.cross_fitted(models)]),
         Section("Without a floor", [task_tables.floorless(models)]),

@@ -52,6 +52,7 @@ def _analyse_column(table: AccuracyTable, column: int) -> dict[str, Any]:
             "smallest over largest accuracy of these personas, on problems like these",
             pss,
         ),
+        "strict": None,
         "cross_fitted_worst": _refused("accuracy of the persona chosen as worst on half of the problems", None),
         "cross_fitted_best": _refused("accuracy of the persona chosen as best on half of the problems", None),
         "invariance": {},
@@ -80,6 +81,9 @@ def _arm(accuracy: float, estimand: str) -> dict[str, Any]:
         "error": None,
         "accuracy_among_parsed": None,
         "mean_tokens": None,
+        "strict_accuracy": None,
+        "parsers_share": None,
+        "marks": None,
     }
 
 

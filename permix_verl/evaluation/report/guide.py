@@ -1,6 +1,7 @@
 """What the figures mean and what they assume: the report's own explanation, the same in each."""
 
 from permix_verl.evaluation.report.document import Section, Text
+from permix_verl.evaluation.report.strict_tables import STRICT
 
 GUIDE = (
     (
@@ -22,6 +23,14 @@ GUIDE = (
         "PSS, mean of run ratios.",
         "Worst is divided by best within each run, and these ratios are averaged: it lies lower, as each run's own "
         "noise pulls its worst and best apart (the MATH500 columns of the paper's Tables 2 and 3 look like this one).",
+    ),
+    (
+        "Strict accuracy and the parser's share.",
+        f"Strict accuracy counts a correct answer only if it is marked by {STRICT}. The parser's share is accuracy "
+        "less strict accuracy: how much of the accuracy rests on reading answers that are marked otherwise, or not at "
+        "all. Where PSS is far lower under strict, personas change the form of answers more than whether these are "
+        "right. Strict figures stand without intervals. They are left out, or not recorded, where a results folder "
+        "lacks the marks of its answers; eval/rescore.py fills these in.",
     ),
     (
         "PSS of a persona-invariant model.",

@@ -5,6 +5,7 @@ from typing import Any
 
 from permix_verl.evaluation.report import words
 from permix_verl.evaluation.report.document import Table, table
+from permix_verl.evaluation.report.strict_tables import STRICT
 from permix_verl.personas import NO_PERSONA
 
 
@@ -12,6 +13,8 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
     columns = (
         ("l", "persona"),
         ("r", "mean (%)"),
+        ("r", "strict (%)"),
+        ("r", "parser's share (points)"),
         ("r", "s.d. over runs (points)"),
         ("l", "95 % interval"),
         ("r", "PSS without it"),
@@ -30,6 +33,8 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
         f"{label}: every persona, and the verifier's audit. Parsed: answers that could be read and were scored right "
         "or wrong. No answer, cut, timeout and error are shares of all samples; a cut answer may still be read."
     )
+    if model["strict"]:
+        caption += f" Strict: correct, and marked by {STRICT}. The parser's share is the mean less strict."
     if model.get("refused"):
         caption = f"{label}: every persona. The verifier's audit is refused: {model['refused']}."
     return table(caption, columns, rows, folded=True, drop_empty=True)
@@ -38,8 +43,7 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
 def _row(name: str, arm: Mapping[str, Any], without: str) -> list[str]:
     return [
         name,
-        words.percent(arm["accuracy"]),
-        words.percent(arm["std_over_runs"]),
+        *(words.percent(arm[share]) for share in ("accuracy", "strict_accuracy", "parsers_share", "std_over_runs")),
         words.limits(arm["interval"]),
         without,
         *(words.percent(arm[rate]) for rate in ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed")),

@@ -13,6 +13,7 @@ from permix_verl.fidelity.tasks import CONSISTENCY
 from permix_verl.personas import NO_PERSONA
 
 _AUDIT = ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed", "mean_tokens")
+_STRICT = ("strict_accuracy", "parsers_share")
 
 
 def summary_csv(analysis: Mapping[str, Any]) -> str:
@@ -21,17 +22,17 @@ def summary_csv(analysis: Mapping[str, Any]) -> str:
 
 
 def personas_csv(analysis: Mapping[str, Any]) -> str:
-    """One row per task, model and persona, and one for the arm without a persona."""
+    """One row per task, model and persona, and one for the arm without a persona; shares of marks where recorded."""
+    marks = sorted({mark for *_, model in _models(analysis) for arm in _arms(model) for mark in arm["marks"] or ()})
     rows = []
     for task, label, model in _models(analysis):
-        arms = list(model["personas"])
-        if model["no_persona"] is not None:
-            arms.append({"persona": NO_PERSONA, **model["no_persona"]})
-        for arm in arms:
+        for arm in _arms(model):
             row = {"task": task, "model": label, "persona": arm["persona"], "accuracy": arm["accuracy"]}
             row |= {"std_over_runs": arm["std_over_runs"], **_interval("interval", arm["interval"])}
             row |= {"pss_without": model["leave_one_out_pss"].get(arm["persona"])}
-            rows.append(row | {name: arm[name] for name in _AUDIT})
+            row |= {name: arm[name] for name in (*_AUDIT, *_STRICT)}
+            known = arm["marks"]
+            rows.append(row | {f"mark_{mark}": None if known is None else known.get(mark, 0.0) for mark in marks})
     return _csv(rows)
 
 
@@ -52,6 +53,11 @@ def _models(analysis: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
     return [
         (task, label, model) for task, entry in analysis["tasks"].items() for label, model in entry["models"].items()
     ]
+
+
+def _arms(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    control = model["no_persona"]
+    return [*model["personas"], *([] if control is None else [{"persona": NO_PERSONA, **control}])]
 
 
 def _summary_row(task: str, label: str, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +96,18 @@ def _summary_row(task: str, label: str, model: Mapping[str, Any]) -> dict[str, A
         "flips_across": flips["across"],
         "flips_within": flips["within"],
         "persona_sd": model["persona_sd"],
+        **_strict_columns(model["strict"]),
     }
+
+
+def _strict_columns(strict: Mapping[str, Any] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for end in ("worst", "best"):
+        found[f"strict_{end}_persona"] = strict[end]["persona"] if strict else None
+        found[f"strict_{end}"] = strict[end]["accuracy"] if strict else None
+    for name in ("mean", "pss_ratio_of_means"):
+        found[f"strict_{name}"] = strict[name] if strict else None
+    return found | {"parsers_share": strict["parsers_share"] if strict else None}
 
 
 def _interval(name: str, interval: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class Task:
         load: source -> problems, in order.
         prompt: problem -> user message.
         score: (output, problem, verify) -> the reward file's dict: at least ``status``
-            (correct, wrong, no_answer, timeout, error) and ``pred``, the answer that was read.
+            (correct, wrong, no_answer, timeout, error) and ``pred``, the answer that was read;
+            ``mark``, what marked it, if it says so.
             When stored answers are scored again, the problem's text is the stored prompt.
         gold_output: problem -> an output that must score as correct; ``None`` where a gold is no answer.
         args: settings of the task that change what is asked; results of others are refused.

@@ -79,7 +79,11 @@ def test_from_its_files_to_the_report(server: Server, tmp_path: Path, capsys: py
     measured = found["livecodebench_v2"]["models"]["results"]
     assert measured["problems"] == 4
     assert measured["pss_ratio_of_means"] == 0
-    assert "livecodebench_v2_hard" in (tmp_path / "report" / "report.md").read_text().replace("\\_", "_")
+    text = (tmp_path / "report" / "report.md").read_text().replace("\\_", "_")
+    assert "livecodebench_v2_hard" in text
+    assert {json.loads(line)["mark"] for line in samples} == {""}
+    assert measured["strict"] is None, "a program has no marks, and no strict reading"
+    assert "strict mean" not in text
 
 
 def test_stored_answers_are_scored_again_from_their_source(
