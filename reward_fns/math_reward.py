@@ -1395,22 +1395,25 @@ _BEGINS_CONCLUDING = re.compile(
     r"(?:so|therefore|thus|hence|altogether|in\stotal|in\sall|that\smeans|this\smeans|which\smeans|in\sconclusion"
     r"|overall|finally|consequently|all\stold"
     r"|result|conclusion|total|final\s\w+|and\sso|ergo|bottom\sline|verdict|case\sclosed|there\syou\shave\sit"
-    r"|that['\u2019]s|that\sleaves|that\smakes)\b",
+    r"|that\sleaves|that\smakes)\b",
     re.IGNORECASE,
 )
 _INFERS = re.compile(
-    r"[\W_]{0,9}(?:and\s)?(?:so|therefore|thus|hence|altogether|in\stotal|in\sall|in\sconclusion|overall|consequently|ergo)\b",
+    r"[\W_]{0,9}(?:and\s)?(?:so|therefore|thus|hence|altogether|in\stotal|in\sall|in\sconclusion|overall|consequently"
+    r"|ergo)\b",
     re.IGNORECASE,
 )
 _ROUNDS = re.compile(r"\bround|\bnearest\b", re.IGNORECASE)
 _CHECKS = re.compile(
     r"[\W_]{0,9}(?:check|to\scheck|double[-\s]check|let['\u2019]s\s(?:check|verify)|let\sme\s(?:check|verify|double)"
-    r"|verify|verification|proof|sanity|you\scan\s(?:check|verify)|recall)",
+    r"|verify|verification|proof|sanity|you\scan\s(?:check|verify)|recall|(?:everything|it\sall"
+    r"|the\s\w+)\s(?:balances?|adds?\sup|checks?\sout)\b)",
     re.IGNORECASE,
 )
 _CHATTERS = re.compile(
     r"[\W_]{0,9}(?:(?:now|and|so|but|oh|ok|okay|remember|psst|hey|p\.?s\.?)\b[\W_]{1,4}){0,2}(?:want|would\syou|shall"
-    r"|ready|can\syou|do\syou|go\b|remember|don['\u2019]t|never|always|next\stime"
+    r"|ready|can\syou|do\syou|go\b|remember|don['\u2019]t|by\scomparison|in\scomparison|for\scomparison|incidentally"
+    r"|coincidentally|by\sthe\sway|speaking\sof|imagine|trust\sme|did\syou\sknow|notice|never|always|next\stime"
     r"|see\syou|back\sin|let\sme\sknow|try\b|come\b|fun\sfact|bonus|tip\b|note\b|give\sme|drop\b|take\b|keep\b|eat\b"
     r"|meet\sme|call\b|class\b|homework|if\syou|you\scan|i\s(?:once|remember|have|could|will|did|used|used\sto"
     r"|['\u2019]ve|['\u2019]ll)|reminds\sme|when\si\b|my\s(?:own|first|last))",
@@ -1689,6 +1692,7 @@ _EVIDENCE = {
     "restated": 2.0,  # the last result, said again, and no later sentence concludes
     "concludes": 1.5,  # "So ..."
     "sums up": 0.5,  # "... in total ..."
+    "rounded": 1.5,  # new, and the last result to the next whole number
     "rounds": 1.5,  # "rounded to ..."
     "chatters": -1.5,  # "Remember ..."
     "asks": -1.5,  # "..., matey?"
@@ -1747,13 +1751,15 @@ def _concluding(text, tokens):
         names = list(_standing(token, sentence))
         if token.result and not sentence.checks:
             names.append("result")
-        if last is not None and token.values == last.values:
+        if last is not None and (token.values == last.values or _as_percent(token, last)):
             names.append("last result")
             if token is not last and not token.operand and token.sentence >= concluding:
                 names.append("restated")
         if first_places[magnitudes[n]] == n:
             derived = _derived(magnitudes[n], magnitudes[max(0, n - 14) : n])
             names += ["new", "derived"] if derived else ["new"] if token.result else ["new", "unexplained"]
+            if _rounded(magnitudes[n], last):
+                names.append("rounded")
         elif not token.result and any(other.result and other.start < token.start for other in sentence.tokens):
             names.append("given")
         later = len(numbered) - 1 - numbered.index(token.sentence)
@@ -1761,6 +1767,15 @@ def _concluding(text, tokens):
         if best is None or weight >= most:
             best, most = token, weight
     return (None, "") if best is None else (best, sentences[best.sentence].text)
+
+
+def _as_percent(token, last):
+    return token.percent and not last.percent and token.values[0] == 100 * last.values[0]
+
+
+def _rounded(value, last):
+    """Whether a number is the last result, which is no whole one, rounded up or down."""
+    return last is not None and 0 < abs(value - float(last.values[0])) < 1 and value == int(value)
 
 
 def _standing(token, sentence):

@@ -36,7 +36,7 @@ def credited(reward: Any, rows: list[dict[str, Any]], line: str) -> list[bool]:
 
 
 # Name, voices at least, right answers lost at most, wrong ones credited at most: what was measured (docs/answers.md).
-SETS = [("c", 12, 2, 0), ("a", 12, 19, 9), ("b", 10, 40, 2)]
+SETS = [("c", 12, 1, 0), ("e", 10, 1, 0), ("a", 12, 19, 9), ("b", 10, 39, 2)]
 
 
 @pytest.mark.parametrize(("name", "voices", "lost", "false"), SETS)
@@ -59,7 +59,8 @@ def test_with_an_extraction_line_every_reply_is_scored_by_what_it_states(reward:
         assert credited(reward, rows, line) == [row["correct"] for row in rows]
 
 
-def test_role_play_costs_at_most_one_and_a_half_points_against_the_extraction_line(reward: Any) -> None:
-    rows = replies("c")
+@pytest.mark.parametrize("name", ["c", "e"])
+def test_role_play_costs_at_most_one_and_a_half_points_against_the_extraction_line(reward: Any, name: str) -> None:
+    rows = replies(name)
     plain, marked = (sum(credited(reward, rows, line)) for line in ("", "\n\nThe final answer is {stated}."))
     assert (marked - plain) / len(rows) <= 0.015
