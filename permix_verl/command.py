@@ -27,7 +27,19 @@ def plan(arguments: Sequence[str]) -> int:
     return run(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"doctor": doctor, "plan": plan, "merge": merge}
+def audit(arguments: Sequence[str]) -> int:
+    """Which answers of a model the reward, its strict reading and math-verify judge differently."""
+    from permix_verl.audit.command import main as run
+
+    return run(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "doctor": doctor,
+    "plan": plan,
+    "merge": merge,
+    "audit": audit,
+}
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from permix_verl.errors import UserError
@@ -29,6 +31,42 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     os.replace(partial, path)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse an ``--out`` in which nothing can be written, before the work is done.
+
+    Raises:
+        UserError: it is a file, or lies in one.
+    """
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"cannot write to --out {folder}: {path} is a file; give a folder")
+
+
+def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files into a folder beside this one, then move each into place; other files in it stay.
+
+    Args:
+        texts: file name -> what it holds; written as UTF-8.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    check_folder(folder)
+    folder = folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; give another --out") from error
+    try:
+        for name, text in texts.items():
+            (partial / name).write_bytes(text.encode("utf-8"))
+        for name in texts:
+            os.replace(partial / name, folder / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def cut_torn_line(file: Path) -> None:

@@ -119,21 +119,27 @@ def resolve_files(source: str, split: str) -> list[Path] | None:
 def _file_records(files: list[Path], fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for file in files:
         if file.suffix == ".jsonl":
-            yield from _jsonl_records(file)
+            for number, record in jsonl_records(file):
+                yield f"{file}, line {number}", record
         else:
             yield from _parquet_records(file, fields)
 
 
-def _jsonl_records(file: Path) -> Iterator[tuple[str, Any]]:
+def jsonl_records(file: Path) -> Iterator[tuple[int, Any]]:
+    """Stream what a JSON Lines file holds, with the number of its line from 1 on; empty lines are left out.
+
+    Raises:
+        UserError: a line that does not read.
+    """
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            where = f"{file}, line {number}"
             try:
-                yield where, json.loads(line.decode("utf-8"))
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
-                raise UserError(f"{where}: not JSON ({error}); repair or remove the line") from None
+                record = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError) as error:  # of encoding, of JSON, of a number too long
+                raise UserError(f"{file}, line {number}: not JSON ({error}); repair or remove the line") from None
+            yield number, record
 
 
 def _parquet_records(file: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

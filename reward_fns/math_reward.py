@@ -256,9 +256,30 @@ PHRASES = (
         "phrase",
         ("nswer", "NSWER"),
         rf"""\b(?i:answer)\b (?:[ ](?i:to|for|here|of)\b[^.:\n]{{1,60}}?|,[^,.:\n0-9]{{1,40}},)? {_LINK}
-        (?: (?i:is|equals|would[ ]be|will[ ]be|should[ ]be|must[ ]be|comes[ ]to)\b [*_]{{0,3}} [:\uff1a]?
+        (?: (?i:is|equals|(?:would|will|should|must|could|may|might)[ ]be|comes[ ]to)\b [*_]{{0,3}} [:\uff1a]?
+          | ['\u2019]s\b
           | {_COLON} | (?=[$]?[0-9][0-9\s,./]{{0,30}}\Z) )""",
         "The answer is 18.",
+        "18",
+    ),
+    Mark(
+        "phrase",
+        (
+            "nswer",
+            "NSWER",
+            "espuesta",
+            "\u00e9ponse",
+            "ntwort",
+            "isposta",
+            "esposta",
+            "\u7b54\u6848",
+            "\u0442\u0432\u0435\u0442",
+        ),
+        r"""^[ \t]*(?:\#{1,6}[ \t]*|<h[1-6]>)?[*_ \t]{0,4}(?:\u6700\u7ec8)?
+        (?i:(?:the[ ])?(?:final|correct)?[ ]?answer|(?:respuesta|r\u00e9ponse|antwort|risposta|resposta|\u7b54\u6848
+          |\u043e\u0442\u0432\u0435\u0442)(?:[ ]final[ea]?)?)
+        [*_ \t]{0,5}(?:</h[1-6]>)?[*_ \t]*\n""",
+        "3 * 4 = 12\n\n### Final Answer\n18 eggs",
         "18",
     ),
     Mark("phrase", ("A:", "A*", "A_"), r"^[ \t>*_]{0,9}A[*_]{0,3}:", "**A:** 18", "18"),
@@ -426,6 +447,7 @@ class _Gold(NamedTuple):
         several: whether it has several parts.
         clock: a time of day, as ``_clock`` gives it.
         numeral: digits and base, if it names its base.
+        words: a letter of a choice, or words, such as Yes.
     """
 
     text: str
@@ -435,6 +457,7 @@ class _Gold(NamedTuple):
     several: bool = False
     clock: "tuple | None" = None
     numeral: "tuple | None" = None
+    words: str = ""
 
 
 _GOLDS: dict = {}
@@ -468,7 +491,14 @@ def _read_gold(text):
         bool(_SEVERAL.search(text)),
         _clock(plain, alone=True),
         _numeral(plain),
+        _words_of(text),
     )
+
+
+def _words_of(gold):
+    """A gold that is words, or a capital letter of a choice, without brackets and LaTeX; or empty."""
+    words = _TEXT.sub(r"\1", gold).strip(" ()$.")
+    return words if re.fullmatch(r"[A-J]|[A-Za-z][A-Za-z' -]{1,40}", words) else ""
 
 
 def _asked(number):
@@ -503,6 +533,14 @@ _ENDS_IN_MARK = re.compile(
 )
 _OBJECT_BEGINS = re.compile(r"\{\s{0,99}\"\w{1,40}\"\s{0,9}:")
 _OBJECT_ENDS = re.compile(r"\"\s{0,99}\}|\}\s{0,99}(?:\Z|\n|,|```)")
+_SUPPOSES = re.compile(
+    r"\b(?:(?:suppose|if|assuming|assume)(?:\sthat)?\s(?:the\s|your\s|my\s)?(?:final\s|correct\s)?"
+    r"|(?:might|may|mistake|tempting|tempted|could)\b[^.!?\n]{0,30}\b(?:say|think|guess"
+    r"|conclude)(?:\sthat)?\s(?:the\s)?(?:final\s)?"
+    r"|wrong\s)\Z",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(r"[*_$\s]{0,4}[-\u2212]?[0-9][0-9.,]*[*_$]{0,3}\?")
 _ENDINGS = ("#", ":", "\uff1a", "=", "is", "es", "est", "ist", "IS", "\u00e8", "\u00e9", "\u662f", "\u4e3a")
 _HEADING = re.compile(r"[.):][ \t]+\S[^\n]*\n\s*\S")
 _FORMULA = re.compile(
@@ -514,17 +552,23 @@ _SEVERAL = re.compile(r",|\b(?:and|or)\b")
 _TAKEN_BACK = re.compile(
     r"""
     (?: \A[\s$.,;!*)}\]]{0,9} (?:(?:but|and|which|no|wait|hmm|oops),?\s){0,2}
-      | (?: (?<=[.!?;,\u2014])[\s*]{1,9} | \n[\s*]{0,9} ) (?:(?:but|no|wait|hmm|hm|oh|oops|ah|sorry|hold\son
-        |actually)\b[\s,.!\u2014-]{1,4}){0,3} )
-    (?: (?P<flat> (?:that|this|it|which)(?:['\u2019]s|\sis|\swas)\s(?:all\s|actually\s|clearly\s)?
+      | (?: (?<=[.!?;,\u2014])[\s*]{1,9} | \n[\s*]{0,9} )
+        (?:(?:but|no|wait|hmm|hm|oh|oops|ah|sorry|hold\son|actually|edit)\b[\s,.!:\u2014-]{1,4}){0,3} )
+    (?: (?P<flat> (?:(?:that|this|it|which)(?:['\u2019]s|\sis|\swas)|(?<=[\s)}$])is)\s(?:all\s|actually\s|clearly\s)?
                   (?:wrong|incorrect|not\s(?:right|correct)|a\smistake)
-                | (?:that|this|it)\s(?:isn|wasn)['\u2019]t\s(?:right|correct) )
+                | (?:that|this|it)\s(?:isn|wasn)['\u2019]t\s(?:right|correct) | (?:moment,\s)?das\sist\sfalsch )
       | (?P<soft> scratch\sthat | strike\sthat | correction\b | i\s(?:made|have\smade)\san?\s[a-z ]{0,20}(?:mistake
         |error|slip)
-                | i\s(?:was|am)\swrong | i\smis(?:read|counted|calculated|computed|took) | my\smistake
-                  | on\ssecond\sthought
-                | (?:no,?\swait | wait,?\sno | actually,?\sno | oops)\b | let\sme\s(?:correct|redo|fix)\b
-                | (?:that|it)\sshould\s(?:actually\s)?(?:be|have\sbeen) ) )
+                | i\s(?:was|am)\swrong | i\s(?:forgot|missed)\b | i\smis(?:read|counted|calculated|computed|took)
+                  | my\smistake
+                | on\ssecond\sthought | upon\s(?:re-?checking|review|reflection) | (?:no,?\swait | wait,?\sno
+                  | actually,?\sno | oops)\b
+                | let\sme\s(?:correct|redo|fix)\b | (?:that|it)\sshould\s(?:actually\s)?(?:be|have\sbeen)
+                  | we\s(?:need|forgot)\sto\b
+                | the\s(?:correct|right|actual|corrected|revised)\s(?:final\s)?(?=answer) ) )
+    | [,.\u2014-]\s?(?P<aside>(?:no|sorry|i\smean),?\s)(?=[$]?[0-9])
+    | (?<=[.!])\s(?P<instead>actually,?\sit(?:['\u2019]s|\sis)\s)(?=[$]?[0-9])
+    | (?P<elsewhere>\u4e0d\u5bf9|\u4e0d\u5c0d|\u9519\u4e86)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -536,6 +580,14 @@ _STATES = re.compile(
 
 def _read(solution, gold, strict=False):
     """What can be said here and now, as ((status, pred, mark), None), or else (None, the request to a worker)."""
+    try:
+        return _read_solution(solution, gold, strict)
+    except Exception as error:  # one sample that cannot be read must not cost the others
+        _complain(f"a solution could not be read: {error!r}")
+        return ("error", "", ""), None
+
+
+def _read_solution(solution, gold, strict):
     if not isinstance(solution, str):
         return ("no_answer", "", ""), None
     gold = _gold(str(gold if gold is not None else "")[: MAX_GOLD_CHARS + 1])
@@ -585,11 +637,12 @@ def _marked(text, gold):
         return "", "empty", ""
     if found is None:
         return _unmarked(text)
-    if found.mark == "phrase" and gold.number is not None and not _says_number(found.content):
+    if found.mark in ("phrase", "hash") and gold.number is not None and not _says_number(found.content):
         return _unmarked(text)
-    taken_back = _TAKEN_BACK.search(text, found.end)
+    after = text[found.end :]
+    taken_back = _TAKEN_BACK.search(after)
     if taken_back:
-        rest = text[taken_back.end() :]
+        rest = after[taken_back.end() :]
         again = _marked(rest, gold)
         if again[1] != "empty" and (again[1] != "none" or (gold.number is not None and _STATES.search(rest))):
             return again
@@ -603,8 +656,8 @@ def _marked(text, gold):
         )
     formula = _formula(content)
     if formula is not None and not _JOINT.match(content, formula[1]):
-        after = re.compile(r"\s?=\s?").match(content, formula[1])
-        return (found.mark, "line", content[after.end() :]) if after else (found.mark, "box", formula[0])
+        equals = re.compile(r"\s?=\s?").match(content, formula[1])
+        return (found.mark, "line", content[equals.end() :]) if equals else (found.mark, "box", formula[0])
     return found.mark, "line", content
 
 
@@ -758,7 +811,10 @@ def _cut_object(text):
 
 
 def _cut_line(text):
-    """Where a mark begins that the text ends in, or -1."""
+    """Where a mark, or an annotation of GSM8K's, begins that the text ends in, or -1."""
+    annotation = text.rfind("<<")
+    if annotation >= 0 and text.find(">>", annotation) < 0 and len(text) - annotation < 80:
+        return annotation
     if not text[-_MAX_NUMBER_CHARS:].rstrip(" \n*_$`\"'").endswith(_ENDINGS):
         return -1
     found = _ENDS_IN_MARK.search(text, max(0, len(text) - 80))
@@ -772,7 +828,7 @@ def _line(text):
             line = _behind(text, mark)
             begins = _begins(line)
             if begins is None and _formula(line) is None and _plain_maths(line) is None:
-                if "\n" in line.strip() or not re.search("[0-9]", line) or text.find("####", mark.end()) >= 0:
+                if "\n" in line.strip() or not line.strip() or text.find("####", mark.end()) >= 0:
                     continue
                 return _Found("hash", mark.start(), mark.end(), line)
             if begins is None or not _HEADING.match(line, begins[1]):
@@ -783,6 +839,8 @@ def _line(text):
     weak = None
     for mark in marks[: -_MAX_MARKS - 1 : -1]:
         line = _behind(text, mark)
+        if _SUPPOSES.search(text, max(0, mark.start() - 80), mark.start()) or _ASKS.match(line):
+            continue
         found = _Found("phrase", mark.start(), mark.end(), line)
         colon = mark[0].rstrip("*_ ").endswith((":", "\uff1a"))
         if _begins(line) or _formula(line) or (colon and re.search("[0-9]", line.partition("\n")[0])):
@@ -816,7 +874,7 @@ def _behind(text, mark):
     stripped = line.lstrip()
     if "\n" in line[: len(line) - len(stripped)]:
         stripped = _BULLET.sub("", stripped)
-    return _STRUCK.sub("", stripped)
+    return _STRUCK.sub("", _RULED.sub("", stripped))
 
 
 # Numbers, and what may stand around them.
@@ -832,7 +890,8 @@ _NUMBER = re.compile(
     r"(?:(?P<whole>[0-9]{1,9})(?:\s{1,3}|(?=\\)))?(?:(?P<above>[0-9]{1,99})\s?/\s?(?P<below>[0-9]{1,99})(?![0-9]"
     r"|\.[0-9])"
     r"|\\[dt]?frac\s?\{\s?(?P<above2>[0-9]{1,99})\s?\}\s?\{\s?(?P<below2>[0-9]{1,99})\s?\})"
-    r"|(?:(?P<grouped>[1-9][0-9]{0,2}(?:(?:,|\{,\}|\\,|\\!|,\\!\s?|[ \u202f\u00a0])[0-9]{3})+(?![0-9]))"
+    r"|(?:(?P<grouped>(?:[1-9][0-9]{0,2}(?:(?:,|\{,\}|\\,|\\!|,\\!\s?|[ \u202f\u00a0'_])[0-9]{3})+"
+    r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3})(?![0-9]))"
     r"|(?P<plain>[0-9]+))?"
     r"(?P<decimals>\.[0-9]+)?(?:[eE](?P<power>[-+]?[0-9]{1,3})(?![0-9A-Za-z]))?)",
     re.IGNORECASE,
@@ -851,14 +910,18 @@ _DECORATED = re.compile(
     rf"(?:{_INLINE}|[*_`\"'\u201c\u2018]){{1,6}}\s?([^*_`\"\u201c\u201d<>]*[^*_`\"'\u201c\u201d<>\s])\s?"
     rf"(?:{_INLINE}|[*_`\"'\u201d\u2019]){{1,6}}\.?"
 )
+_RULED = re.compile(r"\A[-=_*]{3,99}\s{0,9}\n\s{0,9}")
 _STRUCK = re.compile(r"~~[^~\n]{1,80}~~")
 _TEXT_BETWEEN = re.compile(rf"{_TEXT.pattern}\s?[0-9]")
 _NO_WRAP = re.compile(
-    r"[\\^=+*<>|{}\[\];0-9\u221a\u03c0\u221e!]|[-/]\s?$|^\s?[-/]\s?[0-9(]|^\s?_|^\(\s?[A-Za-z]\)|^:\S"
+    r"[\\^=+*<>|{}\[\];0-9\u221a\u03c0\u221e!]|[-/_]\s?$|^\s?[-/]\s?[0-9(]|^\s?_|^\(\s?[A-Za-z]\)|^:\S"
 )
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z\x00])\s?(?:\^\s?\{?-?[1-4]\}?|[\u00b2\u00b3])(?=[\s/.,)]|$)")
 _NO_UNIT = set(_words("and or to not plus minus times over of sqrt pi if when where squared cubed maybe wait between"))
-_NO_UNIT.update(_words("either neither less more without add subtract multiply divide"))
+_NO_UNIT.update(
+    _words("either neither less more without add subtract multiply divide twice double triple half least most no")
+)
+_EQUATION = re.compile(r"(?<![A-Za-z])(?:[0-9.]+\s?[a-z](?![A-Za-z])|[a-z]\s?(?:\^|\*\*))")
 _UNIT_LETTERS = frozenset("aAIgGhHlLmMsStT")
 _MULTIPLES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _DECIMAL_COMMA = re.compile(
@@ -899,6 +962,10 @@ _SPELLED = re.compile(
 )
 
 
+_OF_A_MULTIPLE = re.compile(r"\sa\s(hundred|thousand|million|billion|dozen)(?![A-Za-z])", re.IGNORECASE)
+_NEGATIVE = re.compile(r"\b(?:negative|minus)\s\Z", re.IGNORECASE)
+
+
 def _spelled(text, start):
     """(value, end) of the number in words that begins here, or None."""
     found = _SPELLED.match(text, start)
@@ -906,7 +973,9 @@ def _spelled(text, start):
         return None
     alone = found["alone"] or found["first"]
     if alone:
-        return Fraction(1, _PARTS[alone.lower()]), found.end()
+        part = Fraction(1, _PARTS[alone.lower()])
+        of = _OF_A_MULTIPLE.match(text, found.end()) if found["first"] else None
+        return (part * _MULTIPLES[of[1].lower()], of.end()) if of else (part, found.end())
     if found["large"] is None:
         dozens = _in_digits(found["dozens"] or "one") * 12
         return (Fraction(dozens, 2) if found["half"] else dozens), found.end()
@@ -990,7 +1059,9 @@ def _number_in(content, is_gold=False):
     if "frac" not in plain:
         plain = re.sub(r"\{([^{}]*)\}", r"\1", plain)
     if "=" in plain and not is_gold and not _SEVERAL.search(re.sub(r"(?<=[0-9]),(?=[0-9]{3})", "", plain)):
-        plain = plain.rpartition("=")[2]
+        left, _, plain = plain.rpartition("=")
+        if not is_gold and _EQUATION.search(left):
+            return _Reading((), False, content)
     starts = _STARTS.search(plain)
     number = _number(plain, starts.start()) if starts else None
     if number is None:
@@ -1073,6 +1144,8 @@ def _decimal_comma(content, ambiguous=True):
 def _with_multiple(value, rest):
     word = re.match(r"[\s*_-]{0,5}([A-Za-z]+)", rest)
     name = word[1].lower().removesuffix("s") if word else ""
+    if rest[:1] in ("k", "K") and not rest[1:2].isalpha():
+        return (value * 1000,)
     multiple = _MULTIPLES.get(name)
     if multiple is None:
         return (value,)
@@ -1119,20 +1192,21 @@ def _equal(found, gold):
 _LEAD = re.compile(
     rf"(?:[\s*_:\"'`\u201c\u2018(\[]|{_INLINE})*(?:[A-Za-z]\s?=\s?)?"
     r"(?:(?:approximately|approx\.|about|around|roughly|nearly|almost|exactly|simply|just|equal to|indeed|definitely"
-    r"|at|de|of)\s+[*_(]*){0,2}"
+    r"|de|of)\s+[*_(]*){0,2}"
     r"(?:\\approx\s?)?[~\u2248]?(?:\$(?=\s?[-0-9.\\])|\\\()?"
 )
 _BULLET = re.compile(r"\A[-*\u2022]\s+")
 _AFTER = rf"(?:[*_$\"'`\u201d\u2019)\]]|\\[)\]]|{_INLINE}){{0,6}}"
 _ATTACHED = re.compile(
-    r"\\[A-Za-z]|[A-Za-z](?![A-Za-z])(?<![mgslhLaA])|(?:pi|sqrt)\b|[\u221a\u03c0^(!]|_\s?\{?[0-9A-Za-z]"
+    r"\\[A-Za-z]|[A-Za-z](?![A-Za-z])(?<![mgslhLaA])|(?:pi|sqrt)\b|[\u221a\u03c0^(]|!(?=\s?[-+*/=)])|_\s?\{?[0-9A-Za-z]"
     r"|\s?\*{1,2}\s?[A-Za-z(\u221a\u03c0]"
-    r"|[A-Z]{1,2}_|/[A-Za-z(]|\s?[-+]\s?[0-9]*\s?[a-z]\b(?!\s[a-z])"
+    r"|[A-Z]{1,2}_|/[A-Za-z(]|\s?[-+]\s?[0-9]*\s?[a-z]\b(?!\s[a-z])|\s[xyzn]\b(?!\s?[$0-9])"
 )
 _OPERATES = re.compile(
     rf"{_AFTER}\s?(?:[-+]\s?[$\\(]{{0,2}}[0-9]|(?<!\*)[/^*\u00d7\u00f7=]\s?[$\\(0-9A-Za-z]|\*\s[0-9]|\\(?:times|cdot"
     rf"|div|pm)|x\s?\$?[0-9]|:[0-9]"
-    r"|(?:times|plus|minus|divided|multiplied|over(?=\s\$?[0-9.]+\s?[.=\n]|\s\$?[0-9.]+\Z)|squared|cubed)\b"
+    r"|(?:times(?=\s\$?[0-9])|plus|minus|divided|multiplied|over(?=\s\$?[0-9.]+\s?[.=\n]|\s\$?[0-9.]+\Z)|squared"
+    r"|cubed)\b"
     r"|of\s\$?[0-9]"
     r"|[A-Za-z]{1,20}(?:\s[A-Za-z]{1,20}){0,2}\s?(?:[-+*/=\u00d7\u00f7]|x\b|at\b|minus\b|plus\b|times\b)\s?\$?[0-9])",
     re.IGNORECASE,
@@ -1152,12 +1226,32 @@ _COMPOUND = re.compile(
     r"(?:and\s)?[0-9]",
     re.IGNORECASE,
 )
-_LISTS = re.compile(rf"{_AFTER}\s?,?\s?(?:and\s|,\s?)\$?[0-9]+(?=[\s.,;]*(?:\Z|\n|and\b))", re.IGNORECASE)
-_REFUSES = re.compile(
-    r"(?:either|neither|between|from|not|definitely not|(?:more|less|fewer|greater) than|half of|twice|double"
-    r"|somewhere between)\s\$?[0-9]",
+_LISTS = re.compile(
+    rf"{_AFTER}(?:\s?,\s?(?:and\s|or\s)?|\s(?:and|or)\s)(?:[a-z]\s?=\s?)?[(\[]?-?\$?[0-9][0-9.]*{_AFTER}"
+    rf"(?:(?:\s?,\s?(?:and\s|or\s)?|\s(?:and|or)\s)-?\$?[0-9][0-9.]*{_AFTER}){{0,20}}\s?[}}.!]*(?:\s|\Z)"
+    rf"|{_AFTER}(?:\s[A-Za-z]{{1,20}}){{1,2}}\sand\s\$?[0-9]",
     re.IGNORECASE,
 )
+_EITHER = re.compile(rf"{_AFTER}(?:\s[A-Za-z]{{1,20}})?,?\s(?:or|maybe|possibly)\s[^.\n]{{0,20}}?[0-9]", re.IGNORECASE)
+_PARTIAL = re.compile(
+    r"\s?(?:\u00b1|\\pm)|\s(?:pi|root|sqrt|square\sroot|factorial|thirds?|fourths?|fifths?|point)\b|:[0-9]|'[0-9]"
+    r"|\s(?:(?:more|less|fewer)\sthan|out\sof)\s\$?[0-9]|\sin\s[0-9]+[.\s]*\Z|[-\u2013][0-9]",
+    re.IGNORECASE,
+)
+_AND_A_PART = re.compile(
+    r"\sand\s(?:(an?|one)\s(half|thirds?|quarters?)|([0-9]{1,2})/([1-9][0-9]?))(?![0-9A-Za-z])", re.IGNORECASE
+)
+_CONTINUES = re.compile(r"\s?[-+*/\u00d7\u00f7\u2212]\s?\$?[0-9]")
+_JOINED_FORMULAS = re.compile(r"[\s*_]{0,4}\$[a-z]\s?=[^$\n]{1,40}\$\s(?:or|and)\s\$")
+_STEPS = re.compile(r"[*_]{0,2}1[.)]\s[^\n]*\n\s*[*_]{0,2}2[.)]\s")
+_OPEN_LIST = re.compile(r"[\s*_]*\\?[\[({]\s?-?[0-9.]+\s?,")
+_REFUSES = re.compile(
+    r"(?:either|neither|between|from|not|definitely not|(?:more|less|fewer|greater) than|at (?:least|most)|over|under"
+    r"|above|below|half of"
+    r"|twice|double|somewhere between|in the range(?: of)?)\s\$?[0-9]",
+    re.IGNORECASE,
+)
+_REPEATING = re.compile(r"\s*([0-9]{0,9})\.([0-9]{0,9})\\(?:over(?:line|bar)|bar)\s?\{([0-9]{1,9})\}\s*")
 _RATE = re.compile(r"[0-9]\s[A-Za-z ]{0,40}\b(?:in|per|every|for|over|within|after|at|out of)\s(?:the\s)?[0-9]")
 _BUT = re.compile(r"\b(?:but (?:rather |instead )?|it(?:'s| is) )", re.IGNORECASE)
 _PROSE = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,40},? [A-Za-z]{2}")
@@ -1165,13 +1259,20 @@ _WORD = re.compile(r"(?<![A-Za-z\\])(?!(?:sqrt|sin|cos|tan|log|ln|exp|pi)\b)[A-Z
 _NO_WORD = re.compile(rf"{_TEXT.pattern}|\\(?:begin|end)\s?\{{\w+\*?\}}")
 _MATHS_TOKEN = re.compile(
     r"[ ]?(?:(?:sqrt|pi|sin|cos|tan|log|ln|exp)\b|[A-Za-z](?![A-Za-z'\u2019])|[0-9]+(?:\.[0-9]+)?"
-    r"|[-+*/^()=<>,!\u221a\u03c0\u221e\u00b0\u2264\u2265])"
+    r"|[-+*/^(){}=<>,!\u00d7\u00f7\u00b7\u221a\u03c0\u221e\u00b0\u2264\u2265])"
 )
-_MATHS_SIGN = re.compile(r"[-+*/^=<>\u221a\u03c0\u221e\u00b0\u2264\u2265]|\b(?:sqrt|pi)\b")
+_UNIT_BEHIND = re.compile(
+    r"\s(?:square\s|cubic\s|sq\.?\s)?(?:[kcm]?m|in|ft|feet|foot|inch(?:es)?|units?|meters?|centimeters?|miles?|yards?"
+    r"|rad(?:ians)?)"
+    r"(?:\^\{?[23]\}?|[\u00b2\u00b3])?[.!]?\s*\Z",
+)
+_MATHS_SIGN = re.compile(r"[-+*/^=<>\u00d7\u00b7\u221a\u03c0\u221e\u00b0\u2264\u2265]|\b(?:sqrt|pi)\b")
 _ROOT = re.compile(r"(?:\u221a|sqrt)\s?(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
 _IN_LATEX = (
     ("**", "^"),
     ("\u03c0", "\\pi "),
+    ("\u00d7", "*"),
+    ("\u00b7", "*"),
     (">=", "\\ge "),
     ("<=", "\\le "),
     ("\u2265", "\\ge "),
@@ -1213,11 +1314,22 @@ def _content_number(content, number):
     reading = _number_in(content)
     if reading is None and number.values[0] != int(number.values[0]):
         reading = _decimal_comma(content)
+    repeating = _REPEATING.fullmatch(content) if reading is None and "overline" in content else None
+    if repeating:
+        return _repeating(repeating, content)
     if reading is None and "_" in content and _numeral(content):
         return _Reading((), False, content)
     if reading is None and not re.search("[0-9]", content):
         reading = _in_words(content)
     return reading
+
+
+def _repeating(found, content):
+    """A decimal fraction without end, as 0.1\\overline{6}."""
+    whole, once, again = found[1] or "0", found[2], found[3]
+    nines = 10 ** len(again) - 1
+    value = Fraction(int(whole + once) * nines + int(again), nines * 10 ** len(once))
+    return _Reading((value,), False, content)
 
 
 def _hour(clock):
@@ -1232,7 +1344,11 @@ def _in_words(content):
     if found is None:
         return None
     value, end = _spelled(plain, found.start())
-    digits = f"{plain[: found.start()]}{value}{plain[end:]}"
+    start = found.start()
+    negative = _NEGATIVE.search(plain, 0, start)
+    if negative:
+        start, value = negative.start(), -value
+    digits = f"{plain[:start]}{value}{plain[end:]}"
     reading = _number_in(digits)
     return None if reading is None else reading._replace(text=content)
 
@@ -1246,6 +1362,9 @@ def _plain_maths(line):
             break
         end = token.end()
     expression = line[start:end].rstrip("*_!,. ")
+    unit = _UNIT_BEHIND.match(line, start + len(expression))
+    if unit and _MATHS_SIGN.search(expression):
+        return expression
     ends = re.match(r"[*_`\"'.!?;,]{0,9}(?:\s|\Z)", line[start + len(expression) :])
     after = line[start + len(expression) :].lstrip("*_`\"'")
     return expression if ends and _MATHS_SIGN.search(expression) and not re.match(r",? [A-Za-z0-9]", after) else None
@@ -1253,10 +1372,13 @@ def _plain_maths(line):
 
 def _to_latex(content):
     """An expression without LaTeX as LaTeX."""
-    if "\\" in content or not re.search(r"\*|\^|sqrt|\bpi\b|[\u221a\u03c0\u221e\u2264\u2265\u00b0<>]", content):
+    if "\\" in content or not re.search(
+        r"\*|\^|[0-9]\s?x\s?[0-9]|[\u00d7\u00b7]|sqrt|\bpi\b|[\u221a\u03c0\u221e\u2264\u2265\u00b0<>]", content
+    ):
         return content
     for plain, latex in _IN_LATEX:
         content = content.replace(plain, latex)
+    content = re.sub(r"(?<=[0-9])\s?x\s?(?=[0-9])", "*", content)
     content = re.sub(r"(?<![A-Za-z\\])pi\b", r"\\pi ", content)
     content = _ROOT.sub(lambda root: f"\\sqrt{{{root[1] if root[1] is not None else root[2]}}}", content)
     content = re.sub(r"\^\s?\(([^()]*)\)", r"^{\1}", content)
@@ -1275,8 +1397,12 @@ def _other_kind(form, content, gold):
             return None, form, content
         numeral = _numeral(content.lstrip(" *_`$\"'"))
         return numeral == gold.numeral, form, content
+    if gold.words and form != "none":
+        said = _says_words(content, gold.words)
+        if said is not None:
+            return said, form, content
     if form == "line":
-        expression = _plain_maths(content)
+        expression = _list_of(content) if gold.several else _plain_maths(content)
         if expression is not None:
             form, content = "box", expression
     if gold.comma is not None and form in ("box", "line", "bare"):
@@ -1284,6 +1410,25 @@ def _other_kind(form, content, gold):
         if reading is not None and _equal(reading, gold):
             return True, form, content
     return None, form, _to_latex(content) if form == "box" else content
+
+
+def _says_words(content, words):
+    """Whether an answer begins with these words, or with this letter of a choice; None if math-verify must say."""
+    plain = _TEXT.sub(r" \1 ", content).lstrip(" *_`$\"'#:").replace("**", "")
+    if len(words) == 1:
+        letter = re.match(r"\(?\s?([A-J])\s?\)?(?![A-Za-z0-9^*/+=])", plain)
+        return None if letter is None else letter[1] == words
+    return True if re.match(rf"{re.escape(words)}(?![A-Za-z])", plain, re.IGNORECASE) else None
+
+
+def _list_of(line):
+    """The numbers or equations that a line lists, as LaTeX has them; or None."""
+    first = line.strip().partition("\n")[0].rstrip(".! ").strip("*_` ").replace("$", "")
+    if not re.fullmatch(r"(?:\b(?:and|or)\b|[a-z]\s?=|[-0-9./,;()\[\]{}\\\s])+", first) or not re.search(
+        r"[,;]|and|or", first
+    ):
+        return None
+    return re.sub(r"\s*,?\s*\b(?:and|or)\b\s*", ", ", first).replace(";", ",")
 
 
 def _same_time(one, other):
@@ -1298,9 +1443,15 @@ def _same_time(one, other):
 def _leading(line):
     """(form, content, reading) of what follows a mark: the number with which it begins, or what the sentence says.
 
-    Several numbers are no number: a reading without values, which equals no gold.
+    Several numbers, or a part of one, are no number: a reading without values, which equals no gold.
     """
+    if "\\" in line:
+        line = _TEXT.sub(r" \1 ", line)
     nothing = "line", line, _Reading((), False, line.partition("\n")[0])
+    if _JOINED_FORMULAS.match(line):
+        return nothing
+    if _STEPS.match(line):
+        return "line", line, _sentence_number(line)
     start = _LEAD.match(line).end()
     refuses = _REFUSES.match(line, start)
     if refuses:
@@ -1313,38 +1464,69 @@ def _leading(line):
         return "line", line, _hour(clock)
     number = _number(line, start)
     if number is None:
-        spelled = _spelled(line, start)
-        if spelled is not None:
-            return _leading(f"{spelled[0]}{line[spelled[1] :]}")
-        expression = _plain_maths(line)
-        if expression is not None:
-            return "box", _to_latex(expression), None
-        return "line", line, _sentence_number(line)
-    end = number[1]
+        return _without_leading_number(line, start)
+    value, end = number
     comma = _DECIMAL_COMMA.match(line, start) if line[end : end + 1] == "," else None
     if comma:
-        reading = _decimal_comma(comma[0])
-        return "line", line, reading or nothing[2]
+        return "line", line, _decimal_comma(comma[0]) or nothing[2]
+    more = _AND_A_PART.match(line, end)
+    if more:
+        part = Fraction(int(more[3]), int(more[4])) if more[3] else Fraction(1, _part(more[2]))
+        value, end = value + part, more.end()
+    if re.compile(r"[kK](?![A-Za-z])").match(line, end):
+        value, end = value * 1000, end + 1
     percent = _PERCENT.match(line, end)
     if not percent and _ATTACHED.match(line, end):
-        expression = _plain_maths(line)
-        if expression is None:
-            expression = re.compile(r"[^\s;?]+").match(line, start)[0].rstrip(".,!*_$)`\"'")
-        reading = _Reading((), False, expression) if _numeral(expression) else None
-        return "box", _to_latex(expression), reading
+        return _attached(line, start)
     end = percent.end() if percent else end
-    if _OPERATES.match(line, end):
-        sentence = re.compile(r"[.!?]\s|\Z").search(line, end).start()
-        results = list(_COMES_TO.finditer(line, end, sentence + 1))
-        result = _number(line, results[-1].end()) if results else None
-        if result is None:
-            return "line", line, None
-        return "line", line, _Reading((result[0],), False, line[results[-1].end() : result[1]])
+    if _LISTS.match(line, end) or _EITHER.match(line, end) or _PARTIAL.match(line, end):
+        return nothing
+    operates = _OPERATES.match(line, end)
+    if operates:
+        found = _calculation(line, end, value)
+        if found or not re.search(r"\bat\b", operates[0]):  # "14 days at 3 hours a day"
+            return found or nothing
     if _COMPOUND.match(line, end) or _HEDGES.match(line, end):
         return nothing
-    if _LISTS.match(line, end):
-        return "line", line, None
-    return "line", line, _Reading(_with_multiple(number[0], line[end:]), bool(percent), line[start:end])
+    return "line", line, _Reading(_with_multiple(value, line[end:]), bool(percent), line[start:end])
+
+
+def _without_leading_number(line, start):
+    """``_leading`` of a line that does not begin with digits."""
+    negative = re.compile(r"(?:negative|minus)\s", re.IGNORECASE).match(line, start)
+    spelled = _spelled(line, negative.end() if negative else start)
+    if spelled is not None and not re.compile(r"\sof\s(?:the|these|those)\b|\spoint\s").match(line, spelled[1]):
+        return _leading(f"{'-' if negative else ''}{spelled[0]}{line[spelled[1] :]}")
+    if _OPEN_LIST.match(line):
+        return "line", line, _Reading((), False, line.partition("\n")[0])
+    expression = _plain_maths(line)
+    if expression is not None:
+        return "box", _to_latex(expression), None
+    return "line", line, _sentence_number(line)
+
+
+def _attached(line, start):
+    """``_leading`` of a number to which something is attached that is no unit."""
+    expression = _plain_maths(line)
+    if expression is None:
+        token = re.compile(r"\s*([^\s;?]+)").match(line, start)
+        expression = token[1].rstrip(".,!*_$)`\"'") if token else line[start:]
+    reading = _Reading((), False, expression) if _numeral(expression) else None
+    return "box", _to_latex(expression), reading
+
+
+def _calculation(line, end, value):
+    """``_leading`` of a line that begins with a calculation: what it comes to, or None."""
+    sentence = re.compile(r"[.!?]\s|\Z").search(line, end).start()
+    results = [(place, _number(line, place.end())) for place in _COMES_TO.finditer(line, end, sentence + 1)]
+    ended = [(place, found) for place, found in results if found and not _CONTINUES.match(line, found[1])]
+    if ended:
+        place, found = ended[-1]
+        return "line", line, _Reading((found[0],), False, line[place.end() : found[1]])
+    if results and re.compile(rf"{_AFTER}\s?=").match(line, end):
+        return "line", line, _Reading((value,), False, line[:end])
+    expression = _plain_maths(line)
+    return None if expression is None else ("box", _to_latex(expression), None)
 
 
 # What a sentence says, and which sentence of a text concludes it.
@@ -1362,7 +1544,8 @@ _NO_QUANTITY = re.compile(
     r"|apartment|act|scene|verse|plan"
     r"|item|point|reason|exhibit|article|section|figure|table|option|episode|season|channel)\s?\#?|\#|'"
     r"|\b(?:of|in|since|from)\s(?=1[89][0-9]{2}|20[0-9]{2})"
-    r"|(?:\bnot|n['\u2019]t|\bthan|\bhalf\sof|\btwice|\bdouble|\btriple|\bnever|\binstead\sof)\s(?:just\s|the\s"
+    r"|(?:\bnot|n['\u2019]t|\bthan|\bhalf\sof|\broot\sof|\btwice|\bdouble|\btriple|\bnever|\binstead\sof)\s(?:just\s"
+    r"|the\s"
     r"|only\s|an?\s)?)\Z",
     re.IGNORECASE,
 )
@@ -1375,6 +1558,7 @@ _OPERATOR = re.compile(
     re.IGNORECASE,
 )
 _PART_OF = re.compile(r"\s?(?:%|percent)?\s?of\s(?:the\s|those\s|these\s|his\s|her\s|their\s)?\Z", re.IGNORECASE)
+_OF_BOTH = re.compile(r"\b(?:(?:sum|product|difference|quotient)\sof|between)\s\Z", re.IGNORECASE)
 _RESULT_WORD = re.compile(
     r"\s?(?:[A-Za-z$%/]+,?\s){0,4}?(?:is|are|be|was|makes?|made|gives?|gets?|equals?|is\sequal\sto|leaves?|comes\sto"
     r"|totals?|yields?|that['\u2019]s"
@@ -1444,8 +1628,9 @@ _SUBORDINATE = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"[,;:()\u2013\u2014\u2026]|\s-\s|\b(?:then|so|that['\u2019]s|leaving|leaves|which\s(?:is|makes|leaves|means"
-    r"|gives)|there\s(?:are|is|were|be)|giving|making|thus|for\sa\stotal\sof|and\sends\sup|(?:s?he"
+    r"[,;:()\u2013\u2014\u2026]|\s-\s|\b(?:then|so|that['\u2019]s|leaves|which\s(?:is|makes|leaves|means"
+    r"|gives)|there\s(?:are|is|were|be)|(?<!after\s)(?<!by\s)(?<!before\s)(?<!for\s)(?:leaving|giving|making)|thus"
+    r"|for\sa\stotal\sof|and\sends\sup|(?:s?he"
     r"|they)['\u2019]s\sgot)\b"
     r"|(?<!after\s)(?<!when\s)(?<!if\s)(?<!because\s)(?<!since\s)(?<!once\s)(?<!while\s)(?<!before\s)\b(?:she|he|they"
     r"|it|we|there)\s(?:still\s|will\s|can\s|must\s)?"
@@ -1534,6 +1719,9 @@ def _tokens(text):
         number = _number(text, start.start()) if start.start() >= end else None
         if number is not None:
             value, end = number
+            comma = _DECIMAL_COMMA.match(text, end - len(str(value))) if text[end : end + 1] == "," else None
+            if comma and comma.end() > end and isinstance(value, int) and len(comma[2]) < 3:
+                value, end = Fraction(f"{comma[1]}.{comma[2]}"), comma.end()
             written = text[start.start() : end]
             if " " in written and "/" not in written:  # not 12,200 but "12 200-page books"
                 value, end = _number(written.partition(" ")[0], 0) or number, start.start() + written.index(" ")
@@ -1559,6 +1747,7 @@ def _spelled_tokens(text, start, digits):
     for word in list(_SPELLED.finditer(text, start))[-_MOST_TOKENS:]:
         if word.start() not in taken:
             value, end = _spelled(text, word.start())
+            value = -value if _NEGATIVE.search(text, max(0, word.start() - 12), word.start()) else value
             percent = _PERCENT.match(text, end)
             tokens.append(_Token((value,), bool(percent), word.start(), percent.end() if percent else end))
     return tokens
@@ -1578,7 +1767,7 @@ def _relate(text, tokens):
         ):
             one.operand = other.operand = True
             one.result = False
-        elif _PART_OF.fullmatch(gap):
+        elif _PART_OF.fullmatch(gap) or (gap == " and " and _OF_BOTH.search(text, max(0, one.start - 30), one.start)):
             one.operand = other.operand = True
         elif other.result or (one.operand and _RESULT_WORD.fullmatch(gap)):
             other.result = one.operand = True
@@ -1619,7 +1808,7 @@ def _sentence_number(line):
         return None
     tokens = _tokens(plain)
     token, _ = _concluding(plain, tokens)
-    if token is None:
+    if token is None or token.rank == 3:
         return _Reading((), False, plain) if tokens else None
     return token.reading(plain)
 
@@ -1631,7 +1820,10 @@ def _unmarked_number(text):
     if bold is not None:
         return "bold", "line", text, bold
     plain = _plain_prose(tail)
-    token, sentence = _concluding(plain, _tokens(plain))
+    tokens = _tokens(plain)
+    if _ASKS_HOW_MANY.search(plain, max(0, len(plain) - _MAX_LINE_CHARS)) and not any(token.result for token in tokens):
+        return "unmarked", "empty", "", None  # the problem, said again
+    token, sentence = _concluding(plain, tokens)
     if token is not None and not re.search(r"[\\^\u221a]", sentence):
         return "unmarked", "line", text, token.reading(plain)
     if token is None and not re.search(r"[\\$]", tail):
@@ -1640,6 +1832,9 @@ def _unmarked_number(text):
     if formula is None:
         return "unmarked", "none", text, None
     return "unmarked", "formula", formula, _number_in(formula)
+
+
+_ASKS_HOW_MANY = re.compile(r"\bhow\s(?:many|much)\b[^.!?\n]{0,200}\?\s{0,9}\Z", re.IGNORECASE)
 
 
 def _last_formula(tail):
@@ -1676,7 +1871,7 @@ def _bold_number(tail):
         if _clock(inner, alone=True):
             return _hour(_CLOCK.match(inner))
         stated = [token for token in _tokens(inner) if _rank(inner, token, 0, len(inner)) < 3]
-        if len(stated) == 1:
+        if len({token.values for token in stated}) == 1:
             after = _plain_prose(tail[span.end() :])
             follows = any(token.result for token in _tokens(after)) and not _CHECKS.match(after.lstrip(" .!,\n"))
             return None if follows else stated[0].reading(inner)

@@ -54,7 +54,7 @@ def test_every_verdict_has_the_math_rewards_keys(
     reward: Any, solution: str | None, truth: str, status: str, pred: str
 ) -> None:
     result = reward.compute_score("code", solution, truth, {"persona": "chef", "row_id": "code/train/3"})
-    assert set(result) == set(load(MATH).compute_score("", "5", "5"))
+    assert set(result) == set(load(MATH).compute_score("", "5", "5")) - {"mark"}  # programs are marked by their fence
     assert result["status"] == status
     assert pred in result["pred"]
     assert result["score"] == result["acc"] == float(status == "correct")

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
     "module",
     [
         "permix_verl",
+        "permix_verl.audit.command",
+        "permix_verl.audit.page",
         "permix_verl.command",
         "permix_verl.doctor.command",
         "permix_verl.plan.command",
@@ -71,6 +74,12 @@ def test_the_light_part_imports_nothing_heavy(module: str) -> None:
 def test_the_probe_would_see_a_heavy_import() -> None:
     """Negative control."""
     assert "torch" in imported_modules("import torch", cwd=ROOT)
+
+
+def test_the_wheel_has_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "permix_verl").rglob("*.py")}
+    assert there == set(listed) - {"permix_verl.reward_fns"}
 
 
 def test_only_the_edges_import_heavy_libraries_at_their_top() -> None:

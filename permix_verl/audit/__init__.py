@@ -1,0 +1,1 @@
+"""The answer checker, audited on a model's outputs: which answers it and its neighbours judge differently."""

@@ -1,0 +1,146 @@
+"""Outputs to audit, read as a stream from JSON Lines and from folders of results."""
+
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from permix_verl.audit.fields import label_of, question_of, text_of, value_of
+from permix_verl.errors import UserError
+from permix_verl.problems import jsonl_records
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One output and the answer that it should give.
+
+    Attributes:
+        file, line: where it stands.
+        name: the row's own id, or empty.
+        persona: empty where there is none.
+        question: what was asked, or empty.
+        label: whether another judge calls the output right.
+    """
+
+    file: str
+    line: int
+    name: str
+    persona: str
+    question: str
+    output: str
+    gold: str
+    label: bool | None
+
+
+def read_rows(paths: Sequence[Path], given: Mapping[str, str]) -> Iterator[Row]:
+    """The rows of all paths, in order.
+
+    Args:
+        paths: JSON Lines files, and folders that ``eval/run.py`` wrote.
+        given: field -> the name that it has in the rows, where the names in ``fields.NAMES`` leave a doubt.
+
+    Raises:
+        UserError: nothing there, no rows, a line that does not read, a field that is missing or ambiguous.
+    """
+    for path in paths:
+        empty = True
+        for row in _folder_rows(path) if path.is_dir() else _file_rows(path, given):
+            empty = False
+            yield row
+        if empty:
+            raise UserError(f"{path} holds no rows; give a file with a JSON object a line")
+
+
+def _folder_rows(folder: Path) -> Iterator[Row]:
+    from permix_verl.evaluation.store import SampleStore
+
+    store = SampleStore(folder)
+    if not store.tasks():
+        raise UserError(f"{folder} holds no samples/*.jsonl; give a results folder of eval/run.py, or a file")
+    for task in store.tasks():
+        file = str(folder / "samples" / f"{task}.jsonl")
+        for line, sample in enumerate(store.samples(task), start=1):
+            where = f"{file}, line {line}"
+            _check_task(task, where)
+            name = f"{sample.problem}#{sample.run}"
+            question = question_of(sample.prompt) or ""
+            yield Row(file, line, name, sample.persona, question, sample.output, sample.gold, None)
+
+
+def _file_rows(file: Path, given: Mapping[str, str]) -> Iterator[Row]:
+    if not file.exists():
+        raise UserError(f"no such file or folder: {file}; give JSON Lines, or a results folder of eval/run.py")
+    if not file.is_file() or not os.access(file, os.R_OK):
+        raise UserError(f"cannot read {file}: no file that may be read; save the outputs to one (it is read twice)")
+    for number, record in jsonl_records(file):
+        where = f"{file}, line {number}"
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: expected an object, got {type(record).__name__}; write one object a line")
+        yield _row(record, str(file), number, where, given)
+
+
+def _row(record: Mapping[str, Any], file: str, line: int, where: str, given: Mapping[str, str]) -> Row:
+    _check_task(record.get("task"), where)
+    prompt = value_of(record, "prompt", given, where)
+    persona = value_of(record, "persona", given, where)
+    if persona is not None and not isinstance(persona, str):
+        raise UserError(f"{where}: the persona is {str(persona)[:80]!r}; it must be a string, its key or text")
+    label = value_of(record, "label", given, where)
+    try:
+        right = label_of(label)
+    except ValueError:
+        raise UserError(
+            f"{where}: the label is {str(label)[:80]!r}; write true or false, correct or wrong, 1 or 0, or leave it out"
+        ) from None
+    return Row(
+        file,
+        line,
+        _name(record),
+        persona or "",
+        question_of(prompt) or "",
+        _output(record, where, given),
+        _gold(record, where, given),
+        right,
+    )
+
+
+def _output(record: Mapping[str, Any], where: str, given: Mapping[str, str]) -> str:
+    value = value_of(record, "output", given, where)
+    text = text_of(value, "assistant")
+    if text is None:
+        raise UserError(f"{where}: {_lacking(record, 'output', value)}")
+    return text
+
+
+def _gold(record: Mapping[str, Any], where: str, given: Mapping[str, str]) -> str:
+    value = value_of(record, "gold", given, where)
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{where}: {_lacking(record, 'gold', value)}")
+    return text
+
+
+def _lacking(record: Mapping[str, Any], name: str, value: Any) -> str:
+    if value is not None:
+        return f"the {name} is {str(value)[:80]!r}; it must be a text"
+    there = ", ".join(map(str, record))[:200] or "none"
+    return f"no {name} among the fields ({there}); name the field that has it: --field {name}=FIELD"
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    names = (record.get(field) for field in ("id", "row_id", "problem", "key"))
+    return next((str(name) for name in names if isinstance(name, str | int) and len(str(name)) <= 100), "")
+
+
+def _check_task(task: Any, where: str) -> None:
+    if isinstance(task, str) and _judged_by_tests(task):
+        raise UserError(f"{where}: task {task} has no answers to check, its programs are run; give other tasks' files")
+
+
+@functools.cache
+def _judged_by_tests(task: str) -> bool:
+    from permix_verl.evaluation.tasks import find_task, known_tasks
+
+    return task in known_tasks() and find_task(task).gold_output is None
