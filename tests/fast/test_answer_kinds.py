@@ -111,7 +111,7 @@ def test_strict_credits_nothing_that_lenient_reading_does_not(reward: Any) -> No
 
 
 def test_forms_that_other_sources_use_are_credited_as_a_careful_reader_would(reward: Any) -> None:
-    """Headings, choices, lists, several languages, truncation, second thoughts: written by one who had not seen the rules.
+    """Headings, choices, lists, languages, truncation, second thoughts: written by one who had not seen the rules.
 
     Of 2,619 cases, 58 come out otherwise and are not in the file; docs/answers.md says which.
     """
