@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bitsandbytes 0.50.2, on a CPU with AVX512-BF16: after one forward pass in eval mode, on an input that needs no
-# gradient, a 4-bit layer gives its input no gradient any more, after .train() either.
+# gradient, a 4-bit layer gives its input no gradient any more, not even after .train().
 #
 #   bash findings/bitsandbytes_relayout_has_no_gradient.sh   # PYTHON=python3.12 for another interpreter
 #

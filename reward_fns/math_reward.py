@@ -705,7 +705,7 @@ def _last_box(text, gold):
     """The box that was opened last among those that close and hold something; boxes that are one answer are joined."""
     opened: list = []
     boxes: list = []
-    for token in _BRACES.finditer(text):
+    for token in _BRACES.finditer(text, _first_box(text)):
         piece = token[0]
         if piece == "}":
             if opened:
@@ -733,6 +733,17 @@ def _last_box(text, gold):
     return _Found("boxed", start, last, content.replace("\\\\", "\\") if escaped else content), cut
 
 
+def _first_box(text):
+    """Where the last boxes begin; more than these are not looked at."""
+    start = len(text)
+    for _ in range(_MAX_MARKS):
+        before = max(text.rfind("\\boxed", 0, start), text.rfind("\\fbox", 0, start))
+        if before < 0:
+            break
+        start = before
+    return start - (text[start - 1 : start] == "\\")
+
+
 def _named(text, start, content, gold):
     """A box's content, with the name that stands in front of the box where the gold has names."""
     name = _NAME_BEFORE.search(text, max(0, start - 12), start) if gold.several and "=" in gold.text else None
@@ -741,7 +752,7 @@ def _named(text, start, content, gold):
 
 def _last_tag(text):
     found, opened = None, None
-    for token in _OPENERS[EXPLICIT[1]].finditer(text):
+    for token in list(_OPENERS[EXPLICIT[1]].finditer(text))[-2 * _MAX_MARKS :]:
         name = re.sub("[ _-]", "", token["tag"].lower())
         if not token["close"]:
             opened = (name, token)
@@ -1004,10 +1015,20 @@ def _in_digits(words):
     return total + current
 
 
+_PARTS_OF_ONE = {
+    ord(part): unicodedata.normalize("NFKC", part).replace("\u2044", "/")
+    for part in map(chr, [*range(0xBC, 0xBF), *range(0x2150, 0x215F)])
+}
+_OTHER_DIGITS: dict = {}
+
+
 def _ascii_numbers(text):
     """Digits of any script as 0 to 9, a half as 1/2, and powers and bases as TeX writes them."""
-    text = re.sub(r"(?![0-9])\d", lambda digit: str(int(digit[0])), text)
-    text = re.sub("[0-9]?[\u00bc-\u00be\u2150-\u215e]", lambda part: _vulgar(part[0]), text)
+    if not _OTHER_DIGITS:
+        decimals = (code for code in range(0x660, 0x1FC00) if chr(code).isdecimal())
+        _OTHER_DIGITS.update({code: str(unicodedata.decimal(chr(code))) for code in decimals})
+    text = re.sub("(?<=[0-9])(?=[\u00bc-\u00be\u2150-\u215e])", " ", text.translate(_OTHER_DIGITS))
+    text = text.translate(_PARTS_OF_ONE)
     text = re.sub(
         "(?<=[0-9)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+", lambda power: f"^{{{_normal(power[0])}}}", text
     )
@@ -1015,11 +1036,7 @@ def _ascii_numbers(text):
 
 
 def _normal(text):
-    return unicodedata.normalize("NFKC", text).replace("\u2044", "/")
-
-
-def _vulgar(text):
-    return _normal(text) if len(text) == 1 else f"{text[0]} {_normal(text[1])}"
+    return unicodedata.normalize("NFKC", text)
 
 
 def _number(text, start):
