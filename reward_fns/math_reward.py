@@ -557,14 +557,12 @@ _TAKEN_BACK = re.compile(
     (?: (?P<flat> (?:(?:that|this|it|which)(?:['\u2019]s|\sis|\swas)|(?<=[\s)}$])is)\s(?:all\s|actually\s|clearly\s)?
                   (?:wrong|incorrect|not\s(?:right|correct)|a\smistake)
                 | (?:that|this|it)\s(?:isn|wasn)['\u2019]t\s(?:right|correct) | (?:moment,\s)?das\sist\sfalsch )
-      | (?P<soft> scratch\sthat | strike\sthat | correction\b | i\s(?:made|have\smade)\san?\s[a-z ]{0,20}(?:mistake
-        |error|slip)
-                | i\s(?:was|am)\swrong | i\s(?:forgot|missed)\b | i\smis(?:read|counted|calculated|computed|took)
-                  | my\smistake
-                | on\ssecond\sthought | upon\s(?:re-?checking|review|reflection) | (?:no,?\swait | wait,?\sno
-                  | actually,?\sno | oops)\b
-                | let\sme\s(?:correct|redo|fix)\b | (?:that|it)\sshould\s(?:actually\s)?(?:be|have\sbeen)
-                  | we\s(?:need|forgot)\sto\b
+      | (?P<soft> scratch\sthat | strike\sthat | correction\b | my\smistake | on\ssecond\sthought
+                | i\s(?:made|have\smade)\san?\s[a-z ]{0,20}(?:mistake|error|slip) | i\s(?:was|am)\swrong
+                | i\s(?:forgot|missed)\b | we\sforgot\sto\b | (?:wait|hold\son)[\s,.!\u2014-]{1,4}we\sneed\sto\b
+                | i\smis(?:read|counted|calculated|computed|took) | upon\s(?:re-?checking|review|reflection)
+                | (?:no,?\swait | wait,?\sno | actually,?\sno)\b | let\sme\s(?:correct|redo|fix)\b
+                | (?:that|it)\sshould\s(?:actually\s)?(?:be|have\sbeen)\s(?=(?:exactly\s|about\s)?[$]?[0-9])
                 | the\s(?:correct|right|actual|corrected|revised)\s(?:final\s)?(?=answer) ) )
     | [,.\u2014-]\s?(?P<aside>(?:no|sorry|i\smean),?\s)(?=[$]?[0-9])
     | (?<=[.!])\s(?P<instead>actually,?\sit(?:['\u2019]s|\sis)\s)(?=[$]?[0-9])
@@ -572,8 +570,14 @@ _TAKEN_BACK = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_HOLDS = re.compile(
+    r"\b(?:is|be|are|makes?|gives?|leaves?|has|have|total|result)\b[^0-9.?!\n]{0,40}[0-9]", re.IGNORECASE
+)
 _STATES = re.compile(
-    r"=\s?\$?-?[0-9]|\b(?:is|it['\u2019]s|be|makes?|gives?|leaves?|has|have|total|result)\b[^0-9.?!\n]{0,40}[0-9]",
+    r"(?:[^.!?\n]{0,160}[.!?]\s{1,4})?[^.!?\n]{0,60}?(?:=\s?\$?-?[0-9]|\b(?:it(?:['\u2019]s|\sis)|(?:that"
+    r"|which)(?:['\u2019]s|\smakes|\sleaves"
+    r"|\sgives|\sis)|should\sbe|makes\sit|total\s(?:is|of)|comes\sto|es\ssind)\s[^0-9.?!\n]{0,20}[0-9]"
+    r"|\u5e94\u8be5\u662f\s?[0-9])",
     re.IGNORECASE,
 )
 
@@ -644,7 +648,10 @@ def _marked(text, gold):
     if taken_back:
         rest = after[taken_back.end() :]
         again = _marked(rest, gold)
-        if again[1] != "empty" and (again[1] != "none" or (gold.number is not None and _STATES.search(rest))):
+        if again[1] in ("box", "bare") or (again[1] == "line" and (_begins(again[2]) or _formula(again[2]))):
+            return again
+        states = _STATES.match(rest) or (taken_back["flat"] and _HOLDS.search(rest))
+        if again[1] != "empty" and gold.number is not None and states:
             return again
         if taken_back["flat"]:
             return "", "empty", ""

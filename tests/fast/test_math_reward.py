@@ -303,7 +303,7 @@ FAMILIES = {"Qwen2.5-Math": "Qwen MATH", "MathCoder": "MathCoder", "MR-GSM8K": "
 DISAGREEMENTS = {
     ("Qwen MATH", "FP"): 1,
     ("MathCoder", "FN"): 1,
-    ("MathCoder", "FP"): 2,
+    ("MathCoder", "FP"): 3,
     ("MR-GSM8K", "FP"): 1,
     ("ZeroEval GSM8K", "FN"): 1,
     ("ZeroEval GSM8K", "FP"): 9,
