@@ -35,7 +35,8 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
     parser.add_argument(
         "--dev-personas",
         default="",
-        help="of that pool, held out of training and validated on: how many (drawn from the seed), or keys with commas",
+        help="of that pool, held out of training and validated on: how many (drawn from the seed), or KEY,KEY "
+        "(\\, for a comma in a key)",
     )
     parser.add_argument("--seed", type=int, default=0, help="persona seed")
     parser.add_argument("--epoch", type=int, default=0, help="epoch whose draw is written into the prompts")

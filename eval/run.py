@@ -39,7 +39,11 @@ def parse_args(argv: list[str] | None) -> Options:
     add("--adapter", help="folder of a PEFT adapter")
     add("--tasks", default="gsm8k", help="comma-separated: NAME, NAME=FILE_OR_HUB_NAME, or a task file of yours")
     add("-T", dest="task_args", action=Settings, metavar="NAME=VALUE", help="a setting of a task: -T release=v1")
-    add("--personas", default="eval", help="a pool (eval, train or a JSON Lines file), or POOL:KEY,KEY for some of it")
+    add(
+        "--personas",
+        default="eval",
+        help=r"a pool (eval, train or a JSON Lines file), or POOL:KEY,KEY for some of it (\, for a comma in a key)",
+    )
     add("--no-control", dest="control", action="store_false", help="without the arm that has no persona")
     add("--runs", type=int, default=Options.runs, help="answers to each prompt")
     add("--limit", type=int, help="only the first so many problems of each task")

@@ -16,6 +16,7 @@ of a prompt and so cuts off the system message first.
 """
 
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -23,9 +24,10 @@ from verl.utils.dataset.rl_dataset import RLHFDataset
 from permix_verl.errors import UserError
 from permix_verl.measure import PromptMeter
 from permix_verl.mixing import epoch_order
-from permix_verl.personas import NO_PERSONA
+from permix_verl.personas import NO_PERSONA, Persona
 from permix_verl.prompts import check_template, count_tokens, persona_survives, render, with_persona
 from permix_verl.rows import persona_text, read_draw
+from permix_verl.tokenizers import ROWS, check_round_trip
 
 _CHUNK = 1024
 
@@ -43,7 +45,7 @@ class PersonaMixDataset(RLHFDataset):
 
     Raises:
         UserError: a row without the schema, a persona that does not survive the chat
-            template, a prompt longer than ``data.max_prompt_length``, row ids that
+            template, a tokenizer that loses text, a prompt longer than ``data.max_prompt_length``, row ids that
             repeat.
     """
 
@@ -104,6 +106,7 @@ class PersonaMixDataset(RLHFDataset):
             How many prompts are too long, the row of the longest and its tokens, or ``None``.
         """
         too_long: list[tuple[int, int]] = []  # (tokens, row)
+        personas: set[Persona] = set(self.draw.pool) if self.draw else set()
         for start in range(0, len(self.dataframe), _CHUNK):
             rows = self.dataframe.select(range(start, min(start + _CHUNK, len(self.dataframe)))).to_list()
             rendered = []
@@ -117,9 +120,18 @@ class PersonaMixDataset(RLHFDataset):
                         f"{where}: the text of persona {row['extra_info']['persona']!r} is not in the rendered prompt "
                         f"{rendered[-1][:120]!r}; use a model whose chat template keeps the system message"
                     )
+                if system_prompt is not None:
+                    personas.add(Persona(row["extra_info"]["persona"], "", system_prompt))
             lengths = count_tokens(self.tokenizer, rendered)
             too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
+        self._check_tokenizer(personas)
         return _longest(too_long)
+
+    def _check_tokenizer(self, personas: set[Persona]) -> None:
+        chats = self.dataframe.select(range(min(ROWS, len(self.dataframe))))[self.prompt_key]
+        asked = [message["content"] for chat in chats for message in chat if message["role"] != "system"]
+        in_order: list[Persona] = sorted(personas, key=attrgetter("key"))
+        check_round_trip(self.tokenizer, in_order, asked)
 
     def check_other_epochs(self) -> tuple[int, int, int] | None:
         """As :meth:`check_prompts`, under whichever persona makes each row's prompt longest."""

@@ -46,6 +46,10 @@ class KeyedRows(Generic[Row]):
         self._kind, self._what, self._remedy = kind, what, remedy
         self._stream: IO[str] | None = None
 
+    def is_empty(self) -> bool:
+        """Whether nothing was ever stored."""
+        return not self.file.is_file() or self.file.stat().st_size == 0
+
     def read(self) -> "KeyedRows[Row]":
         """Read what is there; a last line that is being written, or was cut off by a kill, is left out.
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.personas import Persona, PersonaPool
+from permix_verl.personas import Persona, PersonaPool, split_keys
 
 _HASH_RANGE = 2**128
 
@@ -63,7 +63,7 @@ def development_personas(pool: PersonaPool, asked: str, seed: int) -> tuple[str,
     Args:
         pool: the training pool.
         asked: how many, drawn without replacement as a function of the seed and of each key alone; or their
-            keys, or slugs, with commas between. ``"0"`` and ``""`` hold out none.
+            keys, or slugs, as :func:`~permix_verl.personas.split_keys` takes them. ``"0"`` and ``""`` hold out none.
         seed: the run's persona seed.
 
     Returns:
@@ -72,7 +72,7 @@ def development_personas(pool: PersonaPool, asked: str, seed: int) -> tuple[str,
     Raises:
         UserError: an unknown or repeated key, or none left to train with.
     """
-    names = [name.strip() for name in asked.split(",") if name.strip()]
+    names = [name for name in split_keys(asked) if name]
     if len(names) == 1 and names[0].isdecimal():
         ranked = sorted(pool.keys, key=lambda key: hash_to_int("permix.dev", seed, 0, key))
         chosen = set(ranked[: int(names[0])])

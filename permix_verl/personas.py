@@ -9,6 +9,7 @@ key and no text. A pool of your own is a JSON Lines file, one persona a line:
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -26,6 +27,11 @@ _FIELDS = ("key", "category", "system_prompt")
 def slug_of(key: str) -> str:
     """A key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
     return "_".join(key.replace("/", " ").split())
+
+
+def split_keys(text: str) -> list[str]:
+    r"""Keys from a list with commas between; a comma that is part of a key has a backslash before it: ``\,``."""
+    return [name.replace(r"\,", ",").strip() for name in re.split(r"(?<!\\),", text)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoin
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template, render
 from permix_verl.rows import arrow_schema, make_row
+from permix_verl.tokenizers import ROWS, check_round_trip, load_tokenizer
 
 CHUNK = 1024
 """Rows that are rendered, measured and written at a time."""
@@ -93,33 +94,17 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     return manifest
 
 
-def load_tokenizer(name_or_path: str) -> Any:
-    """A Hugging Face tokenizer by hub name or folder.
-
-    Raises:
-        UserError: it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name_or_path)
-    except Exception as error:  # hub, file-format and class errors alike: it is not to be had
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"cannot load tokenizer {name_or_path!r} ({reason}); give a hub name you have access to, "
-            "or the folder of a downloaded model"
-        ) from error
-
-
 def survey_source(settings: Preparation, meter: PromptMeter) -> Survey:
     """Read the source once: check every row, measure it, pick the held-out problems.
 
     Raises:
-        UserError: a bad row; nothing usable; nothing left to train on.
+        UserError: a bad row; a tokenizer that loses text; nothing usable; nothing left to train on.
     """
     survey = Survey()
     smallest: list[tuple[int, str]] = []  # a heap of negated hashes: the val_problems smallest ones
     for chunk in chunks(tqdm(problems_of(settings), desc="measuring", unit=" rows", disable=None)):
+        if survey.rows == 0:
+            check_round_trip(meter.tokenizer, meter.arms, [problem.question for problem in chunk[:ROWS]])
         lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
         for problem, length in zip(chunk, lengths, strict=True):
             survey.rows += 1

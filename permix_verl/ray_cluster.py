@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from permix_verl.errors import UserError, first_line
+from permix_verl.ray_token import ask_ray
 
 ANSWER_S = 2.0
 GIVEN_UP_S = 20.0
@@ -50,9 +51,18 @@ def connect() -> None:
                 f"cannot start Ray on this machine ({first_line(error)}); see that /tmp has room"
             ) from error
         raise UserError(
-            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); start it with ray start "
-            "--head, with the same RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
+            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); {_remedy(error)}, or "
+            "unset RAY_ADDRESS"
         ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """Against a connection that failed; of the token it depends on what Ray does with it in this environment."""
+    from ray.exceptions import AuthenticationError
+
+    if isinstance(error, AuthenticationError) or "authenticat" in str(error).lower():
+        return ask_ray(None).remedy()
+    return "start it with ray start --head"
 
 
 @contextlib.contextmanager

@@ -17,8 +17,10 @@ from torch.utils.data import Dataset
 
 from permix_verl.errors import UserError
 from permix_verl.mixing import epoch_order
+from permix_verl.personas import Persona
 from permix_verl.rows import HELD_OUT, SPLIT_METADATA, read_draw
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
+from permix_verl.tokenizers import ROWS, check_round_trip
 
 _CHUNK = 1024
 
@@ -35,7 +37,7 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
 
     Raises:
         UserError: several files, a file without ``messages`` or without the draw of its personas, a chat that does not
-            end with an answer, a row longer than ``data.max_length``.
+            end with an answer, a row longer than ``data.max_length``, a tokenizer that loses text.
     """
 
     def __init__(
@@ -60,10 +62,21 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
         table = pq.read_table(self.file, columns=["messages", "extra_info"]).to_pylist()
         table = table[:max_samples] if max_samples > 0 else table
         self.row_ids = [row["extra_info"]["row_id"] for row in table]
+        self._check_tokenizer(tokenizer, table)
         self.rows = self._tokenised(tokenizer, [row["messages"] for row in table])
         batch = int(config.get("train_batch_size", 1))
         self.filling = -len(self.rows) % batch if held_out else 0
         self._order = lru_cache(maxsize=2)(self._epoch_order)
+
+    def _check_tokenizer(self, tokenizer: Any, table: Sequence[dict[str, Any]]) -> None:
+        personas = [
+            Persona(str(row["extra_info"].get("persona")), "", message["content"])
+            for row in table
+            for message in row["messages"]
+            if message["role"] == "system"
+        ]
+        others = [m["content"] for row in table[:ROWS] for m in row["messages"] if m["role"] != "system"]
+        check_round_trip(tokenizer, personas, others)
 
     def _tokenised(self, tokenizer: Any, chats: Sequence[Sequence[dict[str, str]]]) -> list[Row]:
         end = end_of_turn(tokenizer, self.template_kwargs)

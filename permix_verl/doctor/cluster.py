@@ -3,17 +3,14 @@
 import os
 from collections.abc import Iterator
 
-from packaging.version import Version
-
 from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
 from permix_verl.doctor.packages import installed
 from permix_verl.ray_cluster import host_and_port, knock
-
-TOKEN_SINCE = Version("2.60")
+from permix_verl.ray_token import login
 
 
 def ray_cluster(setup: Setup) -> Iterator[Finding]:
-    """An address that answers, and the token that Ray wants of every process of a cluster."""
+    """An address that answers, and a cluster that lets Ray in with what it sends from here, a token or none."""
     address = os.environ.get("RAY_ADDRESS")
     nodes = setup.number("trainer.nnodes", 1)
     if not address:
@@ -31,15 +28,27 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
             f"nothing answers at RAY_ADDRESS={address} ({problem})", "ray start --head there, or unset RAY_ADDRESS"
         )
         return
-    version = installed("ray")
-    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if version and Version(version) >= TOKEN_SINCE and not token:
-        yield error(
-            f"Ray {version} asks for a token, and RAY_AUTH_TOKEN is not set",
-            "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=... as on the cluster's nodes",
+    yield _entrance(address, None if address.startswith("ray://") else f"{place[0]}:{place[1]}")
+
+
+def _entrance(address: str, head: str | None) -> Finding:
+    """Whether Ray would be let in with what it sends from here; of a ``ray://`` address only what it sends."""
+    try:
+        found = login(head)
+    except RuntimeError as problem:
+        return warning(f"Ray {installed('ray')} could not be asked about its token ({problem})", "see ray status")
+    if found.missing:
+        return error(f"RAY_AUTH_MODE=token, and Ray has no token to send ({found.missing})", found.remedy())
+    if found.answer == "silent":
+        return error(
+            f"what listens at RAY_ADDRESS={address} does not answer as the head of a Ray cluster ({found.detail})",
+            "RAY_ADDRESS=HOST:6379, as ray start --head says it",
         )
-        return
-    yield ok(f"a cluster answers at {address}")
+    if found.answer == "refused":
+        mode = os.environ.get("RAY_AUTH_MODE", "unset")
+        sent = "another one" if found.sends else f"none, as RAY_AUTH_MODE is {mode}"
+        return error(f"the cluster at RAY_ADDRESS={address} asks for its token, and Ray sends {sent}", found.remedy())
+    return ok(f"a cluster answers at {address}; Ray sends it {'a' if found.sends else 'no'} token")
 
 
 def logical_cpus(setup: Setup) -> Iterator[Finding]:

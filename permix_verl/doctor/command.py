@@ -22,6 +22,7 @@ CHECKS: Sequence[Check] = (
     Check("ray", cluster.ray_cluster),
     Check("logical-cpus", cluster.logical_cpus),
     Check("model-files", model.model_files),
+    Check("tokenizer", model.tokenizer),
     Check("template", model.template),
     Check("date", model.pinned_date),
     Check("context", model.context_length),

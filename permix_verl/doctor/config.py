@@ -1,15 +1,14 @@
 """verl's configuration: keys that exist, do what they say, and agree with each other and with a run that goes on."""
 
-import importlib.util
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok
 from permix_verl.errors import UserError
+from permix_verl.training.overrides import VERL_CONFIGS, compose_without_verl
 from permix_verl.training.preflight import refuse_dead_keys
 
-CONFIGS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
+CONFIGS = VERL_CONFIGS
 
 
 def dead_keys(setup: Setup) -> Iterator[Finding]:
@@ -29,19 +28,12 @@ def composes(setup: Setup) -> Iterator[Finding]:
     """Every key that is set exists in verl's configuration; composed by Hydra alone, without importing verl."""
     if not setup.overrides:
         return
-    spec = importlib.util.find_spec("verl")
-    if spec is None or not spec.submodule_search_locations:
-        return  # said by the check of packages
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    folder = Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(folder), version_base=None):
-            compose(CONFIGS[setup.trainer], overrides=list(setup.overrides))
+        if compose_without_verl(list(setup.overrides), setup.trainer) is None:
+            return  # said by the check of packages
     except (HydraException, OmegaConfBaseException) as problem:
         first = str(problem).strip().splitlines()[0]
         yield error(f"verl's configuration does not compose: {first[:300]}", "check the spelling of the override")

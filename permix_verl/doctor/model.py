@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.personas import load_pool
 from permix_verl.prompts import build_messages, check_template, render
+from permix_verl.tokenizers import ROWS, check_round_trip, load_tokenizer
 
 TEMPLATE_KEYS = "data.apply_chat_template_kwargs."
 
@@ -60,6 +61,32 @@ def _cached(name: str) -> list[Finding]:
     ]
 
 
+def tokenizer(setup: Setup) -> Iterator[Finding]:
+    """Texts of personas and of prepared rows come back from the tokenizer that verl and vLLM load."""
+    loaded = _tokenizer(setup)
+    if loaded is None or isinstance(loaded, Finding):
+        return
+    pool, texts = load_pool(setup.personas), _prepared_texts(setup)
+    try:
+        check_round_trip(loaded, pool, texts)
+    except UserError as problem:
+        text, _, remedy = str(problem).rpartition("; ")
+        yield error(text, remedy)
+        return
+    rows = f", and {len(texts)} prepared problems," if texts else ""
+    yield ok(f"{type(loaded).__name__} gives back the texts of {len(pool)} personas{rows} as they were")
+
+
+def _prepared_texts(setup: Setup) -> list[str]:
+    file = setup.run_dir / "data" / "train.parquet" if setup.run_dir else None
+    if file is None or not file.is_file():
+        return []
+    import pyarrow.parquet as pq
+
+    batch = next(pq.ParquetFile(file).iter_batches(ROWS, columns=["extra_info"]), None)
+    return [row["extra_info"]["question"] for row in batch.to_pylist()] if batch else []
+
+
 def template(setup: Setup) -> Iterator[Finding]:
     """A persona's text stands in the rendered prompt, and nothing else is put where none is given."""
     tokenizer = _tokenizer(setup)
@@ -73,7 +100,7 @@ def template(setup: Setup) -> Iterator[Finding]:
         check_template(tokenizer, pool, kwargs)
         bare = render(tokenizer, build_messages("1 + 1 = ?", None), kwargs)
     except UserError as problem:
-        text, _, remedy = str(problem).partition("; ")
+        text, _, remedy = str(problem).rpartition("; ")
         yield error(text, remedy)
         return
     own = re.search(r"\byou are\b[^<\n]*", bare, re.IGNORECASE)
@@ -148,18 +175,10 @@ def _tokenizer(setup: Setup) -> Any:
 
 @functools.cache
 def _load_tokenizer(model: str) -> Any:
-    local = Path(model).is_dir()
     try:
-        if (Path(model) / "tokenizer.json").is_file():
-            # Its template and its special tokens are what is asked for; AutoTokenizer imports all of torch.
-            from transformers import PreTrainedTokenizerFast
-
-            return PreTrainedTokenizerFast.from_pretrained(model, local_files_only=True)
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(model, local_files_only=True)
-    except Exception as problem:  # of a dozen kinds: it does not load
-        if not local:
+        return load_tokenizer(model, local_files_only=True)
+    except UserError as problem:
+        if not Path(model).is_dir():
             return None
-        first = (str(problem).splitlines() or [type(problem).__name__])[0]
-        return error(f"the tokenizer of {model} does not load ({first[:200]})", "download the model anew")
+        reason = first_line(problem.__cause__ or problem)
+        return error(f"the tokenizer of {model} does not load ({reason[:200]})", "download the model anew")

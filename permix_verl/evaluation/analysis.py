@@ -24,7 +24,7 @@ def analyse(results: Sequence[Results], *, seed: int = 0, draws: int = 2000) -> 
         :func:`compare` for the inner parts. Numbers are Python floats; accuracies lie in [0, 1].
 
     Raises:
-        UserError: two results folders of one name.
+        UserError: two results folders of one name; a task with one problem.
     """
     tasks: dict[str, dict[str, Any]] = {}
     for result in results:
@@ -41,6 +41,11 @@ def analyse(results: Sequence[Results], *, seed: int = 0, draws: int = 2000) -> 
 def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
     """One model on one task."""
     correct = result.correct_PRN
+    if correct.shape[2] < 2:
+        raise UserError(
+            f"results folder {result.label} holds 1 whole problem of task {result.task}, which cannot be split in "
+            "halves; evaluate two or more (eval/run.py --limit)"
+        )
     accuracy = statistics.persona_accuracy(correct)
     solved = accuracy.max() > 0
     analysis: dict[str, Any] = {

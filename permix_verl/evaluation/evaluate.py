@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError, first_line
+from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Engine, Sampling
 from permix_verl.evaluation.identity import adapter_identity, check_adapter_fits, model_identity
 from permix_verl.evaluation.plan import Plan, Remaining, Render, TaskPlan, arm_name
@@ -13,8 +13,9 @@ from permix_verl.evaluation.runner import Outcome, run
 from permix_verl.evaluation.scoring import Scorer, check_golds
 from permix_verl.evaluation.store import SampleStore
 from permix_verl.evaluation.tasks import Task, find_task, load_problems
-from permix_verl.personas import Persona, PersonaPool, load_pool
+from permix_verl.personas import Persona, PersonaPool, load_pool, split_keys
 from permix_verl.prompts import check_template, render, with_persona
+from permix_verl.tokenizers import ROWS, check_round_trip, load_tokenizer
 
 DEFAULT_TEMPLATE_KWARGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 """As in training. Llama 3.2's template would put today's date into every prompt, and Qwen3 would think, which does not
@@ -91,7 +92,8 @@ def evaluate(options: Options) -> Outcome:
         }
         wanted = {"arms": [arm_name(arm) for arm in arms], "runs": options.runs}
         store.begin(settings, {entry.task.name: wanted for entry in entries})
-        plan = Plan(identity, entries, arms, options.runs, options.seed, make_renderer(options, arms))
+        asked = [entry.task.prompt(problem) for entry in entries for problem in entry.problems[:ROWS]]
+        plan = Plan(identity, entries, arms, options.runs, options.seed, make_renderer(options, arms, asked))
         remaining = Remaining(plan, store)
         scorer = Scorer()
         try:
@@ -120,7 +122,7 @@ def find_arms(options: Options) -> list[Persona | None]:
     """
     name, _, keys = options.personas.partition(":")
     pool = load_pool(name)
-    chosen = [pool.get(key.strip()) for key in keys.split(",")] if keys else list(pool)
+    chosen = [pool.get(key) for key in split_keys(keys)] if keys else list(pool)
     return [*chosen, *([None] if options.control else [])]
 
 
@@ -140,7 +142,12 @@ def make_engine(options: Options, arms: Sequence[Persona | None]) -> Engine:
             adapt=options.adapt_requests,
         )
         persona = next((arm for arm in arms if arm), load_pool("eval").personas[0])
-        if not endpoint.check(with_persona(CONTROL_QUESTION, persona), CONTROL_QUESTION):
+        try:
+            counts = endpoint.check(with_persona(CONTROL_QUESTION, persona), CONTROL_QUESTION)
+        except BaseException:
+            endpoint.close()
+            raise
+        if not counts:
             print(f"{options.base_url} does not count prompt tokens: that it keeps the system message is not checked")
         return endpoint
     engine_args = dict(options.engine_args)
@@ -229,18 +236,12 @@ def identity_of(options: Options) -> dict[str, Any]:
     return identity
 
 
-def make_renderer(options: Options, arms: Sequence[Persona | None]) -> Render | None:
-    """How chats become prompts: by the model's template, checked to keep these personas; an endpoint renders itself."""
+def make_renderer(options: Options, arms: Sequence[Persona | None], texts: Sequence[str] = ()) -> Render | None:
+    """How chats become prompts: by the model's template, checked to keep all this; an endpoint renders itself."""
     if options.base_url:
         return None
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(options.model)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot load the tokenizer of {options.model} ({first_line(error)}); check the name and the network"
-        ) from None
+    tokenizer = load_tokenizer(options.model)
+    check_round_trip(tokenizer, arms, texts)
     template_kwargs = _template_kwargs(options)
     personas = tuple(arm for arm in arms if arm)
     if personas:

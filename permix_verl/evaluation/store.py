@@ -1,6 +1,6 @@
 """Every sample, kept: one line of JSON each, appended and never changed.
 
-    results/NAME/settings.json        the model, the sampling settings, the tasks' problems
+    results/NAME/settings.json        model, sampling settings, the tasks' problems; they bind from the first sample on
     results/NAME/samples/gsm8k.jsonl  a row for each (persona, problem, run)
     results/NAME/failures.jsonl       requests that gave no answer; the same command asks again
 
@@ -127,6 +127,8 @@ class SampleStore:
     def begin(self, settings: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]]) -> None:
         """Remember the settings, or refuse others than the folder was begun with; more may be wanted.
 
+        Settings bind where there is a sample: a folder without any is begun anew, and so is a task.
+
         Args:
             settings: model, adapter, sampling; under "tasks" what each task asks.
             wanted: for each task its "arms" (names) and "runs". The folder remembers all that was
@@ -136,14 +138,21 @@ class SampleStore:
             UserError: another model, adapter, sampling setting, or other problems of a task.
         """
         now = {"format": FORMAT, **settings, "wanted": {task: dict(asked) for task, asked in wanted.items()}}
-        if self.settings_file.is_file():
-            before = self.settings()
+        before = self.settings() if self.settings_file.is_file() else None
+        if before and not self.has_samples():
+            if before != json.loads(json.dumps(now)):
+                print(f"{self.folder} held the settings of a run that made no sample; this run's replace them")
+                (self.folder / "failures.jsonl").unlink(missing_ok=True)
+        elif before:
             for name in sorted((set(before) | set(now)) - {"tasks", "wanted"}):
                 self._same(name, before.get(name), now.get(name))
-            for task in sorted(set(before["tasks"]) & set(now["tasks"])):
+            made = {task for task in before["tasks"] if self.has_samples(task) or task not in now["tasks"]}
+            for task in sorted(made & set(now["tasks"])):
                 self._same(f"task {task}", before["tasks"][task], now["tasks"][task])
             now["tasks"] = before["tasks"] | now["tasks"]
             for task, asked in before["wanted"].items():
+                if task in now["tasks"] and task not in made:
+                    continue
                 more = now["wanted"].get(task, asked)
                 arms = list(dict.fromkeys([*asked["arms"], *more["arms"]]))
                 now["wanted"][task] = {"arms": arms, "runs": max(asked["runs"], more["runs"])}
@@ -155,6 +164,12 @@ class SampleStore:
                 f"{self.folder} holds results with {name} {before!r}, not {now!r}; give another --out, or the same "
                 "settings"
             )
+
+    def has_samples(self, task: str | None = None) -> bool:
+        """Whether anything was stored, of this task or of any."""
+        tasks = self.tasks() if task is None else [task]
+        files = [self.folder / "samples" / f"{name}.jsonl" for name in tasks]
+        return any(file.is_file() and file.stat().st_size > 0 for file in files)
 
     def tasks(self) -> list[str]:
         """Tasks of which there are samples."""

@@ -79,8 +79,9 @@ class Fidelity:
 
 
 def has_fidelity(results: Path) -> bool:
-    """Whether a results folder has a PersonaGym part."""
-    return (results / FOLDER / "settings.json").is_file()
+    """Whether a results folder has a PersonaGym part, with an answer at least."""
+    store = FidelityStore(results)
+    return store.settings_file.is_file() and not store.is_empty()
 
 
 def read_fidelity(results: Path, judges: Sequence[str] | None = None) -> Fidelity:
@@ -139,7 +140,7 @@ def check_same_model(results: Path) -> None:
     Raises:
         UserError: two models in one folder.
     """
-    if not (results / "settings.json").is_file():
+    if not SampleStore(results).has_samples():
         return
     there, here = SampleStore(results).settings(), FidelityStore(results).settings()
     for name in ("model", "adapter"):

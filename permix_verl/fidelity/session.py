@@ -9,6 +9,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Sampling
 from permix_verl.evaluation.evaluate import DEFAULT_TEMPLATE_KWARGS, Options, check_numbers, find_arms, identity_of
+from permix_verl.evaluation.store import SampleStore
 from permix_verl.fidelity import official
 from permix_verl.fidelity.judges import Judge
 from permix_verl.fidelity.questions import DEFAULT, QuestionSet, described_personas, load_questions
@@ -148,17 +149,14 @@ def _described(questions: QuestionSet, asked: str) -> list[Persona]:
 
 def check_folder(session: Session) -> None:
     """The accuracies beside it must be of the same model."""
-    file = session.settings.options.out / "settings.json"
-    if not file.is_file():
+    store = SampleStore(session.settings.options.out)
+    if not store.has_samples():
         return
-    try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{file} does not read ({error}); restore it from a copy") from None
+    there = store.settings()
     for name in ("model", "adapter"):
         if there.get(name) != json.loads(json.dumps(session.identity[name])):
             raise UserError(
-                f"{file.parent} holds results with {name} {there.get(name)!r}, not {session.identity[name]!r}; give "
+                f"{store.folder} holds results with {name} {there.get(name)!r}, not {session.identity[name]!r}; give "
                 "another --out"
             )
 

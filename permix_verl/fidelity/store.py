@@ -131,6 +131,8 @@ class JudgementStore:
     ) -> None:
         """Remember the settings, or refuse others than the folder was begun with.
 
+        Settings bind where there is a row: a folder without any is begun anew.
+
         Args:
             fixed: must stay as they are.
             growing: mappings to which entries may be added, and none changed.
@@ -141,6 +143,11 @@ class JudgementStore:
         """
         now: dict[str, Any] = {"format": FORMAT, **fixed}
         before = self.settings() if self.settings_file.is_file() else now
+        if self.is_empty():
+            if any(before.get(name) != json.loads(json.dumps(value)) for name, value in now.items()):
+                print(f"{self.folder} held the settings of a run that got no reply; this run's replace them")
+                self.failures_file.unlink(missing_ok=True)
+            before = now
         for name, value in now.items():
             self._same(name, before.get(name), value)
         for name, entries in growing.items():
@@ -151,6 +158,10 @@ class JudgementStore:
         for name, entries in latest.items():
             now[name] = {**(before.get(name) or {}), **entries}
         write_whole(self.settings_file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
+
+    def is_empty(self) -> bool:
+        """Whether no reply was ever stored."""
+        return self.judgements.is_empty()
 
     def _same(self, name: str, before: Any, now: Any) -> None:
         if before != json.loads(json.dumps(now)):
@@ -186,6 +197,9 @@ class FidelityStore(JudgementStore):
     def writing(self) -> Iterator[None]:
         with super().writing(), self.answers.appending():
             yield
+
+    def is_empty(self) -> bool:
+        return super().is_empty() and self.answers.is_empty()
 
     def read(self) -> "FidelityStore":
         """Read all rows."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from permix_verl.errors import UserError
+from permix_verl.sandbox.remedies import remedies
 from permix_verl.sandbox.syscalls import AUDIT_ARCHITECTURES
 
 OFF = "off-programs-run-with-my-rights"
@@ -59,10 +60,7 @@ def find_bwrap() -> str:
 def unavailable(reason: str) -> SandboxUnavailableError:
     """The error where ``bwrap`` is here and cannot do its work."""
     return SandboxUnavailableError(
-        f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]}); it needs bubblewrap 0.8 or "
-        "later, and a kernel and container that allow namespaces (docker run --security-opt seccomp=unconfined "
-        "--security-opt apparmor=unconfined, or --privileged; sysctl kernel.unprivileged_userns_clone=1, "
-        f"kernel.apparmor_restrict_unprivileged_userns=0){_or_off()}"
+        f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]}); {remedies(reason)}{_or_off()}"
     )
 
 

@@ -21,7 +21,6 @@ from permix_verl.preparation import (
     chunks,
     file_sha256,
     kept_problems,
-    load_tokenizer,
     survey_source,
     whole_folder,
 )
@@ -33,6 +32,7 @@ from permix_verl.targets.ground_truth import FORMATS
 from permix_verl.targets.settings import SupervisedPreparation, arm_name
 from permix_verl.targets.store import TextStore
 from permix_verl.targets.tokens import end_of_turn, supervised_tokens
+from permix_verl.tokenizers import load_tokenizer
 
 
 @dataclass

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.training.adapter_base import record_base
 from permix_verl.training.kinds import RECORD
+from permix_verl.training.modes import give_usual_modes
 from permix_verl.training.nf4 import quantize_base
 from permix_verl.training.response_logits import response_logits
 
@@ -83,7 +85,7 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
 
     Args:
         checkpoint: verl's ``global_step_N`` folder.
-        base: hub name or folder of the base model, recorded in ``adapter_config.json``.
+        base: hub name or folder of the base model, recorded in ``adapter_config.json``, its weights' hash beside it.
         out: folder to write; an earlier adapter there is replaced.
 
     Raises:
@@ -116,6 +118,8 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
     config.save_pretrained(partial)
     _sort_modules(partial / "adapter_config.json")
     save_file(weights, partial / "adapter_model.safetensors", metadata={"format": "pt"})
+    give_usual_modes(partial)
+    record_base(partial, base)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
     return out

@@ -29,7 +29,7 @@ from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.failure import explain_failure, stopped_on_purpose
 from permix_verl.training.kinds import GRPO, SFT, TRAINERS
 from permix_verl.training.metrics import read_metrics, training_steps
-from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows
+from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows, with_file_logging
 from permix_verl.training.preflight import refuse_dead_keys
 from permix_verl.training.progress import Progress
 from permix_verl.training.qlora_settings import INSTALL, bitsandbytes_is_there, nf4_is_asked_for
@@ -65,6 +65,9 @@ def main(argv: list[str] | None = None) -> int:
             "trainer.test_freq=0 ends verl's SFT trainer at its first step; set TEST_FREQ to 1 or more, or -1"
         )
     refuse_dead_keys(settings)
+    args.overrides, said = with_file_logging(args.overrides, args.trainer)
+    if said:
+        print(said)
     if nf4_is_asked_for(settings) and not bitsandbytes_is_there():
         raise UserError(f"QLORA=1 needs bitsandbytes, which is not installed; {INSTALL}")
     with contextlib.ExitStack() as held:

@@ -3,12 +3,15 @@
     permix merge --base meta-llama/Llama-3.1-8B-Instruct --adapter runs/NAME/adapter --out merged/
 
 verl's own merging takes a scale of 0 where a checkpoint's metadata lack one, and the merged model is the base (#7285,
-#4553, #7341). Here the folder is read back, and must be nearer to the adapter than to the base.
+#4553, #7341). Here the folder is read back, and must be nearer to the adapter than to the base. The base must be the
+one that the adapter was trained on, and every key of the adapter must fit it.
 """
 
 import argparse
 import os
 import shutil
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,9 @@ from permix_verl.errors import UserError, first_line
 from permix_verl.personas import load_pool
 from permix_verl.prompts import build_messages, render
 from permix_verl.training.adapter import log_probs
+from permix_verl.training.adapter_base import check_base
+from permix_verl.training.adapter_keys import check_keys, read_adapter_weights
+from permix_verl.training.modes import give_usual_modes
 
 QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")
 LEAST = 1e-6
@@ -44,10 +50,9 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
         dtype: of the weights that are written; "auto" is the base's. The sum is made in float32.
 
     Raises:
-        UserError: something that does not load, an adapter that changes nothing, a folder that is there already, or
-            weights so coarse that the adapter is lost in them.
+        UserError: something that does not load, an adapter of another base or with keys that do not fit, one that
+            changes nothing, a folder that is there already, or weights so coarse that the adapter is lost in them.
     """
-    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if out.exists():
@@ -59,22 +64,19 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
         model = model.float()
         texts = _texts(tokenizer)
         of_base = log_probs(model, texts)
-        tuned = PeftModel.from_pretrained(model, adapter).eval()
-    except (OSError, ValueError, RuntimeError) as error:
+        tuned = _put_on(model, base, adapter)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{base} and {adapter} do not load together ({first_line(error)}); check both") from None
     of_adapter = log_probs(tuned, texts)
-    if (of_adapter - of_base).abs().max() < LEAST:
-        raise UserError(
-            f"{adapter} changes nothing: no log-prob of the base by more than {LEAST:g} nats; was it trained, and does "
-            "its adapter_config.json have the lora_alpha that it was trained with?"
-        )
+    _refuse_none(adapter, (of_adapter - of_base).abs().max().item())
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     tuned.merge_and_unload().to(written).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    give_usual_modes(partial)
     of_merged = log_probs(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), texts)
     check = MergeCheck(
         tokens=of_base.numel(),
@@ -83,12 +85,40 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
     )
     if check.merged > 0.5 * check.base:
         shutil.rmtree(partial)
-        raise UserError(
-            f"merged in {str(written).removeprefix('torch.')}, the model is {check.merged:.2e} nats a token away from "
-            f"the adapter, and the base {check.base:.2e}: too coarse for it; give --dtype float32, or serve the adapter"
-        )
+        raise _too_coarse(check, written)
     os.replace(partial, out)
     return check
+
+
+def _put_on(model: Any, base: str, adapter: Path) -> Any:
+    """PEFT's model of base and adapter, after a look at whether they belong together."""
+    from peft import PeftConfig, PeftModel
+
+    PeftConfig.from_pretrained(adapter)  # says what is wrong with a folder that is none
+    if doubt := check_base(adapter, base):
+        print(f"warning: {doubt}", file=sys.stderr)
+    weights = read_adapter_weights(adapter)
+    # Keys and shapes that do not fit are for check_keys to name, in one line: PEFT says a line for every one.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        tuned = PeftModel.from_pretrained(model, adapter, ignore_mismatched_sizes=True).eval()
+    check_keys(tuned, weights, adapter, base)
+    return tuned
+
+
+def _refuse_none(adapter: Path, largest: float) -> None:
+    if largest < LEAST:
+        raise UserError(
+            f"{adapter} changes nothing: no log-prob of the base by more than {LEAST:g} nats; was it trained, and does "
+            "its adapter_config.json have the lora_alpha that it was trained with?"
+        )
+
+
+def _too_coarse(check: MergeCheck, written: torch.dtype) -> UserError:
+    return UserError(
+        f"merged in {str(written).removeprefix('torch.')}, the model is {check.merged:.2e} nats a token away from "
+        f"the adapter, and the base {check.base:.2e}: too coarse for it; give --dtype float32, or serve the adapter"
+    )
 
 
 def _texts(tokenizer: Any) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 REWARD = "critic/score/mean"
+REWARD_MIN = "critic/score/min"
+REWARD_MAX = "critic/score/max"
 LENGTH = "response_length/mean"
+CUT = "response_length/clip_ratio"
+"""Share of the responses that are as long as they may be."""
 KL = "actor/kl_loss"
 AGREEMENT = "training/rollout_actor_probs_pearson_corr"
 ADAPTER_SYNC = "training/rollout_adapter_share"

@@ -1,9 +1,15 @@
 """verl's Hydra overrides, as the recipes give them, and what follows from them."""
 
+import importlib.util
 import re
+from pathlib import Path
+from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.rows import read_draw
+
+VERL_CONFIGS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
+"""verl's configuration of each trainer."""
 
 
 def as_dict(overrides: list[str]) -> dict[str, str]:
@@ -17,6 +23,51 @@ def quoted(value: str) -> str:
     # Backslashes count only before a quote, the closing one too.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+
+
+def compose_without_verl(overrides: list[str], trainer: str) -> Any:
+    """verl's configuration with the overrides, composed by Hydra from verl's files; None where verl is not installed.
+
+    Unlike :func:`permix_verl.training.dry_run.compose_config` it does not import verl, so it takes half a second.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the overrides do not fit the configuration.
+    """
+    spec = importlib.util.find_spec("verl")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    folder = Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder), version_base=None):
+        return compose(VERL_CONFIGS[trainer], overrides=overrides)
+
+
+def with_file_logging(overrides: list[str], trainer: str) -> tuple[list[str], str]:
+    """The overrides with "file" among the loggers, and a line that says so; unchanged where it is there already.
+
+    Progress, checks and verdict read verl's metrics from that logger's file. Overrides that do not compose stay as
+    they are: verl refuses them.
+    """
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = compose_without_verl(overrides, trainer)
+        loggers = None if config is None else OmegaConf.select(config, "trainer.logger")
+    except (HydraException, OmegaConfBaseException):
+        return overrides, ""
+    if config is None:
+        return overrides, ""
+    names = [loggers] if isinstance(loggers, str) else list(loggers or [])
+    if "file" in names:
+        return overrides, ""
+    listed = ",".join(quoted(str(name)) for name in [*names, "file"])
+    said = f"trainer.logger=[{','.join(map(str, names))}] has no 'file', which the checks of a run read; it is added"
+    return [*overrides, f"++trainer.logger=[{listed}]"], said
 
 
 def training_rows(overrides: list[str]) -> int:

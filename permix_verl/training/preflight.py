@@ -50,6 +50,34 @@ SFT_DEAD_KEYS: Mapping[str, tuple[object, str]] = {
 }
 """The same for the SFT trainer's keys."""
 
+_NOT_READ = "verl's V1 trainer does not read it"
+V1_FIXED: Mapping[str, tuple[str, str]] = {
+    "trainer.balance_batch": (
+        "True",
+        "verl's V1 trainer balances every batch, whatever is set (verl #7758), and its SFT trainer balances none",
+    ),
+    "trainer.esi_redundant_time": ("0", _NOT_READ),
+    "trainer.ray_wait_register_center_timeout": ("300", _NOT_READ),
+    "actor_rollout_ref.nccl_timeout": ("600", "verl reads it nowhere"),
+    "actor_rollout_ref.hybrid_engine": ("True", "verl's synchronous V1 trainer does not read it"),
+    "actor_rollout_ref.actor.calculate_sum_pi_squared": ("False", _NOT_READ),
+    "actor_rollout_ref.actor.use_prefix_grouper": ("False", _NOT_READ),
+    "skip.rollout.enable": ("False", "verl's V1 trainer generates through a method that it does not wrap"),
+    "skip.async_rollout.enable": ("False", "only verl's fully asynchronous trainer reads it"),
+    "data.return_raw_input_ids": ("False", "verl reads it nowhere"),
+    "data.return_raw_chat": ("True", "verl's dataset stores it and never reads it"),
+    "data.return_full_prompt": ("False", "verl's dataset stores it and never reads it"),
+}
+"""Key to (the value that V1 acts by, why another has no effect). Read in verl 0.9.1."""
+_NO_SUM = "verl's V1 trainer hands it no sum_pi_squared, whatever the actor is told to calculate"
+V1_LACKS: Mapping[str, str] = {
+    "gdpo": "verl's V1 trainer hands it no prompts, no attention_mask and no reward components",
+    "remax": "verl's V1 trainer samples no greedy baseline, so it has no reward_baselines",
+    "optimal_token_baseline": _NO_SUM,
+    "tir_optimal_token_baseline": _NO_SUM,
+}
+"""Advantage estimators that need more than the fields that V1's ``_compute_advantage`` fetches, and what they lack."""
+
 
 def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     """Refuse overrides that would not do what their names say.
@@ -67,6 +95,8 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
         value = overrides.get(key)
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
             raise UserError(f"{key}={value} would not do what it says: {reason}")
+    _refuse_what_v1_ignores(overrides, our_dataset)
+    _refuse_estimators(overrides)
     refuse_contradictions(overrides)
     judged = overrides.get("trainer.v1.sampler.sampler_kwargs.stop_on_disagreement", "0") != "0"
     if judged and overrides.get("algorithm.rollout_correction.bypass_mode", "").lower() == "true":
@@ -82,4 +112,32 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
         raise UserError(
             f"trainer.total_epochs={epochs} would repeat the first epoch's personas, and verl loses rows where it "
             f"resumes between epochs; set EPOCHS={epochs} (data.epochs) and leave trainer.total_epochs at 1"
+        )
+
+
+def _refuse_what_v1_ignores(overrides: Mapping[str, str], our_dataset: bool) -> None:
+    for key, (acted_by, reason) in V1_FIXED.items():
+        if key.startswith("data.") and not our_dataset:
+            continue
+        value = overrides.get(key)
+        if value is not None and value.strip("\"'").lower() != acted_by.lower():
+            raise UserError(f"{key}={value} would have no effect: {reason}; leave it {acted_by}")
+
+
+def _refuse_estimators(overrides: Mapping[str, str]) -> None:
+    estimator = overrides.get("algorithm.adv_estimator", "").strip("\"'")
+    if estimator in V1_LACKS:
+        raise UserError(
+            f"algorithm.adv_estimator={estimator} would end the run at its first step: {V1_LACKS[estimator]}; "
+            "set grpo, or another that needs rewards and groups alone, like rloo"
+        )
+    if overrides.get("algorithm.use_pf_ppo", "").lower() == "true":
+        raise UserError(
+            "algorithm.use_pf_ppo=True would not do what it says: only GAE reads it, and verl's V1 trainer then writes "
+            "the resampled advantages to the rows that were there before; leave it False"
+        )
+    if estimator == "grpo_vectorized" and overrides.get("algorithm.norm_adv_by_std_in_grpo", "").lower() == "false":
+        raise UserError(
+            "algorithm.norm_adv_by_std_in_grpo=False would have no effect: verl does not hand it to grpo_vectorized, "
+            "which divides by the deviation; set algorithm.adv_estimator=grpo"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from permix_verl.training import metrics as m
 from permix_verl.training.canary import not_in_step
+from permix_verl.training.lesson import ENOUGH_STEPS, nothing_to_learn
 from permix_verl.training.robustness import Arms, read_arms, robustness, write_robustness
 from permix_verl.training.run_folder import RunFolder
 
@@ -27,6 +28,7 @@ class Progress:
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
         self.validated: set[int] = set()
+        self.warned_of_no_lesson = False
         self.superseded: m.Metrics = {}  # what an earlier launch logged of steps that are trained again
         self.sizes: dict[str, int] = {}  # of the metrics files at the last look
         self.began = time.monotonic()
@@ -85,8 +87,19 @@ class Progress:
             if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, maybe much later
                 self.validated.add(step)
                 print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
+        self._warn_of_no_lesson(metrics)
         if validated:
             write_robustness(self.folder.robustness, metrics, self.arms)
+
+    def _warn_of_no_lesson(self, metrics: m.Metrics) -> None:
+        """Once a launch, from the fifth step on."""
+        ours = {step: values for step, values in metrics.items() if values != self.superseded.get(step)}
+        if self.warned_of_no_lesson or len(m.training_steps(ours)) < ENOUGH_STEPS:
+            return
+        problem = nothing_to_learn(ours)
+        if problem:
+            self.warned_of_no_lesson = True
+            print(f"          ! {problem}", flush=True)
 
     def _show_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")

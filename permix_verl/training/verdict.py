@@ -16,6 +16,7 @@ from permix_verl.training.adapter import AdapterCheck, check_adapter, export_ada
 from permix_verl.training.best import WARNING, best_of, competitors, keep_only, kept, kept_steps, write_choice
 from permix_verl.training.canary import not_in_step
 from permix_verl.training.kinds import RECORD
+from permix_verl.training.lesson import ENOUGH_STEPS, nothing_to_learn
 from permix_verl.training.metrics import (
     ADAPTER_SYNC,
     AGREEMENT,
@@ -45,8 +46,8 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
     figure = draw_curves(
         metrics, folder.path / "curves.png", args.title, args.min_agreement, arms, best.step if best else None
     )
-    problems = agreement_problems(metrics, args.min_agreement)
     print("")
+    problems = [*agreement_problems(metrics, args.min_agreement), *lesson_problems(metrics)]
     check, found = export_and_check(checkpoint, folder.adapter, args, f"adapter   {folder.adapter} (of the last step)")
     problems += found
     if best is None:
@@ -120,6 +121,9 @@ def say_end(folder: RunFolder, figure: Path, problems: Sequence[str], passed: st
     """The last lines of a run, and its exit status."""
     print(f"curves    {figure}")
     print(f"all of it {folder.path}")
+    if problems:
+        # What a problem says before its colon is its short form.
+        print(f"checks    FAILED: {'; '.join(problem.partition(': ')[0] for problem in problems)}", flush=True)
     for problem in problems:
         print(f"CHECK FAILED: {problem}", file=sys.stderr)
     if problems:
@@ -135,6 +139,15 @@ def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
     if not training_steps(metrics):
         return ["no training step is in the run's metrics, so agreement could not be checked"]
     return [*_disagreement(metrics, threshold), *_other_adapters(metrics)]
+
+
+def lesson_problems(metrics: Metrics) -> list[str]:
+    """What to say of a run that had nothing to learn from; of one shorter than five steps it is printed as a remark."""
+    found = nothing_to_learn(metrics)
+    if found and len(training_steps(metrics)) < ENOUGH_STEPS:
+        print(f"remark    {found}")
+        return []
+    return [found] if found else []
 
 
 def _other_adapters(metrics: Metrics) -> list[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from permix_verl.doctor.cluster import ray_cluster
+from permix_verl.doctor.finding import Setup
 from permix_verl.mixing import epoch_order
 from permix_verl.rows import read_draw
 from permix_verl.training import metrics as m
@@ -41,6 +43,18 @@ def nodes() -> Iterator[TwoNodes]:
 @pytest.fixture(scope="module")
 def cluster(nodes: TwoNodes) -> str:
     return nodes.address
+
+
+def test_the_doctor_asks_the_cluster_whether_its_token_is_the_right_one(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    assert [finding.severity for finding in ray_cluster(Setup())] == ["ok"]
+    with monkeypatch.context() as patch:
+        patch.delenv("RAY_AUTH_MODE")
+        assert "Ray sends none, as RAY_AUTH_MODE is unset" in next(iter(ray_cluster(Setup()))).text
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+    assert "Ray sends another one" in next(iter(ray_cluster(Setup()))).text
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """From sharded checkpoint to PEFT folder, and a check that can fail."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from permix_verl.training.adapter import (
     check_adapter,
     export_adapter,
 )
+from permix_verl.training.adapter_base import FINGERPRINT, weights_fingerprint
 from permix_verl.training.run_folder import RunFolder, latest_checkpoint
 from permix_verl.training.verdict import adapter_problems
 
@@ -89,6 +91,31 @@ def test_an_adapter_is_the_same_bytes_in_every_process(tokenizer: Any, tmp_path:
     assert json.loads((adapter / "adapter_config.json").read_text())["target_modules"] == sorted(MODULES)
     first = adapter_identity(str(adapter))
     assert adapter_identity(str(export_adapter(checkpoint, str(base), tmp_path / "adapter"))) == first
+
+
+def test_an_adapter_records_the_weights_of_its_base(tokenizer: Any, tmp_path: Path) -> None:
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
+    adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    assert (adapter / FINGERPRINT).read_text().strip() == weights_fingerprint(str(base)) is not None
+    # It is no part of the adapter: what was evaluated before it was recorded is the same adapter.
+    identity = adapter_identity(str(adapter))
+    (adapter / FINGERPRINT).unlink()
+    assert adapter_identity(str(adapter)) == identity
+    # A base that is not here is not recorded.
+    elsewhere = export_adapter(checkpoint, "nobody/nothing", tmp_path / "elsewhere")
+    assert not (elsewhere / FINGERPRINT).exists()
+
+
+def test_an_adapter_can_be_read_by_whom_the_umask_lets(tokenizer: Any, tmp_path: Path) -> None:
+    model, base = lora_model(tokenizer, tmp_path)
+    checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
+    before = os.umask(0o022)
+    try:
+        adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in adapter.iterdir()} == {0o644}
 
 
 def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path) -> None:

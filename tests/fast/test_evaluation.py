@@ -212,6 +212,36 @@ def test_a_folder_of_other_settings_is_refused_and_left_alone(
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.json*")} == before
 
 
+def test_settings_of_a_run_that_made_no_sample_are_replaced(
+    tmp_path: Path, scorer: Scorer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a typo in --model was begun with, or a run was killed in its first sample."""
+    store = SampleStore(tmp_path)
+    with store.writing():
+        store.begin(SETTINGS | {"model": {"name": "typo"}}, {"sums": {"arms": ["pilot"], "runs": 9}})
+        store.append_failure({"key": "x", "error": "no such model"})
+    (tmp_path / "samples" / "sums.jsonl").write_text('{"key": "half')
+    outcome, _ = go(tmp_path, scorer)
+    assert outcome.generated == 24
+    assert capsys.readouterr().out.count("held the settings of a run that made no sample") == 1
+    assert store.settings()["model"] == SETTINGS["model"]
+    assert store.settings()["wanted"]["sums"]["runs"] == 2
+    assert not (tmp_path / "failures.jsonl").exists()
+    go(tmp_path, scorer)
+    assert "held the settings" not in capsys.readouterr().out, "now they bind"
+
+
+def test_a_task_without_a_sample_may_be_asked_otherwise(tmp_path: Path, scorer: Scorer) -> None:
+    go(tmp_path, scorer)
+    store = SampleStore(tmp_path)
+    for problems, runs in ((9, 5), (3, 1)):
+        store.begin(SETTINGS | {"tasks": {"more": {"problems": problems}}}, {"more": {"arms": ["chef"], "runs": runs}})
+    assert store.settings()["tasks"] == {"sums": {"problems": 4}, "more": {"problems": 3}}
+    assert store.settings()["wanted"]["more"] == {"arms": ["chef"], "runs": 1}
+    with pytest.raises(UserError, match="holds results with task sums"):
+        store.begin(SETTINGS | {"tasks": {"sums": {"problems": 9}}}, {})
+
+
 def test_a_task_may_be_added_later(tmp_path: Path, scorer: Scorer) -> None:
     go(tmp_path, scorer)
     store = SampleStore(tmp_path)

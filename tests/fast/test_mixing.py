@@ -10,6 +10,7 @@ from scipy import stats
 
 from permix_verl import UserError, draw_persona, load_pool
 from permix_verl.mixing import PersonaDraw, development_personas
+from permix_verl.personas import Persona, PersonaPool
 
 POOL = load_pool("train")
 
@@ -87,6 +88,14 @@ def test_held_out_personas_are_named_by_key_or_slug_in_any_order() -> None:
     assert development_personas(POOL, "zen_master, chef", 0) == ("chef", "zen master")
     assert development_personas(POOL, "harry potter", 7) == ("harry potter",)
     assert development_personas(POOL, "", 0) == development_personas(POOL, "0", 0) == ()
+
+
+@pytest.mark.parametrize("asked", [r"chef,Smith\, John", r" Smith\, John , chef ", r"Smith\,_John,chef"])
+def test_a_key_with_a_comma_is_named_with_a_backslash_before_it(asked: str) -> None:
+    personas = [Persona(key, "", f"You are {key}.") for key in ("chef", "Smith, John", "Smith", "John", "pilot")]
+    pool = PersonaPool("own", tuple(personas))
+    assert development_personas(pool, asked, 0) == ("chef", "Smith, John")
+    assert development_personas(pool, "Smith, John", 0) == ("Smith", "John"), "without one these are two keys"
 
 
 @pytest.mark.parametrize(

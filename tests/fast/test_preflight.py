@@ -1,9 +1,13 @@
 """Keys that would not do what they say are refused before anything starts."""
 
+from pathlib import Path
+
 import pytest
 
 from permix_verl import UserError
-from permix_verl.training.preflight import DEAD_KEYS, SFT_DEAD_KEYS, refuse_dead_keys
+from permix_verl.training import launch
+from permix_verl.training.overrides import as_dict, compose_without_verl, with_file_logging
+from permix_verl.training.preflight import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,9 @@ def test_a_dataset_of_ones_own_may_shuffle_and_full_weights_may_load_anything() 
 def test_the_dead_keys_exist_in_verl_or_it_would_refuse_them_itself() -> None:
     from permix_verl.training.dry_run import compose_config
 
-    compose_config([f"{key}=null" for key in DEAD_KEYS])  # without a plus, a key that is not there is refused
+    compose_config(
+        [f"{key}=null" for key in (*DEAD_KEYS, *V1_FIXED)]
+    )  # without a plus, a key that is not there is refused
     compose_config([f"{key}=null" for key in SFT_DEAD_KEYS], "sft")
 
 
@@ -62,3 +68,113 @@ def test_the_sft_trainers_dead_keys_are_refused_too(key: str) -> None:
         refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", key: "x"})
     with pytest.raises(UserError, match="set EPOCHS=3"):
         refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", "trainer.total_epochs": "3"})
+
+
+@pytest.mark.parametrize("key", V1_FIXED)
+def test_what_verls_v1_trainer_does_not_read_is_refused_unless_it_is_what_v1_does(key: str) -> None:
+    acted_by, _ = V1_FIXED[key]
+    other = {"True": "false", "False": "true"}.get(acted_by, "7")
+    with pytest.raises(UserError, match=f"{key}={other} would have no effect: .*; leave it {acted_by}"):
+        refuse_dead_keys({key: other})
+    for spelling in (acted_by, acted_by.lower(), f'"{acted_by}"'):
+        refuse_dead_keys({key: spelling})
+
+
+def test_what_v1_does_is_what_verls_own_defaults_say() -> None:
+    from omegaconf import OmegaConf
+
+    config = compose_without_verl([], "grpo")
+    assert {key: str(OmegaConf.select(config, key)) for key in V1_FIXED} == {key: V1_FIXED[key][0] for key in V1_FIXED}
+
+
+def test_a_dataset_of_ones_own_may_read_the_keys_that_verls_does_not() -> None:
+    refuse_dead_keys({"data.custom_cls.name": "Mine", "data.return_full_prompt": "True"})
+
+
+@pytest.mark.parametrize("name", V1_LACKS)
+@pytest.mark.parametrize("spelling", ["{}", '"{}"'])
+def test_estimators_that_v1_has_not_the_fields_for_are_refused(name: str, spelling: str) -> None:
+    refused = f"algorithm.adv_estimator={name} would end the run at its first step: verl's V1 trainer .*; set grpo"
+    with pytest.raises(UserError, match=refused):
+        refuse_dead_keys(as_dict([f"algorithm.adv_estimator={spelling.format(name)}"]))
+
+
+def test_the_other_estimators_of_verl_compute_from_what_v1_hands_them() -> None:
+    """Provoked on verl itself: with the fields that V1 fetches, those that are refused fail and the others do not."""
+    import numpy as np
+    import torch
+    from verl import DataProto
+    from verl.trainer.config import AlgoConfig
+    from verl.trainer.ppo.core_algos import AdvantageEstimator
+    from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
+
+    failed = set()
+    for estimator in AdvantageEstimator:
+        fields = ("rm_scores", "token_level_scores", "token_level_rewards", "old_log_probs", "ref_log_prob", "values")
+        data = DataProto.from_dict({field: torch.rand(4, 3) for field in fields} | {"response_mask": torch.ones(4, 3)})
+        data.non_tensor_batch["uid"] = np.array(["a", "a", "b", "b"], dtype=object)
+        config = AlgoConfig(adv_estimator=estimator.value, gdpo_reward_keys=["format"])
+        try:
+            keys = [f"{uid}_{session}_0" for uid in "ab" for session in (0, 1)]
+            compute_advantage_for_multi_trajectories(data, keys, estimator.value, config=config)
+        except (KeyError, TypeError, AssertionError):
+            failed.add(estimator.value)
+        else:
+            refuse_dead_keys({"algorithm.adv_estimator": estimator.value})
+    assert failed == set(V1_LACKS)
+
+
+def test_settings_of_estimators_that_would_not_reach_them_are_refused() -> None:
+    with pytest.raises(UserError, match=r"use_pf_ppo=True would not do what it says: .*; leave it False"):
+        refuse_dead_keys({"algorithm.use_pf_ppo": "true"})
+    refuse_dead_keys({"algorithm.use_pf_ppo": "False"})
+    unscaled = {"algorithm.norm_adv_by_std_in_grpo": "False"}
+    with pytest.raises(UserError, match=r"norm_adv_by_std_in_grpo=False would have no effect: .*; set .*=grpo"):
+        refuse_dead_keys({"algorithm.adv_estimator": "grpo_vectorized", **unscaled})
+    refuse_dead_keys({"algorithm.adv_estimator": "grpo", **unscaled})
+    refuse_dead_keys({"algorithm.adv_estimator": "grpo_vectorized"})
+
+
+@pytest.mark.parametrize(
+    ("trainer", "given", "loggers"),
+    [
+        ("grpo", ["trainer.logger=[console,tensorboard]"], ["console", "tensorboard"]),
+        ("sft", ["trainer.logger=['console','wandb']"], ["console", "wandb"]),
+        ("grpo", ["trainer.logger=[console,file]", 'trainer.logger=["tensorboard"]'], ["tensorboard"]),
+        ("sft", ["trainer.logger=tensorboard"], ["tensorboard"]),
+        ("grpo", ["++trainer={logger: [console]}"], ["console"]),
+        ("sft", ["trainer.logger=null"], []),
+        ("grpo", ["~trainer.logger"], []),
+        ("grpo", [], ["console", "wandb"]),
+    ],
+)
+def test_logging_to_the_file_cannot_be_dropped(trainer: str, given: list[str], loggers: list[str]) -> None:
+    overrides, said = with_file_logging(given, trainer)
+    assert list(compose_without_verl(overrides, trainer).trainer.logger) == [*loggers, "file"]
+    assert said.startswith(f"trainer.logger=[{','.join(loggers)}] has no 'file'")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "given", ["trainer.logger=[console,file]", 'trainer.logger=["file"]', "trainer.logger=file", "trainer.no_such=1"]
+)
+def test_loggers_with_the_file_and_overrides_that_do_not_compose_stay_as_they_are(given: str) -> None:
+    assert with_file_logging([given], "grpo") == ([given], "")
+
+
+@pytest.mark.parametrize(("given", "said"), [("[console,tensorboard]", True), ("[console,file]", False)])
+def test_the_launcher_puts_it_back_and_says_so_in_one_line(
+    given: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[str] = []
+
+    def stop(folder: object, overrides: list[str], may_change: object) -> None:
+        begun.extend(overrides)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(launch, "begin", stop)
+    with pytest.raises(UserError, match="far enough"):
+        launch.main(["--trainer", "sft", "--run-dir", str(tmp_path), "--base", "x", "--", f"trainer.logger={given}"])
+    assert list(compose_without_verl(begun, "sft").trainer.logger)[-1] == "file"
+    line = "trainer.logger=[console,tensorboard] has no 'file', which the checks of a run read; it is added\n"
+    assert capsys.readouterr().out == (line if said else "")

@@ -152,6 +152,25 @@ def test_missing_samples_are_refused_or_left_out(steady: Path, tmp_path: Path) -
     assert (row["problems"], row["dropped_problems"]) == ("29", "1")
 
 
+@pytest.mark.parametrize(("problems", "whole"), [(1, False), (2, True)])
+def test_one_problem_is_refused_with_folder_and_task(steady: Path, tmp_path: Path, problems: int, whole: bool) -> None:
+    few = tmp_path / "few"
+    (few / "samples").mkdir(parents=True)
+    lines = (steady / "samples" / "arith.jsonl").read_text().splitlines(keepends=True)
+    kept = sorted({json.loads(line)["problem"] for line in lines})[:problems]
+    chosen = [line for line in lines if json.loads(line)["problem"] in kept]
+    (few / "samples" / "arith.jsonl").write_text("".join(chosen))
+    settings = json.loads((steady / "settings.json").read_text())
+    settings["tasks"]["arith"]["problems"] = problems
+    (few / "settings.json").write_text(json.dumps(settings))
+    given = [few, "--out", tmp_path / "out", "--draws", "50"]
+    if whole:
+        script.main([str(part) for part in given])
+    else:
+        assert "results folder few holds 1 whole problem of task arith" in refused(*given)
+        assert not (tmp_path / "out").exists()
+
+
 def test_without_matplotlib_it_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "need matplotlib" in refused(tmp_path / "not even looked at", "--out", tmp_path / "out")

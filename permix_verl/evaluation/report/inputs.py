@@ -9,6 +9,7 @@ from permix_verl.evaluation.accuracy_csv import read_accuracies
 from permix_verl.evaluation.analysis import analyse
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.report.csv_analysis import analyse_table
+from permix_verl.evaluation.store import SampleStore
 from permix_verl.fidelity.analysis import analyse_fidelity
 from permix_verl.fidelity.scores import check_same_model, has_fidelity, read_fidelity
 
@@ -47,7 +48,7 @@ def analyse_inputs(
         check_same_model(folder)
     fidelity = analyse_fidelity([read_fidelity(folder, judges) for folder in faithful], seed=seed)
     # A folder may hold judgements of fidelity only.
-    answered = [folder for folder in folders if folder not in faithful or (folder / "settings.json").is_file()]
+    answered = [folder for folder in folders if folder not in faithful or SampleStore(folder).has_samples()]
     results = [result for folder in answered for result in load_results(folder, allow_incomplete=allow_incomplete)]
     taken = [(result.task, result.label) for result in results]
     taken += [(table.task, model) for table in tables for model in table.models]

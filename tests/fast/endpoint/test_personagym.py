@@ -12,7 +12,7 @@ import pytest
 from eval import personagym, personagym_questions
 from eval import report as report_command
 from permix_verl import UserError
-from permix_verl.fidelity.scores import read_fidelity
+from permix_verl.fidelity.scores import has_fidelity, read_fidelity
 
 from .server import Reply, Server, chat, refusal
 from .stage import (
@@ -422,8 +422,28 @@ def test_a_folder_keeps_to_its_model_and_its_questions(server: Server, tmp_path:
         personagym.main(["other" if part == "actor" else part for part in command])
     beside = tmp_path / "results" / "model" / "settings.json"
     beside.write_text(json.dumps({"format": 1, "model": {"name": "x"}, "adapter": None}))
+    assert personagym.main(command) == 0, "a run that made no sample refuses nobody"
+    (beside.parent / "samples").mkdir()
+    (beside.parent / "samples" / "gsm8k.jsonl").write_text("a sample\n")
     with pytest.raises(UserError, match="holds results with model"):
         personagym.main(command)
+
+
+def test_a_mistyped_model_leaves_nothing_that_refuses_the_right_one(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda body, attempt: perform(body, attempt) if body["model"] == "actor" else refusal(404)
+    command = arguments(server, tmp_path, judges=())
+    mistyped = ["aktor" if part == "actor" else part for part in command]
+    results = tmp_path / "results" / "model"
+    with pytest.raises(UserError, match="aktor"):
+        personagym.main(mistyped)
+    assert not has_fidelity(results)
+    assert personagym.main(command) == 0
+    assert capsys.readouterr().out.count("held the settings of a run that got no reply") == 1
+    assert read_fidelity(results).model == "actor"
+    with pytest.raises(UserError, match="was begun with model"):
+        personagym.main(mistyped)
 
 
 def test_personagyms_personas_are_played_as_descriptions_or_in_its_own_words(server: Server, tmp_path: Path) -> None:
