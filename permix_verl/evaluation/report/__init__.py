@@ -11,15 +11,11 @@ fidelity.csv too. The same input gives the same bytes.
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
 from permix_verl.evaluation.report.content import build_document
 from permix_verl.evaluation.report.document import Section
 from permix_verl.evaluation.report.figures import check_matplotlib, draw_figures
@@ -27,6 +23,7 @@ from permix_verl.evaluation.report.inputs import analyse_inputs
 from permix_verl.evaluation.report.markdown import to_markdown
 from permix_verl.evaluation.report.page import to_html
 from permix_verl.evaluation.report.tables import fidelity_csv, personas_csv, printed_summary, summary_csv, table2_latex
+from permix_verl.files import check_folder, write_folder
 
 __all__ = ["FILES", "analyse_inputs", "make_report", "write_report"]
 
@@ -61,7 +58,7 @@ def make_report(
     """
     # Before the analysis, which may take minutes.
     check_matplotlib()
-    _check_out(out)
+    check_folder(out)
     analysis = _without_nan(
         analyse_inputs(paths, seed=seed, draws=draws, allow_incomplete=allow_incomplete, judges=judges)
     )
@@ -79,7 +76,7 @@ def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section
         UserError: ``out`` is not or cannot be a folder.
     """
     check_matplotlib()
-    _check_out(out)
+    check_folder(out)
     analysis = _without_nan(analysis)
     document = build_document(analysis, draw_figures(analysis))
     document = replace(document, sections=[*sections, *document.sections])
@@ -93,25 +90,7 @@ def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section
     }
     if fidelity := fidelity_csv(analysis):
         texts["fidelity.csv"] = fidelity
-    out = out.resolve()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}; give another --out") from error
-    try:
-        for name, text in texts.items():
-            (partial / name).write_bytes(text.encode("utf-8"))
-        for name in texts:
-            os.replace(partial / name, out / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_out(out: Path) -> None:
-    for path in (out, *out.parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"cannot write a report to --out {out}: {path} is a file; give a folder")
+    write_folder(out, texts)
 
 
 def _without_nan(value: Any) -> Any:
