@@ -1,12 +1,15 @@
 """What verl loads through the ``verl.plugins`` entry point, in every one of its processes.
 
-Silent where there is an accelerator. Without one it registers the CPU platform
-and its patches. verl logs a plugin that fails at DEBUG only, so a failure here is
-also printed.
+On every machine it gives vLLM's weight mapper the method that verl calls. Without an
+accelerator it also registers the CPU platform and its patches. verl logs a plugin that
+fails at DEBUG only, so a failure here is also printed.
 """
 
 import sys
 
+import wrapt
+
+from permix_verl import vllm_mapper
 from permix_verl.cpu.detect import PLATFORM_NAME, cpu_platform_wanted
 
 active: bool = False
@@ -14,6 +17,7 @@ active: bool = False
 
 
 def _load() -> bool:
+    wrapt.register_post_import_hook(vllm_mapper.provide, vllm_mapper.MODULE)
     if not cpu_platform_wanted():
         return False
     from verl.plugin.platform import PlatformRegistry

