@@ -28,7 +28,9 @@ def test_a_vllm_that_has_it_by_either_name_is_fine(version: str, called: bool, p
 )
 def test_one_that_has_it_not_or_was_not_tried_is_named(version: str, present: bool) -> None:
     said = vllm_mapper.problem(version, False, present)
-    assert said is not None and f"vLLM {version} does not have" in said and "install vLLM 0.31 or older" in said
+    assert said is not None
+    assert f"vLLM {version} does not have" in said
+    assert "install vLLM 0.31 or older" in said
 
 
 def module(monkeypatch: pytest.MonkeyPatch, version: str, *methods: str) -> Any:
