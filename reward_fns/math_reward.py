@@ -2124,11 +2124,16 @@ class _State:
     def submit(self, request):
         with self.lock:
             if self.executor is None:
-                self.executor = self.executor_class(max(1, WORKERS), "math_reward")
+                self.executor = self.executor_class(max(1, WORKERS), "math_reward", _leave_interrupts)
             return self.executor.submit(_ask, request)
 
 
 _state = _State()
+
+
+def _leave_interrupts():
+    """Ctrl-C is for the main thread. A worker inherits that: it is silent from its first moment on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _wait(futures):

@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from ..reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
+from ..reward_file import ASK, HANGING, LOAD, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
 
 CASES = [
     (*SLOW, "correct"),
@@ -250,6 +250,37 @@ def test_a_terminals_interrupt_leaves_the_worker_silent_and_alive(
     assert status(reward, *SLOW) == "correct"
     assert reward._state.workers == {worker}
     assert capfd.readouterr().err == ""
+
+
+INTERRUPTED = """
+import signal
+
+def interrupt():
+    while not r._state.workers:
+        time.sleep(0.001)
+    (worker,) = r._state.workers
+    caught = lambda: next(line for line in open(f"/proc/{worker.pid}/status") if line.startswith("SigCgt"))
+    while not int(caught().split()[1], 16) & 1 << signal.SIGINT - 1:  # its interpreter has not begun
+        time.sleep(0.001)
+    os.killpg(0, signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    r.compute_score("x", "\\\\boxed{\\\\sqrt{25}}", "5")
+except KeyboardInterrupt:
+    print(next(iter(r._state.workers)).pid, flush=True)
+"""
+"""Ctrl-C of a terminal, which all processes get, while a worker is starting."""
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_terminals_interrupt_leaves_a_worker_that_is_starting_silent(masked: bool) -> None:
+    unmasked = "" if masked else "r._leave_interrupts = lambda: None\n"
+    command = [sys.executable, "-c", LOAD + unmasked + INTERRUPTED, str(SOURCE)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert gone(int(done.stdout), 5)
+    assert ("KeyboardInterrupt" in done.stderr) != masked, "without the mask it would be seen"
+    assert (done.stderr == "") == masked
 
 
 def test_a_child_forked_while_threads_verify_has_workers_of_its_own(reward: Any) -> None:
