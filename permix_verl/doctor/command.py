@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from permix_verl.doctor import cluster, config, data, gpus, machine, model, packages
+from permix_verl.doctor import adapter, cluster, config, data, gpus, machine, model, packages, requirements
+from permix_verl.doctor.explain.command import explain_log
 from permix_verl.doctor.finding import EXIT_STATUS, Check, Finding, Setup, warning
 
 CHECKS: Sequence[Check] = (
     Check("python", packages.python_version),
     Check("packages", packages.packages),
+    Check("requirements", requirements.requirements),
+    Check("interfaces", requirements.interfaces),
     Check("torch-build", packages.torch_build),
     Check("bitsandbytes", packages.bitsandbytes),
     Check("gpus", gpus.gpu_count),
@@ -26,6 +29,7 @@ CHECKS: Sequence[Check] = (
     Check("template", model.template),
     Check("date", model.pinned_date),
     Check("context", model.context_length),
+    Check("adapter", adapter.initial_adapter),
     Check("personas", data.persona_pools),
     Check("data", data.prepared_rows),
     Check("keys", config.dead_keys),
@@ -57,9 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, help="folder of the run")
     parser.add_argument("--trainer", default="grpo", choices=list(config.CONFIGS))
     parser.add_argument("--json", action="store_true", help="findings as a JSON list on standard output")
+    parser.add_argument(
+        "--explain",
+        metavar="LOG",
+        help="the root cause out of a log of verl, vLLM or Ray (- for stdin), or of a run's folder",
+    )
     parser.add_argument("--quiet", action="store_true", help="only what is wrong")
     parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
     args = parser.parse_args(argv)
+    if args.explain is not None:
+        return explain_log(args.explain, args.json)
     settings = as_dict(args.overrides)
     found = examine(
         Setup(

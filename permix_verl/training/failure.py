@@ -5,6 +5,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+from permix_verl.doctor.explain.choosing import Explanation, explain
 from permix_verl.errors import UserError
 from permix_verl.ray_cluster import nodes_lost
 from permix_verl.training.canary import STOPPED
@@ -12,9 +13,8 @@ from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.watchdog import CAUSE_FILE
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_EXCEPTION = re.compile(r"(?:\([\w ]+pid=.*?\) )?(?P<name>[\w.]*(?:Error|Exception)): (?P<message>\S.*)")
-_GONE = ("ActorDiedError", "ActorUnavailableError", "NodeDiedError", "RayActorError")
-"""Of Ray's own exceptions, those that say that a process has ended."""
+QUOTED = 240
+"""Characters of an exception that the last line quotes."""
 
 
 def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
@@ -29,14 +29,22 @@ def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
 
 
 def explain_failure(status: int, log: Path, cause_file: Path, nodes: Collection[str] = ()) -> None:
-    """The end of verl's log, and as the last words the watchdog's cause, or else the line that most likely names it.
+    """The end of verl's log, and as the last words the watchdog's cause, or else the log's own (``doctor --explain``).
 
     ``nodes`` are Ray's ids of those that the run began on, if several: one that is gone is the very last word.
     """
-    lines = [_ESCAPES.sub("", line) for line in log.read_text(errors="replace").splitlines()]
-    print("\n".join(lines[-30:]), file=sys.stderr)
+    # Numbered as editors do: the carriage returns of progress bars begin no line.
+    lines = log.read_bytes().decode(errors="replace").split("\n")
+    print("\n".join(_ESCAPES.sub("", line) for line in lines[-31:]).rstrip("\n"), file=sys.stderr)
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
-    cause = cause_file.read_text() if cause_file.is_file() else probable_cause(lines)
+    explanation = explain(lines)
+    sign = explanation.cause
+    if sign is not None:
+        by = f" by {sign.process}" if sign.process else ""
+        follow = f"; {explanation.followed_by} other errors" if explanation.followed_by else ""
+        first = f"line {sign.line}{by}: {sign.said.splitlines()[0][:QUOTED]}"
+        print(f"       {first}{follow}; permix doctor --explain {log}", file=sys.stderr)
+    cause = cause_file.read_text() if cause_file.is_file() else probable_cause(explanation)
     if cause:
         print(f"error: {cause[:1000]}", file=sys.stderr)
     if nodes and (gone := _nodes_gone(nodes)):
@@ -53,22 +61,14 @@ def _nodes_gone(nodes: Collection[str]) -> str | None:
     return f"node {' and '.join(lost)} of the Ray cluster is gone; start Ray there again, or on another one"
 
 
-def probable_cause(lines: list[str]) -> str | None:
-    """The last message of ours in a log, or else of any exception.
-
-    Ray's wrappers around it are passed over. Where there is nothing else, a process is gone that could not say why.
-    """
-    everything = [match for line in lines if (match := _EXCEPTION.match(line))]
-    found = [match for match in everything if not match["name"].startswith("ray.")]
-    ours = [match["message"] for match in found if match["name"].endswith("UserError")]
-    if ours:
-        return ours[-1]
-    if found:
-        return f"{found[-1]['name']}: {found[-1]['message']}"
-    gone = [match for match in everything if match["name"].removeprefix("ray.exceptions.") in _GONE]
-    if not gone:
+def probable_cause(explanation: Explanation) -> str | None:
+    """A log's cause in one line: a message of ours as it is, what is known with its remedy, all else quoted."""
+    sign = explanation.cause
+    if sign is None:
         return None
-    return (
-        f"a process of the run is gone, perhaps with its node ({gone[-1]['message'][:300]}); when the node is there "
-        "again, the same command goes on from the last checkpoint"
-    )
+    said = sign.said.splitlines()[0]
+    if sign.kind == "ours":
+        return said.partition(": ")[2]
+    if sign.signature is None:
+        return said
+    return f"{sign.signature.cause} ({said[:QUOTED]}); {sign.signature.remedy}"
