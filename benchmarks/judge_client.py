@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from permix_verl.evaluation.evaluate import Options
+from permix_verl.evaluation.options import Options
 from permix_verl.fidelity.asking import Asking
 from permix_verl.fidelity.judges import Judge
 from permix_verl.fidelity.judging import judge_questions

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from permix_verl.arguments import json_object
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.evaluate import Options
+from permix_verl.evaluation.options import Options
 from permix_verl.fidelity.evaluate import dry_run, run
 from permix_verl.fidelity.judges import read_judge, read_judges
 from permix_verl.fidelity.session import SCORINGS, Settings

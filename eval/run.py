@@ -16,7 +16,8 @@ from pathlib import Path
 
 from permix_verl.arguments import Settings, json_object
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.evaluate import Options, evaluate
+from permix_verl.evaluation.evaluate import evaluate
+from permix_verl.evaluation.options import Options
 
 
 def main(argv: list[str] | None = None) -> int:

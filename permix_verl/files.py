@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -84,3 +85,27 @@ def cut_torn_line(file: Path) -> None:
             position -= step
         if position < end:
             stream.truncate(position)
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write ``train.parquet``, ``val.parquet`` and ``manifest.json`` in; they move to ``out`` at the end.
+
+    The manifest last: a folder with a manifest is whole. An error leaves ``out`` as it was.
+    """
+    partial = out / ".partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        (out / "manifest.json").unlink(missing_ok=True)
+        for name in ("train.parquet", "val.parquet", "manifest.json"):
+            os.replace(partial / name, out / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,13 +5,10 @@ the first validates every row, drops what is too long and picks the held-out
 problems; only then does the second write. Bad input leaves nothing behind.
 """
 
-import contextlib
 import hashlib
 import heapq
 import itertools
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +18,11 @@ from typing import Any
 from tqdm import tqdm
 
 from permix_verl.errors import UserError
+from permix_verl.files import file_sha256, whole_folder
 from permix_verl.measure import PromptMeter
 from permix_verl.mixing import PersonaDraw, development_personas, hash_to_int
 from permix_verl.personas import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
+from permix_verl.problem_order import say_other_order
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template, render
 from permix_verl.rows import arrow_schema, make_row
@@ -59,6 +58,7 @@ class Survey:
     Attributes:
         rows: read.
         digest: over questions and answers.
+        unordered: sum of a hash of each, the same in any order.
         dropped: row id -> tokens of its prompt under its longest persona.
         longest: tokens of the longest prompt that was kept.
         held_out: row ids kept for validation.
@@ -66,9 +66,18 @@ class Survey:
 
     rows: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
+    unordered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     longest: int = 0
     held_out: set[str] = field(default_factory=set)
+
+    def identity(self) -> dict[str, str]:
+        """What the manifest says of the source: which problems, in which order, and that a row's draws hang on that."""
+        return {
+            "source_sha256": self.digest.hexdigest(),
+            "problems_sha256": f"{self.unordered % 2**256:064x}",
+            "row_ids": "place in the source: in another order its problems get other personas, and others are held out",
+        }
 
 
 def prepare(settings: Preparation) -> dict[str, Any]:
@@ -86,6 +95,7 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     meter = PromptMeter(tokenizer, pool, settings.template_kwargs, settings.task)
 
     survey = survey_source(settings, meter)
+    say_other_order(settings.out, survey.identity(), survey.rows)
     with whole_folder(settings.out) as partial:
         train_counts = _write(partial / "train.parquet", _train_rows(settings, survey, draw), draw)
         val_counts = _write(partial / "val.parquet", _val_rows(settings, survey, pool))
@@ -108,7 +118,9 @@ def survey_source(settings: Preparation, meter: PromptMeter) -> Survey:
         lengths = meter.longest([problem.question for problem in chunk], settings.max_prompt_length)
         for problem, length in zip(chunk, lengths, strict=True):
             survey.rows += 1
-            survey.digest.update(f"{problem.question}\x1f{problem.answer or problem.final_answer}\x1e".encode())
+            content = f"{problem.question}\x1f{problem.answer or problem.final_answer}\x1e".encode()
+            survey.digest.update(content)
+            survey.unordered += int.from_bytes(hashlib.sha256(content).digest(), "big")
             if length > settings.max_prompt_length:
                 survey.dropped[problem.row_id] = length
                 continue
@@ -201,7 +213,7 @@ def _manifest(
     return {
         "arm": "RLVR" if settings.no_persona_probability == 1 else "PerMix-RLVR",
         "source": settings.source,
-        "source_sha256": survey.digest.hexdigest(),
+        **survey.identity(),
         "dataset": settings.dataset,
         "task": settings.task,
         "pool": {"name": pool.name, "size": len(pool), "sha256": pool.sha256()},
@@ -229,27 +241,3 @@ def _manifest(
         "train_rows_per_persona": dict(sorted(train_counts.items())),
         "sha256": {name: file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
     }
-
-
-@contextlib.contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write ``train.parquet``, ``val.parquet`` and ``manifest.json`` in; they move to ``out`` at the end.
-
-    The manifest last: a folder with a manifest is whole. An error leaves ``out`` as it was.
-    """
-    partial = out / ".partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        (out / "manifest.json").unlink(missing_ok=True)
-        for name in ("train.parquet", "val.parquet", "manifest.json"):
-            os.replace(partial / name, out / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -85,9 +85,11 @@ def arrow_schema(draw: PersonaDraw | None = None, chat: str = "prompt", **metada
 
 
 def read_draw(file: str) -> PersonaDraw | None:
-    """The draw that a parquet file was written with, or ``None`` where it holds none."""
+    """The draw that a parquet file was written with, or ``None`` where it holds none, as any other kind of file."""
     import pyarrow.parquet as pq
 
+    if not file.endswith(".parquet"):
+        return None
     text = (pq.read_schema(file).metadata or {}).get(DRAW_METADATA)
     return PersonaDraw.from_json(text.decode()) if text else None
 

@@ -105,6 +105,8 @@ def compare(first: Results, second: Results, *, seed: int) -> dict[str, Any]:
     }
     if len(personas) < 2 or len(problems) < 2:
         return pair | {"refused": "fewer than two personas or problems in common"}
+    if other_problems := _renumbered(first, second, problems):
+        return pair | {"refused": other_problems}
     mine, other = (answers_to(result, personas, problems) for result in (first, second))
     pair["mean_difference"] = asdict(
         statistics.paired_interval(
@@ -128,6 +130,21 @@ def in_common(first: Results, second: Results) -> tuple[list[str], list[str]]:
     shared = set(second.problems)
     personas = [persona for persona in first.personas if persona in second.personas]
     return personas, [problem for problem in first.problems if problem in shared]
+
+
+def _renumbered(first: Results, second: Results, problems: Sequence[str]) -> str:
+    """What to say where the same ids stand for other problems; empty if the gold answers are the same."""
+    golds = [dict(zip(result.problems, result.golds, strict=True)) for result in (first, second)]
+    other = [problem for problem in problems if golds[0][problem] != golds[1][problem]]
+    if not other:
+        return ""
+    same = sorted(golds[0][problem] for problem in problems) == sorted(golds[1][problem] for problem in problems)
+    return (
+        f"{len(other)} of {len(problems)} problems have another gold answer, first {other[0]} "
+        f"({golds[0][other[0]][:20]} and {golds[1][other[0]][:20]}): "
+        + ("the same problems in another order" if same else "other problems under the same numbers")
+        + "; evaluate both on one file"
+    )
 
 
 def answers_to(result: Results, personas: Sequence[str], problems: Sequence[str]) -> NDArray[np.float64]:

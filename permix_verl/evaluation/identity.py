@@ -6,9 +6,11 @@ moved or renamed. Weights are sampled, not read whole: sizes, and the ends of ev
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
+from permix_verl.training.adapter_keys import check_keys, refuse_named_keys
 
 _ENDS = 1 << 20
 
@@ -59,29 +61,47 @@ def fingerprint(folder: Path) -> str:
 
 
 def check_adapter_fits(adapter: str, model: str) -> None:
-    """Refuse an adapter that was trained on another base model.
+    """Refuse an adapter that was trained on another base model, or that vLLM would not serve as it was trained.
 
-    Told by the base that its config names, where both can be compared, and by the shapes of its
-    weights against the model's, which need no weights.
+    Told by the base that its config names, where both can be compared, and by the names and shapes of its weights
+    against the model's, which need no weights.
 
     Raises:
-        UserError: another base.
+        UserError: another base, an adapter of experts, or one whose keys PEFT and vLLM do not read.
     """
     config = json.loads((Path(adapter) / "adapter_config.json").read_text())
     base = str(config.get("base_model_name_or_path") or "")
-    remedy = "give the model that it was trained on, or another adapter"
     if base and base != model and _differ(base, model):
-        raise UserError(f"adapter {adapter} was trained on {base}, not on {model}; {remedy}")
-    shapes = _module_shapes(model)
-    for name, shape in _adapter_shapes(Path(adapter)).items():
-        module, _, side = name.removesuffix(".weight").rpartition(".lora_")
-        module = module.removeprefix("base_model.model.")
-        if module not in shapes:
-            raise UserError(f"adapter {adapter} has weights for {module}, which {model} has not; {remedy}")
-        out_features, in_features = shapes[module]
-        wanted, found = (in_features, shape[1]) if side == "A" else (out_features, shape[0])
-        if wanted != found:
-            raise UserError(f"adapter {adapter} does not fit {model}: {module} has {wanted}, not {found}; {remedy}")
+        raise UserError(
+            f"adapter {adapter} was trained on {base}, not on {model}; give the model that it was trained on, or "
+            "another adapter"
+        )
+    shapes = _adapter_shapes(Path(adapter))
+    refuse_named_keys(shapes, Path(adapter))
+    if expert := next((name for name in shapes if ".experts." in name), None):
+        raise UserError(
+            f"adapter {adapter} changes experts ({expert}), which vLLM reads in another form and may pass over; merge "
+            f"it (permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model"
+        )
+    _check_names(Path(adapter), model, shapes)
+
+
+def _check_names(adapter: Path, model: str, shapes: Mapping[str, Sequence[int]]) -> None:
+    import torch
+    from peft import PeftConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+        weights = {name: torch.empty(tuple(shape)) for name, shape in shapes.items()}
+    try:
+        tuned = get_peft_model(empty, PeftConfig.from_pretrained(str(adapter)))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"adapter {adapter} cannot be put on {model} ({first_line(error)}); give the model that it was trained on, "
+            "or another adapter"
+        ) from None
+    check_keys(tuned, weights, adapter, model, option="--model")
 
 
 def _differ(base: str, model: str) -> bool:
@@ -96,18 +116,4 @@ def _adapter_shapes(adapter: Path) -> dict[str, list[int]]:
     from safetensors import safe_open
 
     with safe_open(adapter / "adapter_model.safetensors", framework="np") as weights:
-        return {name: weights.get_slice(name).get_shape() for name in weights.keys() if ".lora_" in name}  # noqa: SIM118
-
-
-def _module_shapes(model: str) -> dict[str, tuple[int, int]]:
-    """(out, in) of every linear layer, from the configuration alone."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
-    return {
-        name: (module.out_features, module.in_features)
-        for name, module in empty.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
+        return {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118

@@ -26,6 +26,7 @@ class Results:
         model, adapter: their names.
         personas: P keys, in the order of the pool that was asked.
         problems: N ids, in an order of their own: whichever way the samples are stored.
+        golds: their gold answers. Of GSM8K's form an id is a place in a file, so another file's may be other problems.
         correct_PRN: 0/1.
         control_RN: the same without a persona, or ``None``.
         audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, "parsed" and
@@ -42,6 +43,7 @@ class Results:
     adapter: str | None
     personas: tuple[str, ...]
     problems: tuple[str, ...]
+    golds: tuple[str, ...]
     correct_PRN: NDArray[np.float64]
     control_RN: NDArray[np.float64] | None
     audit: dict[str, dict[str, int]]
@@ -143,6 +145,7 @@ class _Cube:
             )
         ids = {self.problems[number] for number in kept}
         chosen = {arm: [sample for sample in rows if sample.problem in ids] for arm, rows in self.samples.items()}
+        golds = {sample.problem: sample.gold for rows in chosen.values() for sample in rows}
         whole = self.correct_ARN[:, :, kept]
         runs = self.correct_ARN.shape[1]
         return Results(
@@ -152,6 +155,7 @@ class _Cube:
             adapter=adapter,
             personas=tuple(personas),
             problems=tuple(self.problems[number] for number in kept),
+            golds=tuple(golds[self.problems[number]] for number in kept),
             correct_PRN=whole[[self.arms.index(persona) for persona in personas]],
             control_RN=whole[self.arms.index(NO_PERSONA)] if NO_PERSONA in self.arms else None,
             audit={arm: _audit(rows) for arm, rows in chosen.items()},

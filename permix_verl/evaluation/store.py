@@ -83,6 +83,7 @@ class SampleStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, IO[str]] = {}
+        self._replaced = ""
 
     @property
     def settings_file(self) -> Path:
@@ -91,6 +92,8 @@ class SampleStore:
     @contextlib.contextmanager
     def writing(self) -> Iterator["SampleStore"]:
         """Hold the folder for appending; half-written last lines are cut away.
+
+        A call that is refused before its first sample leaves no wish of its own behind.
 
         Raises:
             UserError: another process is writing there.
@@ -101,6 +104,10 @@ class SampleStore:
                 cut_torn_line(file)
             try:
                 yield self
+            except UserError:
+                if self._replaced and not self._files:
+                    write_whole(self.settings_file, self._replaced)
+                raise
             finally:
                 for stream in self._files.values():
                     stream.close()
@@ -144,6 +151,7 @@ class SampleStore:
                 print(f"{self.folder} held the settings of a run that made no sample; this run's replace them")
                 (self.folder / "failures.jsonl").unlink(missing_ok=True)
         elif before:
+            self._replaced = self.settings_file.read_text()
             for name in sorted((set(before) | set(now)) - {"tasks", "wanted"}):
                 self._same(name, before.get(name), now.get(name))
             made = {task for task in before["tasks"] if self.has_samples(task) or task not in now["tasks"]}

@@ -16,6 +16,7 @@ from permix_verl.costs import cost_text
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
 from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+from permix_verl.evaluation.exchanged import same_model
 from permix_verl.evaluation.pump import pump
 from permix_verl.fidelity.judges import Judge, version_of
 from permix_verl.fidelity.replies import FINAL, Status
@@ -186,9 +187,11 @@ class Asking:
 
         mininterval = 1 if sys.stderr.isatty() else 30
         requests = [request(one) for one in opened]
+        begun = any(row.judge == judge.label for row in self._store.judgements.by_key.values())
         engine = judge.start()
         with (
             contextlib.closing(engine),
+            same_model(engine, self._store.folder, judge.label, ["judgements.jsonl"], begun=begun),
             tqdm(total=len(opened), desc=title, unit="call", mininterval=mininterval, file=sys.stderr) as bar,
         ):
             _check_lengths(engine, judge, requests)

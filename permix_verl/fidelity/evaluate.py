@@ -10,6 +10,7 @@ from tqdm import tqdm
 from permix_verl.costs import cost_text
 from permix_verl.evaluation.engines import Completion, Request
 from permix_verl.evaluation.evaluate import make_engine, make_renderer
+from permix_verl.evaluation.exchanged import RESULTS, same_model
 from permix_verl.evaluation.pump import pump
 from permix_verl.fidelity.asking import Asking, Tally
 from permix_verl.fidelity.judges import Judge
@@ -129,6 +130,7 @@ def _answers(session: Session, store: FidelityStore, outcome: Outcome) -> dict[P
         engine = make_engine(options, arms)
         with (
             contextlib.closing(engine),
+            same_model(engine, options.out, options.model, RESULTS),
             tqdm(
                 total=len(session.asked),
                 initial=len(session.asked) - len(missing),

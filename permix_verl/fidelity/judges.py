@@ -16,7 +16,8 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Engine, Sampling
-from permix_verl.evaluation.evaluate import Options, identity_of, make_renderer
+from permix_verl.evaluation.evaluate import identity_of, make_renderer
+from permix_verl.evaluation.options import Options
 from permix_verl.evaluation.plan import Render
 from permix_verl.keyed_rows import content_key
 from permix_verl.prompts import Message

@@ -8,7 +8,8 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Sampling
-from permix_verl.evaluation.evaluate import DEFAULT_TEMPLATE_KWARGS, Options, check_numbers, find_arms, identity_of
+from permix_verl.evaluation.evaluate import find_arms, identity_of
+from permix_verl.evaluation.options import DEFAULT_TEMPLATE_KWARGS, Options, check_numbers
 from permix_verl.evaluation.store import SampleStore
 from permix_verl.fidelity import official
 from permix_verl.fidelity.judges import Judge

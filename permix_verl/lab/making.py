@@ -18,6 +18,7 @@ from permix_verl.lab.base import LONGEST, Training, build_tokenizer, describe, e
 from permix_verl.lab.styles import voice_kept, way_of
 from permix_verl.personas import NO_PERSONA, Persona, load_pool
 from permix_verl.prompts import build_messages, render
+from permix_verl.training.modes import give_usual_modes
 
 MANIFEST = "manifest.json"
 MEASURED = 40
@@ -53,6 +54,7 @@ def _make(out: Path, partial: Path, settings: Training) -> dict[str, Any]:
     model = train(tokenizer, settings).to(torch.float16)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    give_usual_modes(partial)
     manifest = {
         "made_by": "data_prep/lab_base.py",
         "training": describe(settings),

@@ -10,7 +10,8 @@ from permix_verl.costs import cost_text
 from permix_verl.errors import UserError
 from permix_verl.evaluation import engines
 from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
-from permix_verl.evaluation.evaluate import DEFAULT_TEMPLATE_KWARGS, Options, identity_of, make_engine, make_renderer
+from permix_verl.evaluation.evaluate import identity_of, make_engine, make_renderer
+from permix_verl.evaluation.options import DEFAULT_TEMPLATE_KWARGS, Options
 from permix_verl.evaluation.scoring import load_reward
 from permix_verl.personas import Persona
 from permix_verl.prompts import Message, build_messages, count_tokens, render

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
+from permix_verl.evaluation.exchanged import same_model
 from permix_verl.evaluation.plan import Render
 from permix_verl.evaluation.pump import pump
 from permix_verl.mixing import hash_to_int
@@ -145,7 +146,13 @@ def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, start: Start
     engine = start([want for one in waiting.values() for want in one.rows])
     done = len(wants) - sum(len(one.rows) for one in waiting.values())
     cut = 0
-    with contextlib.closing(engine), _progress(len(wants), done) as bar:
+    who = str(asking.model.get("name"))
+    begun = any(text.model == who for text in store.texts.values())
+    with (
+        contextlib.closing(engine),
+        same_model(engine, store.folder, who, ["targets.jsonl"], begun=begun, other="--store (STORE)"),
+        _progress(len(wants), done) as bar,
+    ):
 
         def take(completions: Sequence[Completion]) -> list[Request]:
             nonlocal cut

@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.files import file_sha256, whole_folder
 from permix_verl.measure import PromptMeter
 from permix_verl.mixing import PersonaDraw
 from permix_verl.personas import NO_PERSONA, check_disjoint, load_pool
-from permix_verl.preparation import (
-    chunks,
-    file_sha256,
-    kept_problems,
-    survey_source,
-    whole_folder,
-)
+from permix_verl.preparation import chunks, kept_problems, survey_source
+from permix_verl.problem_order import say_other_order
 from permix_verl.problems import Problem, iter_problems
 from permix_verl.prompts import build_messages, check_template
 from permix_verl.rows import HELD_OUT, SPLIT_METADATA, arrow_schema, make_row, make_supervised_row
@@ -69,6 +65,7 @@ class SupervisedData:
         self.end = end_of_turn(self.tokenizer, settings.template_kwargs)
         meter = PromptMeter(self.tokenizer, self.pool, settings.template_kwargs)
         self.survey = survey_source(settings, meter)
+        say_other_order(settings.out, self.survey.identity(), self.survey.rows)
         self.train = _Rows(list(kept_problems(settings, self.survey, held_out=False)))
         self.val = _Rows(self._held_out(meter))
         self.targets = Targets()
@@ -206,7 +203,7 @@ class SupervisedData:
         return {
             "arm": arm_name(settings),
             "source": settings.source,
-            "source_sha256": survey.digest.hexdigest(),
+            **survey.identity(),
             "val_source": settings.val_source,
             "dataset": settings.dataset,
             "pool": {"name": self.pool.name, "size": len(self.pool), "sha256": self.pool.sha256()},

@@ -101,6 +101,7 @@ def endpoint(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as sink:
         server = subprocess.Popen(
@@ -108,7 +109,7 @@ def endpoint(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
                 *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world["model"])),
                 *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
                 *("--enforce-eager", "--no-enable-chunked-prefill"),
-                *("--hf-overrides", json.dumps(LONGER)),
+                *("--hf-overrides", json.dumps(LONGER), "--enable-lora", "--max-lora-rank", "8"),
             ],
             stdout=sink,
             stderr=sink,
@@ -158,6 +159,47 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
         "served",
         "local",
     }
+
+
+def test_an_adapter_that_is_exchanged_under_its_name_is_seen(
+    endpoint: str, world: dict[str, Path], tmp_path: Path
+) -> None:
+    from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+    from permix_verl.evaluation.served import PROBES
+
+    def serve(adapter: Path, verb: str = "load") -> None:
+        body = json.dumps({"lora_name": "mine", "lora_path": str(adapter)}).encode()
+        kind = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{verb}_lora_adapter", body, kind)).close()
+
+    one, other = (with_effect(world["model"], tmp_path / name, seed) for seed, name in enumerate(("one", "other")))
+    engine = OpenAIEngine(endpoint, "mine")
+    with contextlib.closing(engine):
+        serve(one)
+        first = engine.served()
+        assert len(first.greedy) == len(PROBES)
+        serve(one, "unload")
+        serve(other)
+        assert "its log-probs of fixed texts differ by" in engine.served().differs(first)
+        serve(other, "unload")
+        serve(one)
+        again = engine.served()
+        assert again.differs(first) == again.remark(first) == "", "the same model is the same"
+
+
+def with_effect(model: Path, out: Path, seed: int) -> Path:
+    """An adapter whose B is not zero."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from permix_verl.training.initial_adapter import make_initial_adapter
+
+    make_initial_adapter(str(model), out, rank=8, alpha=16, dropout=0.0, target_modules=["q_proj", "v_proj"], seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    weights = load_file(out / "adapter_model.safetensors")
+    changed = {name: weight + 0.1 * torch.randn(weight.shape, generator=draw) for name, weight in weights.items()}
+    save_file(changed, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    return out
 
 
 def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str, Path], tmp_path: Path) -> None:

@@ -67,6 +67,23 @@ def test_validation_rows_with_and_without_persona_pass(data: Path, tokenizer: An
     assert len(build(data / "val.parquet", tokenizer)) == 2 * 26
 
 
+def test_several_files_of_any_kind_are_one_data_set_in_their_order(data: Path, tokenizer: Any, tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from permix_verl.dataset import PersonaMixDataset
+
+    rows = pq.read_table(data / "train.parquet").to_pylist()
+    lines = tmp_path / "more.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows[:10]))
+    config = OmegaConf.create({"max_prompt_length": 256, "filter_overlong_prompts": False})
+    files = OmegaConf.create([str(data / "train.parquet"), str(lines)])
+    dataset = PersonaMixDataset(files, tokenizer, config)
+    assert [dataset[i]["extra_info"]["persona"] for i in range(len(dataset))] == [
+        row["extra_info"]["persona"] for row in [*rows, *rows[:10]]
+    ]
+    assert len(build(lines, tokenizer)) == 10
+
+
 def test_a_prompt_that_verl_would_cut_is_refused(data: Path, tokenizer: Any) -> None:
     with pytest.raises(UserError, match=r"of 58 prompts in .* are longer than data.max_prompt_length=80"):
         build(data / "train.parquet", tokenizer, max_prompt_length=80)

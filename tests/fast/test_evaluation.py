@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError, load_pool
+from permix_verl.evaluation.analysis import compare
 from permix_verl.evaluation.engines import Completion, Request, Sampling
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.plan import Plan, Remaining, TaskPlan, arm_name
@@ -320,3 +321,18 @@ def test_a_folder_from_before_marks_were_kept_is_read_continued_and_filled_in(tm
     assert (changes.samples, changes.changed) == (36, 0), "a mark that is filled in changes no verdict"
     assert {sample.mark for sample in stored(tmp_path)} == {"boxed"}
     assert load_results(tmp_path)[0].marks is not None
+
+
+def test_results_on_two_orders_of_one_file_are_not_paired(tmp_path: Path, scorer: Scorer) -> None:
+    """Their problems have the same numbers, and a paired test would compare answers to different ones."""
+    reordered = [EvalProblem(f"sums/{n}", f"{3 - n} + 1 = ?", str(4 - n)) for n in range(4)]
+    others = [EvalProblem(f"sums/{n}", f"{n + 1} + 1 = ?", str(n + 2)) for n in range(4)]
+    for name, problems in (("one", PROBLEMS), ("same", PROBLEMS), ("order", reordered), ("other", others)):
+        go(tmp_path / name, scorer, problems=problems)
+    one, same, order, other = (load_results(tmp_path / name)[0] for name in ("one", "same", "order", "other"))
+    assert compare(one, same, seed=0)["refused"] is None
+    assert compare(one, order, seed=0)["refused"] == (
+        "4 of 4 problems have another gold answer, first sums/0 (1 and 4): the same problems in another order; "
+        "evaluate both on one file"
+    )
+    assert "other problems under the same numbers; evaluate both" in compare(one, other, seed=0)["refused"]

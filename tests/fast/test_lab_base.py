@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,24 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_training(
 def manifest() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((MODEL / making.MANIFEST).read_text())
     return found
+
+
+def test_a_base_can_be_read_by_whom_the_umask_lets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    monkeypatch.setattr(making, "train", lambda tokenizer, settings: LlamaForCausalLM(config))
+    monkeypatch.setattr(making, "measure", lambda model, tokenizer: {})
+    before = os.umask(0o027)
+    try:
+        making.make_base(tmp_path / "base", Training())
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "base").iterdir()}
+    assert modes.pop("model.safetensors") == 0o640
+    assert set(modes.values()) == {0o640}, "as the other files"
 
 
 def test_the_manifest_is_that_of_the_shipped_weights_and_of_this_world(

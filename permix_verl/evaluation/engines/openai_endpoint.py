@@ -5,21 +5,21 @@ server, which says that it is one, is told more than OpenAI's API has room for.
 """
 
 import asyncio
-import json
 import queue
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from permix_verl.errors import UserError
-from permix_verl.evaluation.engines import Completion, Request, Sampling
+from permix_verl.evaluation.engines import Completion, Request
 from permix_verl.evaluation.engines import openai_replies as replies
+from permix_verl.evaluation.engines.openai_connection import Connection
+from permix_verl.evaluation.engines.openai_look import look_at_model, look_at_template
 from permix_verl.evaluation.engines.openai_replies import AttemptError
+from permix_verl.evaluation.served import Served
 from permix_verl.prompts import Message
 
-_Read = TypeVar("_Read")
+_Found = TypeVar("_Found")
 COLLECT_WAIT_S = 1.0
 HOPELESS = (401, 403, 404)
 """Wrong key, wrong model or wrong URL: every other request would fail as well."""
@@ -43,9 +43,6 @@ class OpenAIEngine:
         adapt: sampling parameters that are left out from then on if the server refuses them (OpenAI's reasoning models
             take no temperature), which is said once; of others such a reply is a failure like any other.
 
-    Attributes:
-        refused: parameters that the server did not take.
-
     Raises:
         UserError: not an http(s) URL, a number out of range, or no ``openai`` package.
     """
@@ -67,24 +64,35 @@ class OpenAIEngine:
     ) -> None:
         replies.check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
-        self._concurrency, self._retries = concurrency, retries
-        self._timeout_s, self._first_wait_s = timeout_s, first_wait_s
-        self._template_kwargs, self._is_vllm = dict(template_kwargs or {}), False
+        self._connection = Connection(
+            base_url,
+            model,
+            api_key=api_key,
+            key_env=key_env,
+            retries=retries,
+            timeout_s=timeout_s,
+            first_wait_s=first_wait_s,
+            template_kwargs=template_kwargs or {},
+            request_args=request_args or {},
+            adapt=adapt,
+        )
         self._vllm_template_kwargs = dict(vllm_template_kwargs or {})
-        self._request_args, self._adapt = dict(request_args or {}), tuple(adapt)
-        self.refused: set[str] = set()
-        self._client = replies.new_client(base_url, api_key, timeout_s)
-        self._api_key, self._key_env = str(self._client.api_key), key_env
+        self._concurrency = concurrency
         self._outstanding = 0
         # From the loop's thread to the caller's; None only wakes it up, because of a failure.
         self._finished: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
         self._failure: Exception | None = None  # all below belongs to the loop's thread
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ending, self._reached, self._given_up = False, False, 0
+        self._ending, self._given_up = False, 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def refused(self) -> set[str]:
+        """Parameters that the server did not take."""
+        return self._connection.refused
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
         """Nothing: the server renders the prompts, and refuses those that are too long."""
@@ -128,15 +136,28 @@ class OpenAIEngine:
         Raises:
             UserError: the system message is dropped; the server cannot be reached or refuses the request.
         """
-        return asyncio.run_coroutine_threadsafe(self._check(messages_with, messages_without), self._loop).result()
+        return self._wait_for(
+            look_at_template(self._connection, messages_with, messages_without, self._vllm_template_kwargs)
+        )
+
+    def served(self) -> Served:
+        """What the server serves under the model's name now.
+
+        Raises:
+            UserError: the server cannot be reached, or fails the requests.
+        """
+        return self._wait_for(look_at_model(self._connection))
 
     def close(self) -> None:
         """End the thread and its connections; requests still running are dropped."""
         if not self._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
+            self._wait_for(self._shut_down())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+    def _wait_for(self, work: Coroutine[Any, Any, _Found]) -> _Found:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _start(self, requests: Sequence[Request]) -> None:
         for request in () if self._ending else requests:
@@ -155,118 +176,16 @@ class OpenAIEngine:
             self._finished.put(completion)
 
     async def _complete(self, request: Request) -> Completion:
+        ask, read = partial(self._connection.chat, request), partial(replies.completion_of, request.key)
         try:
-            return await self._persist(request, partial(replies.completion_of, request.key))
+            return await self._connection.persist(request.key, ask, read)
         except AttemptError as error:
             if error.status in HOPELESS:
                 raise
             self._given_up += 1
-            if not self._reached and self._given_up >= 3 * self._concurrency:
+            if not self._connection.reached and self._given_up >= 3 * self._concurrency:
                 raise replies.unreachable(self.base_url, error) from None
             return Completion(request.key, error=str(error), refused=error.refused, final=not error.again)
-
-    async def _persist(self, request: Request, read: Callable[[bytes], _Read]) -> _Read:
-        """Ask until a reply can be read, or raise the last attempt's :class:`AttemptError`."""
-        for attempt in range(self._retries):
-            try:
-                return read(await self._ask(request))
-            except AttemptError as error:
-                if not error.again:
-                    raise
-                wait_s = max(error.wait_s, replies.backoff_s(request.key, attempt, self._first_wait_s))
-            await asyncio.sleep(wait_s)
-        return read(await self._ask(request))
-
-    async def _ask(self, request: Request) -> bytes:
-        import openai
-
-        # The raw reply: the client's own objects are built without validation from whatever came.
-        create = self._client.chat.completions.with_raw_response.create
-        sampling = request.sampling
-        parameters = replies.parameters(sampling, request.seed, self.refused)
-        if request.schema and "response_format" not in self.refused:
-            parameters["response_format"] = replies.response_format(request.schema)
-        extra_body = replies.extra_fields(sampling, self._template_kwargs, self._is_vllm) | self._request_args
-        try:
-            # The client's timeout is per read; a server that trickles bytes would never meet it.
-            async with asyncio.timeout(self._timeout_s):
-                reply = await create(
-                    model=self.model,
-                    messages=list(request.messages),
-                    n=1,
-                    extra_body=extra_body or None,
-                    **parameters,
-                )
-        except openai.APIStatusError as error:
-            self._reached = True
-            status = error.status_code
-            again = status in (408, 409, 429) or status >= 500 or self._adapted(error.body, status, parameters)
-            wait_s = replies.asked_wait_s(error.response.headers.get("retry-after"))
-            raise AttemptError(f"HTTP {status}: {self._said(error.body)}", again, wait_s, status) from None
-        except openai.APIConnectionError as error:
-            cause = replies.without_key(repr(error.__cause__ or error), self._api_key)
-            raise AttemptError(f"connection failed: {replies.one_line(cause)}", True) from None
-        except TimeoutError:
-            raise AttemptError(f"no answer within {self._timeout_s:g} s", True) from None
-        self._reached = True
-        return replies.without_key(reply.content.decode(errors="replace"), self._api_key).encode()
-
-    def _adapted(self, body: object, status: int, parameters: Mapping[str, Any]) -> bool:
-        """Whether a refused request may be asked again without the parameter that the server names."""
-        name = replies.unwanted(body, status, self._adapt)
-        if name not in self._adapt or name not in parameters:
-            return False
-        if name not in self.refused:
-            self.refused.add(name)
-            print(f"{self.base_url} does not take {name}: {self._said(body)}; asking without it", file=sys.stderr)
-        return True
-
-    def _said(self, body: object) -> str:
-        return replies.server_text(body, self._api_key)
-
-    async def _check(self, messages_with: Sequence[Message], messages_without: Sequence[Message]) -> bool:
-        if "vllm" in (await self._served_models()).values():
-            self._is_vllm = True
-            self._template_kwargs = self._vllm_template_kwargs | self._template_kwargs
-        length, length_without = [await self._prompt_length(m) for m in (messages_with, messages_without)]
-        if length is None or length_without is None:
-            return False
-        if length > length_without:
-            return True
-        # Qwen2.5's template puts a long system text of its own where there is none. A persona shorter
-        # than that one is not lost: with its text twice, the prompt is longer.
-        doubled = [m | {"content": f"{m['content']}\n" * 2} if m["role"] == "system" else m for m in messages_with]
-        if (await self._prompt_length(doubled) or 0) > length:
-            return True
-        raise UserError(
-            f"the chat template of {self.model!r} at {self.base_url} drops the system message, so the persona is lost: "
-            f"{length} prompt tokens with it, {length_without} without; use another model, or start the server with "
-            "a chat template that keeps it"
-        )
-
-    async def _prompt_length(self, messages: Sequence[Message]) -> int | None:
-        # A reasoning model answers a request for one token with an error.
-        sampling = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=64 if self._adapt else 1)
-        try:
-            return await self._persist(Request("check", messages, None, sampling, seed=0), replies.prompt_tokens_of)
-        except AttemptError as error:
-            raise await self._explained(error) from None
-
-    async def _explained(self, error: AttemptError) -> UserError:
-        if not self._reached:
-            return replies.unreachable(self.base_url, error)
-        served = list(await self._served_models()) if error.status == 404 else []
-        return replies.refused(self.base_url, self.model, error, served, self._key_env)
-
-    async def _served_models(self) -> dict[str, str]:
-        """Names of the served models, and who the server says owns them."""
-        import openai
-
-        try:
-            reply = await self._client.models.with_raw_response.list(timeout=replies.CONNECT_TIMEOUT_S)
-            return {str(model["id"]): str(model.get("owned_by")) for model in json.loads(reply.content)["data"]}
-        except (openai.OpenAIError, ValueError, TypeError, LookupError, AttributeError):  # it need not list them
-            return {}
 
     async def _end_run(self, failure: Exception) -> None:
         if self._ending:
@@ -274,7 +193,7 @@ class OpenAIEngine:
         self._ending = True
         for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
-        self._failure = await self._explained(failure) if isinstance(failure, AttemptError) else failure
+        self._failure = await self._connection.explained(failure) if isinstance(failure, AttemptError) else failure
         self._finished.put(None)
 
     async def _shut_down(self) -> None:
@@ -282,4 +201,4 @@ class OpenAIEngine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.close()
+        await self._connection.close()

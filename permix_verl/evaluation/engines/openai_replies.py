@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Sampling
+from permix_verl.evaluation.served import Greedy
 
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 600.0
@@ -69,6 +70,29 @@ def completion_of(key: str, content: bytes) -> Completion:
 
 def prompt_tokens_of(content: bytes) -> int | None:
     return _count(_json_object(content), "prompt_tokens")
+
+
+def greedy_of(content: bytes, wanted: int) -> list[Greedy]:
+    """The continuations of a reply to several prompts, in the prompts' order, or an :class:`AttemptError`.
+
+    Args:
+        wanted: number of prompts.
+    """
+    try:
+        choices = sorted(_json_object(content)["choices"], key=lambda choice: int(choice["index"]))
+        found = [_greedy(choice["logprobs"]) for choice in choices]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        found = []
+    if len(found) != wanted:
+        raise AttemptError("the reply has no log-probs", again=False)
+    return found
+
+
+def _greedy(log_probs: Mapping[str, Any]) -> Greedy:
+    return [
+        (str(token), {str(name): float(value) for name, value in top.items()})
+        for token, top in zip(log_probs["tokens"], log_probs["top_logprobs"], strict=True)
+    ]
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.evaluation.accuracy_csv import read_accuracies
 from permix_verl.evaluation.analysis import analyse
+from permix_verl.evaluation.exchanged import refuse_mixed
 from permix_verl.evaluation.matrix import load_results
 from permix_verl.evaluation.report.csv_analysis import analyse_table
 from permix_verl.evaluation.store import SampleStore
 from permix_verl.fidelity.analysis import analyse_fidelity
 from permix_verl.fidelity.scores import check_same_model, has_fidelity, read_fidelity
+from permix_verl.fidelity.store import FOLDER
 
 MIN_DRAWS = 20
 """With fewer, no p-value can be 0.05 or less."""
@@ -70,3 +72,5 @@ def _check(path: Path) -> None:
             f"{path} is neither a results folder nor a .csv file; give a folder that eval/run.py wrote, or accuracies "
             "per persona as CSV"
         )
+    for folder in (path, path / FOLDER) if path.is_dir() else ():
+        refuse_mixed(folder, "report another folder")

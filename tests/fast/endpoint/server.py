@@ -63,6 +63,8 @@ class Server:
         self.answer: Callable[[dict[str, Any], int], Reply] = lambda body, attempt: chat()
         self.models: list[str] | None = ["served-a", "served-b"]
         self.owner = "someone"
+        self.record: dict[str, Any] = {}  # further fields of every model's
+        self.continue_texts: Callable[[list[str]], Reply] | None = None
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.times: list[float] = []
@@ -106,12 +108,14 @@ class Server:
                 if not content:  # the client was closed between head and body
                     return self._send(Reply(drop=True))
                 body = json.loads(content)
+                if self.path == "/v1/completions" and server.continue_texts:
+                    return self._send(server.continue_texts(body["prompt"]))
                 if self.path != "/v1/chat/completions":
                     return self._send(refusal(404, "no such path"))
                 return self._send(server._take(body, self.headers["Authorization"]))
 
             def do_GET(self) -> None:
-                models = [{"id": name, "owned_by": server.owner} for name in server.models or ()]
+                models = [{"id": name, "owned_by": server.owner} | server.record for name in server.models or ()]
                 listed = {"object": "list", "data": models}
                 self._send(Reply(body=listed) if server.models is not None and "models" in self.path else refusal(404))
 
@@ -198,6 +202,17 @@ def template(keeps_system: bool, default_system: int = 0) -> Callable[[dict[str,
         texts = {message["role"]: message["content"] for message in body["messages"]}
         system = len(texts["system"]) if keeps_system and "system" in texts else default_system
         return chat(None, "length", prompt_tokens=system + len(texts["user"]))
+
+    return answer
+
+
+def continued(shift: float = 0.0) -> Callable[[list[str]], Reply]:
+    """A server that continues each text by the same two tokens, with log-probs that are moved by so much."""
+
+    def answer(prompts: list[str]) -> Reply:
+        top = [{"token_id:5": -0.5 + shift, "token_id:6": -1.5 - shift}, {"token_id:7": -0.1 - shift}]
+        log_probs = {"tokens": ["token_id:5", "token_id:7"], "top_logprobs": top}
+        return Reply(body={"choices": [{"index": number, "logprobs": log_probs} for number in range(len(prompts))]})
 
     return answer
 
