@@ -79,6 +79,42 @@ choose_qlora() {
   esac
 }
 
+# INIT_ADAPTER: a LoRA adapter to go on from (docs/training.md); rank, alpha and modules are its own. Sets TARGET_MODULES
+# and INIT_ARGS; $1: prefix of the model's keys, then the recipe's arguments. After choose_qlora: what verl imports is one list.
+choose_initial_adapter() {
+  local argument path
+  for argument in "${@:2}"; do
+    path=${argument#*=}
+    argument=${argument#+}
+    [[ ${argument#+} == "$1.lora_adapter_path="* ]] || continue
+    [[ $path == null ]] && continue
+    echo "error: $argument: verl would not take it for the KL reference, nor LORA_DROPOUT for it; set INIT_ADAPTER=$path" >&2
+    exit 2
+  done
+  TARGET_MODULES='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]' INIT_ARGS=()
+  [[ -n ${INIT_ADAPTER:-} ]] || return 0
+  local settings rank alpha own
+  [[ ! -d $INIT_ADAPTER ]] || INIT_ADAPTER=$(realpath "$INIT_ADAPTER")
+  ensure_python
+  settings=$("$PYTHON" -m permix_verl.training.given_adapter "$INIT_ADAPTER") || exit 2
+  read -r rank alpha TARGET_MODULES <<<"$settings"
+  for own in LORA_RANK=$rank LORA_ALPHA=$alpha; do
+    local knob=${own%%=*}
+    if [[ ${!knob:-${own#*=}} != "${own#*=}" ]]; then
+      echo "error: $knob=${!knob}, and INIT_ADAPTER=$INIT_ADAPTER has ${own#*=}; unset $knob, and it is the adapter's" >&2
+      exit 2
+    fi
+    declare -g "$own"
+  done
+  INIT_ARGS=(+permix.init_adapter="'$INIT_ADAPTER'")
+  # In RL the KL reference is the adapter, too; supervised training has none.
+  if [[ $1 == actor_rollout_ref.model ]]; then
+    local libraries=permix_verl.training.frozen_reference
+    [[ $QLORA == 0 ]] || libraries=permix_verl.training.qlora,$libraries
+    QLORA_ARGS=("$1.external_lib=[$libraries]")
+  fi
+}
+
 # The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
 # the default; LAB=1 asks for it, with whatever MODEL and DATA. Sets LAB, LAB_MODEL, and LAB_DATA if that is to be made.
 choose_lab() {

@@ -7,6 +7,7 @@ choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 
 choose_lab
 choose_qlora actor_rollout_ref.model
+choose_initial_adapter actor_rollout_ref.model "$@"
 if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} KL=${KL:-0.05} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112}
   RESPONSE_LENGTH=${RESPONSE_LENGTH:-40} VAL_PROBLEMS=${VAL_PROBLEMS:-8} TEST_FREQ=${TEST_FREQ:-1000}
@@ -31,7 +32,8 @@ PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-512}           # tokens; Table 7
 LR=${LR:-1e-5}                                    # our copy of Table 7 lost it
 KL=${KL:-0.001}                                   # weight of the KL loss; our copy lost it
-LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
+INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to go on from: KL reference and first policy (docs/training.md)
+LORA_RANK=${LORA_RANK:-32}                        # our copy lost it; with INIT_ADAPTER rank and alpha are its own
 LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1; above 0 results depend on the micro-batch size (docs/training.md)
 QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
@@ -120,7 +122,7 @@ OVERRIDES=(
   trainer.total_epochs=1
   "${TEMPLATE_ARGS[@]}"
 
-  # GRPO with a KL loss to the base model (the paper's Eq. 2 is KL-regularised).
+  # GRPO with a KL loss to the base model, or to INIT_ADAPTER (the paper's Eq. 2 is KL-regularised).
   algorithm.adv_estimator=grpo
   actor_rollout_ref.rollout.n="$ROLLOUTS"
   actor_rollout_ref.actor.ppo_mini_batch_size="$PROBLEMS"
@@ -143,7 +145,7 @@ OVERRIDES=(
   actor_rollout_ref.model.path="'$MODEL'"
   actor_rollout_ref.model.lora_rank="$LORA_RANK"
   actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
-  actor_rollout_ref.model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
+  actor_rollout_ref.model.target_modules="$TARGET_MODULES"
   # verl's FSDP engine builds adapters without dropout, and unseeded; it starts from this one instead.
   actor_rollout_ref.model.lora_adapter_path="'$RUN_DIR/initial_adapter'"
   +permix.lora_dropout="$LORA_DROPOUT"
@@ -190,6 +192,7 @@ OVERRIDES=(
   hydra.run.dir="'$RUN_DIR/hydra'"
 
   "${QLORA_ARGS[@]}"
+  "${INIT_ARGS[@]}"
   "${SEEDING[@]}"
   "${PROFILE_ARGS[@]}"
   "$@"

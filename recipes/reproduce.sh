@@ -35,7 +35,7 @@ if (( $# != 1 )); then
   echo "error: give one table of the paper: 2, 3, 4, 10, 11 or 12" >&2
   exit 2
 fi
-for knob in RUN_DIR ARM TARGET PERSONA TEACHER; do
+for knob in RUN_DIR ARM TARGET PERSONA TEACHER INIT_ADAPTER; do
   [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here, for every arm; unset it" >&2; exit 2; }
 done
 FLAGS=(--seed "$SEED" --runs-dir "$RUNS_DIR" --tflops "$GPU_TFLOPS")

@@ -48,6 +48,10 @@ fi
 for knob in SEED RUN_DIR; do
   [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR" >&2; exit 2; }
 done
+if [[ -n ${INIT_ADAPTER:-} ]]; then
+  echo "error: INIT_ADAPTER is for one recipe; here every arm starts from the base that it is compared with; unset it" >&2
+  exit 2
+fi
 ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 export PERMIX_SKIP_SETUP=1 PYTHON LAB=1
 BASE=${MODEL:-$REPO/permix_verl/lab/model}

@@ -6,6 +6,7 @@ source "$REPO/recipes/common.sh"
 choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
 choose_lab
 choose_qlora model
+choose_initial_adapter model "$@"
 LAB_VAL_DATA=''
 if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112} MAX_LENGTH=${MAX_LENGTH:-192}
@@ -28,7 +29,8 @@ MAX_LENGTH=${MAX_LENGTH:-$DEFAULT_MAX_LENGTH}     # tokens of prompt and target;
 PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7: the rows that RL is trained on
 LR=${LR:-1e-4}                                    # our copy of Tables 5 and 6 lost it
 OPTIMIZER=${OPTIMIZER:-adamw_fused}               # or paged_adamw_8bit (Tables 5, 6; see docs/baselines.md)
-LORA_RANK=${LORA_RANK:-32}                        # our copy lost it
+INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to go on from (docs/training.md)
+LORA_RANK=${LORA_RANK:-32}                        # our copy lost it; with INIT_ADAPTER rank and alpha are its own
 LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1; above 0 results depend on the micro-batch size (docs/training.md)
 QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
@@ -108,7 +110,7 @@ OVERRIDES=(
   model.path="'$MODEL'"
   model.lora_rank="$LORA_RANK"
   model.lora_alpha="$LORA_ALPHA"
-  model.target_modules='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]'
+  model.target_modules="$TARGET_MODULES"
   model.lora_adapter_path="'$RUN_DIR/initial_adapter'"
   +permix.lora_dropout="$LORA_DROPOUT"
   model.use_remove_padding=False
@@ -128,6 +130,7 @@ OVERRIDES=(
   hydra.run.dir="'$RUN_DIR/hydra'"
 
   "${QLORA_ARGS[@]}"
+  "${INIT_ARGS[@]}"
   "${SFT_ARGS[@]}"
   "$@"
 )

@@ -94,7 +94,7 @@ def _actor(job: Job, model: Model, kinds: Any, memory: int) -> tuple[Line, ...]:
         lines = [Line(line.name, line.size * here) for line in lines]
         if rollout is not None:
             lines.append(Line("vLLM: weights and cache", (vllm_weights(model, rollout) + rollout.cpu_cache) * here))
-        return (*lines, Line("processes of verl, Ray and vLLM", PROCESSES))
+        return (*lines, *_kept_start(job, model), Line("processes of verl, Ray and vLLM", PROCESSES))
     lines += [Line("allocator's reserve", round(SLACK * kinds.total())), Line("CUDA context", CONTEXT)]
     if rollout is not None:
         share = int(rollout.utilization * memory)
@@ -162,7 +162,14 @@ def _host(job: Job, model: Model, peaks: Peaks) -> tuple[Line, ...]:
         lines.append(Line("actor's weights while others have their turn", _weights(peaks) * job.ranks_per_node))
     if job.rollout is not None and job.rollout.sleeps and job.device != "cpu":
         lines.append(Line("vLLM's weights while it sleeps", vllm_weights(model, job.rollout) * job.ranks_per_node))
-    return tuple(lines)
+    return (*lines, *_kept_start(job, model))
+
+
+def _kept_start(job: Job, model: Model) -> list[Line]:
+    """On the host of a node: the adapter as it started, and as it is while that stands in its place."""
+    if not job.kept_start:
+        return []
+    return [Line("adapter, for the KL reference", 2 * model.adapter_weights * 4 * job.ranks_per_node // job.ranks)]
 
 
 def _weights(peaks: Peaks) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.training.init_adapter_settings import given_in
 from permix_verl.training.qlora_settings import nf4_is_asked_for
 
 BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
@@ -48,6 +49,7 @@ class Job:
         weight_bytes: of a weight as it is kept; ``compute_bytes`` as it is computed with.
         param_offload, optimizer_offload: kept on the host between two of the actor's turns.
         nf4: whether the base is in 4 bits and whole on every rank (``QLORA=1``).
+        kept_start: whether the reference is the adapter that training starts from (``INIT_ADAPTER``).
         lora_targets: names of modules, or what PEFT takes in one string, such as "all-linear".
         rows: of one epoch of the data; ``epochs`` of them. ``steps`` if the run is to end before all are used.
         rollout: None in supervised training.
@@ -71,6 +73,7 @@ class Job:
     optimizer_offload: bool = False
     nf4: bool = False
     reference: bool = True
+    kept_start: bool = False
     device: str = "cuda"
     rows: int = 7473
     epochs: int = 1
@@ -134,6 +137,7 @@ def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
             micro_batch=read.whole(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
             log_prob_micro_batch=read.whole(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
             reference=read.flag(f"{actor}.use_kl_loss", False),
+            kept_start=given_in(settings) is not None,
             device=settings.get("trainer.device", "cuda"),
             rows=rows,
             epochs=read.whole("data.epochs", 1),

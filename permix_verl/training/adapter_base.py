@@ -73,8 +73,11 @@ def record_base(adapter: Path, base: str) -> None:
         (adapter / FINGERPRINT).write_text(found + "\n")
 
 
-def check_base(adapter: Path, base: str) -> str | None:
+def check_base(adapter: Path, base: str, option: str = "--base") -> str | None:
     """Compare a base with the one that the adapter's folder records.
+
+    Args:
+        option: what gives the base, for the remedy.
 
     Returns:
         What could not be told, as one line; ``None`` where it is the recorded base.
@@ -86,7 +89,7 @@ def check_base(adapter: Path, base: str) -> str | None:
     file = adapter / FINGERPRINT
     given = weights_fingerprint(base)
     known = file.read_text().strip() if file.is_file() else weights_fingerprint(recorded) if recorded else None
-    remedy = "give --base the model that it was trained on"
+    remedy = f"give {option} the model that it was trained on"
     if given and known:
         if given == known:
             return None
@@ -105,8 +108,8 @@ def check_base(adapter: Path, base: str) -> str | None:
             "adapter_config.json if this is the same model under another name"
         )
     return (
-        f"{adapter} was trained on {recorded}, and --base is {base}; their weights cannot be compared here, so check "
-        "that they are the same model"
+        f"{adapter} was trained on {recorded}, and {option} is {base}; their weights cannot be compared here, so "
+        "check that they are the same model"
     )
 
 

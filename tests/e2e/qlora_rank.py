@@ -6,6 +6,7 @@ Writes OUT/RANK.pt: what this rank saw.
 """
 
 import hashlib
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,33 @@ def alone_and_shared() -> tuple[str, str]:
     return found[0], found[1]
 
 
+def going_on_from_a_given_adapter(model: str, adapter: str, out: str) -> dict[str, Any]:
+    """INIT_ADAPTER's reference before and after a step, with weights that FSDP2 keeps gathered, and after a resume."""
+    importlib.import_module("permix_verl.training.frozen_reference")  # as verl does, from model.external_lib
+
+    engine = build(model, adapter)
+    engine.module.set_reshard_after_forward(False)
+    seen: dict[str, Any] = {"policy": [logits(engine)], "reference": []}
+
+    def look(one: Any) -> None:
+        seen["policy"].append(logits(one))
+        with one.disable_adapter():
+            seen["reference"].append(logits(one))
+        seen["policy"].append(logits(one))
+
+    look(engine)
+    step(engine)
+    look(engine)
+    engine.save_checkpoint(str(Path(out) / "given"))
+    file = Path(out) / "given" / f"model_world_size_{dist.get_world_size()}_rank_{dist.get_rank()}.pt"
+    seen["saved"] = list(torch.load(file, weights_only=False))
+    seen["sent"] = list(adapter_of(engine))
+    resumed = build(model, adapter)
+    resumed.load_checkpoint(str(Path(out) / "given"))
+    look(resumed)
+    return seen
+
+
 def main() -> None:
     model, adapter, out = sys.argv[1:]
     initialize_global_process_group()
@@ -132,6 +160,7 @@ def main() -> None:
     seen["resumed"] = [adapter_of(resumed)]
     step(resumed)
     seen["resumed"].append(adapter_of(resumed))
+    seen["given"] = going_on_from_a_given_adapter(model, adapter, out)
     torch.save(seen, Path(out) / f"{dist.get_rank()}.pt")
     destroy_global_process_group()
 

@@ -101,6 +101,24 @@ def test_a_resumed_engine_goes_on_as_if_it_had_never_stopped(ranks: list[dict[st
         assert all(torch.equal(tensor, ranks[0]["adapters"][0][name]) for name, tensor in first.items())
 
 
+def test_the_reference_of_a_given_adapter_is_that_adapter_after_steps_and_a_resume(ranks: list[dict[str, Any]]) -> None:
+    """Bit for bit, each time; and nobody else knows of it."""
+    for seen in ranks:
+        found = seen["given"]
+        first, before, again, trained, back, resumed, last = found["policy"]
+        for reference in found["reference"]:
+            assert torch.equal(reference, first)
+        assert len(found["reference"]) == 3
+        assert torch.equal(before, first)
+        assert torch.equal(again, first)
+        assert (trained - first).abs().max() > 1e-4
+        assert torch.equal(back, trained)
+        assert torch.equal(resumed, trained)
+        assert torch.equal(last, trained)
+        assert found["saved"] == [name for name in seen["kinds"] if "lora_" in name]
+        assert found["sent"] == list(seen["adapters"][0])
+
+
 SHARD = """
 import sys, torch, torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
