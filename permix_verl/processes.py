@@ -33,6 +33,22 @@ def running(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[ps
     return found
 
 
+def _with_descendants(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """These, and those below them that show no token: where its title fits, Ray's agent writes over all variables."""
+    found = {process.pid: process for process in processes}
+    parents: dict[psutil.Process, int] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            parents[process] = process.ppid()
+    grown = bool(found)
+    while grown:
+        below = {process.pid: process for process, parent in parents.items() if parent in found}
+        grown = not below.keys() <= found.keys()
+        found |= below
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
 def _environment(process: psutil.Process) -> dict[str, str]:
     """As psutil has it, which ends at the first gap; and a process that sets its title makes gaps."""
     block = Path(f"/proc/{process.pid}/environ")
@@ -47,10 +63,10 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 def end_all(token: str, grace_s: float = 10.0) -> int:
-    """Terminate, then kill, every process with the token; return how many there were."""
+    """Terminate, then kill, every process with the token, and theirs; return how many there were."""
     total = 0
     for _ in range(3):  # a supervisor may start a child while it is being ended
-        processes = running(token)
+        processes = _with_descendants(running(token))
         if not processes:
             break
         total += len(processes)

@@ -40,8 +40,11 @@ def connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            if place := host_and_port(address):
+            place = host_and_port(address)
+            if place:
                 knock(place)
+            if place and not address.startswith("ray://"):
+                _ask(f"{place[0]}:{place[1]}")
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
             ray.init(address="local", log_to_driver=False, include_dashboard=False)
@@ -54,6 +57,21 @@ def connect() -> None:
             f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); {_remedy(error)}, or "
             "unset RAY_ADDRESS"
         ) from error
+
+
+def _ask(head: str) -> None:
+    """Return if a head of Ray lets this process in: where something else listens, Ray itself waits for many minutes.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    from ray.exceptions import AuthenticationError
+
+    found = ask_ray(head)
+    if found.missing or found.answer == "refused":
+        raise AuthenticationError(found.missing or "the cluster asks for its token")
+    if found.answer == "silent":
+        raise ConnectionError(f"what listens there does not answer as the head of a Ray cluster: {found.detail}")
 
 
 def _remedy(error: Exception) -> str:

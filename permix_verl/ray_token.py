@@ -9,8 +9,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from permix_verl.errors import first_line
 
@@ -32,6 +33,8 @@ class Login:
         missing: Ray's own words where it wants to send a token and cannot; else empty.
         answer: of the cluster to one question; empty where none was asked.
         detail: the answer's own words, where it is not "accepted".
+        nodes: of a cluster that accepted, (what each node has, what of that is free) by resource, such as "CPU"; empty
+            where it cannot be read.
     """
 
     sends: bool
@@ -39,6 +42,7 @@ class Login:
     missing: str = ""
     answer: Answer = ""
     detail: str = ""
+    nodes: Sequence[tuple[Mapping[str, float], Mapping[str, float]]] = ()
 
     def remedy(self) -> str:
         """What to do so that the cluster accepts this process."""
@@ -88,11 +92,10 @@ def ask_ray(address: str | None) -> Login:
         return Login(sends, has_token, missing=first_line(error).split(". ")[0])
     if address is None:
         return Login(sends, has_token)
-    answer, detail = _ask_head(address)
-    return Login(sends, has_token, answer=answer, detail=detail)
+    return _ask_head(address, Login(sends, has_token))
 
 
-def _ask_head(address: str) -> tuple[Answer, str]:
+def _ask_head(address: str, login: Login) -> Login:
     import grpc
     from ray._private.grpc_utils import init_grpc_channel
     from ray.core.generated.gcs_service_pb2 import GetAllActorInfoRequest
@@ -105,10 +108,34 @@ def _ask_head(address: str) -> tuple[Answer, str]:
         ActorInfoGcsServiceStub(channel).GetAllActorInfo(GetAllActorInfoRequest(limit=1), timeout=ANSWER_S)
     except grpc.RpcError as error:
         refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
-        return "refused" if refused else "silent", f"{error.code().name}: {error.details()}"
+        detail = f"{error.code().name}: {error.details()}"
+        return replace(login, answer="refused" if refused else "silent", detail=detail)
+    else:
+        return replace(login, answer="accepted", nodes=_nodes(channel))
     finally:
         channel.close()
-    return "accepted", ""
+
+
+def _nodes(channel: Any) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """As :attr:`Login.nodes`, of those that are alive."""
+    import grpc
+    from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
+
+    try:
+        nodes = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).GetAllNodeInfo(
+            gcs_service_pb2.GetAllNodeInfoRequest(), timeout=ANSWER_S
+        )
+        free = gcs_service_pb2_grpc.NodeResourceInfoGcsServiceStub(channel).GetAllAvailableResources(
+            gcs_service_pb2.GetAllAvailableResourcesRequest(), timeout=ANSWER_S
+        )
+    except (grpc.RpcError, AttributeError):  # of another version of Ray
+        return []
+    available = {node.node_id: dict(node.resources_available) for node in free.resources_list}
+    return [
+        (dict(node.resources_total), available.get(node.node_id, {}))
+        for node in nodes.node_info_list
+        if node.state == gcs_pb2.GcsNodeInfo.ALIVE
+    ]
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from permix_verl.doctor.finding import Finding, Setup, error, ok
+from permix_verl.doctor.finding import Finding, Setup, error, ok, warning
 from permix_verl.errors import UserError
 from permix_verl.mixing import development_personas
 from permix_verl.personas import check_disjoint, load_pool
@@ -23,13 +23,17 @@ def persona_pools(setup: Setup) -> Iterator[Finding]:
 
 
 def prepared_rows(setup: Setup) -> Iterator[Finding]:
-    """What an earlier call prepared: rows as they were written, that fit, without a persona that is held out."""
+    """What an earlier call prepared: rows as they were written, that fit, without a persona that is held out.
+
+    And the files that the user names in place of prepared ones.
+    """
     import json
 
     import pyarrow.parquet as pq
 
-    from permix_verl.preparation import file_sha256
+    from permix_verl.files import file_sha256
 
+    yield from _named_files(setup)
     if setup.run_dir is None or not (setup.run_dir / "data" / "manifest.json").is_file():
         return
     folder = setup.run_dir / "data"
@@ -53,3 +57,24 @@ def prepared_rows(setup: Setup) -> Iterator[Finding]:
         return
     rows = pq.read_metadata(folder / "train.parquet").num_rows
     yield ok(f"{rows} training rows, prompts of up to {longest} tokens")
+
+
+def _named_files(setup: Setup) -> Iterator[Finding]:
+    from permix_verl.personas import NO_PERSONA
+    from permix_verl.training.own_files import check_own_files
+
+    if setup.run_dir is None or not setup.settings:
+        return
+    try:
+        found = check_own_files(setup.settings, setup.run_dir, setup.trainer)
+    except UserError as problem:
+        text, _, remedy = str(problem).partition("; ")
+        yield error(text, remedy or "name another file")
+        return
+    for split, personas in found.items():
+        named = personas.total() - personas[NO_PERSONA]
+        text = f"{personas.total()} {split} rows of the user's own, {named} of them under a persona"
+        if split == "train" and not named:
+            yield warning(text, "right for run_rlvr_grpo.sh alone; run_permix_grpo.sh refuses them")
+        else:
+            yield ok(text)

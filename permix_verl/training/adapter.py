@@ -26,7 +26,13 @@ _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 @dataclass(frozen=True)
 class AdapterCheck:
-    """Distances in nats from the actor's log-probs, over ``tokens``: the adapter's, and the base model's for scale."""
+    """Distances in nats from the actor's log-probs, over ``tokens``.
+
+    Attributes:
+        largest, mean: the adapter's.
+        base_largest, base_mean: for scale, those of what training started from: the base, with INIT_ADAPTER if that
+            was given.
+    """
 
     tokens: int
     largest: float
@@ -136,26 +142,32 @@ def _sort_modules(config_file: Path) -> None:
 
 
 def check_adapter(
-    adapter: Path, base: str, record: Path, dtype: torch.dtype, device: str, nf4: bool = False
+    adapter: Path,
+    base: str,
+    record: Path,
+    dtype: torch.dtype,
+    device: str,
+    nf4: bool = False,
+    start: Path | None = None,
 ) -> AdapterCheck:
     """Load base and adapter with PEFT and compare log-probs on the recorded rollouts.
 
     Args:
         nf4: the base in NF4, as QLORA=1 trains on it.
+        start: the adapter that training started from, where it was one that was given.
 
     Raises:
         UserError: no record of rollouts beside the checkpoint.
     """
-    from peft import PeftModel
-
     if not record.is_file():
         raise UserError(
             f"no {record}; train with trainer.checkpoint_callback_class={__package__}.callback.RecordRollouts"
         )
     rollouts = torch.load(record, weights_only=True)
     model = load_base(base, dtype, device, nf4)
-    base_log_probs = log_probs(model, rollouts)
-    tuned = PeftModel.from_pretrained(model, adapter).eval()
+    began = with_adapter(model, start) if start else model
+    base_log_probs = log_probs(began, rollouts)
+    tuned = with_adapter(began, adapter)
     adapter_log_probs = log_probs(tuned, rollouts)
     actor_log_probs = torch.tensor([value for values in rollouts["log_probs"] for value in values])
     distance, base_distance = ((found - actor_log_probs).abs() for found in (adapter_log_probs, base_log_probs))
@@ -174,6 +186,17 @@ def load_base(base: str, dtype: torch.dtype, device: str, nf4: bool) -> Any:
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     return (quantize_base(model, dtype, device) if nf4 else model.to(device)).eval()
+
+
+def with_adapter(model: Any, adapter: Path) -> Any:
+    """PEFT's model with this adapter on the base, in place of one that is there."""
+    from peft import PeftModel
+
+    if not hasattr(model, "peft_config"):
+        return PeftModel.from_pretrained(model, adapter).eval()
+    model.load_adapter(adapter, "another")
+    model.set_adapter("another")
+    return model.eval()
 
 
 def log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:

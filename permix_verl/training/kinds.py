@@ -35,6 +35,6 @@ class Trainer:
         return [*torchrun, "-m", self.module]
 
 
-GRPO = Trainer("verl.trainer.main_ppo", False, "actor_rollout_ref.model", "actor", "data.pt")
+GRPO = Trainer("permix_verl.training.grpo_trainer", False, "actor_rollout_ref.model", "actor", "data.pt")
 SFT = Trainer("permix_verl.training.sft_trainer", True, "model", ".", "data_0.pt")
 TRAINERS: Mapping[str, Trainer] = {"grpo": GRPO, "sft": SFT}

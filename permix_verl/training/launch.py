@@ -9,29 +9,18 @@ command goes on where an earlier one stopped. Exit status: verl's own if it fail
 
 import argparse
 import contextlib
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from permix_verl import processes
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.files import write_whole
 from permix_verl.ray_cluster import nodes_alive
-from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
+from permix_verl.training.alone import alone_on_this_machine
 from permix_verl.training.best import keep_only, kept_steps, never_compared
 from permix_verl.training.dataloader_state import fit_to_workers
 from permix_verl.training.failure import explain_failure, stopped_on_purpose
 from permix_verl.training.kinds import GRPO, SFT, TRAINERS
 from permix_verl.training.metrics import read_metrics, training_steps
-from permix_verl.training.overrides import as_dict, quoted, total_steps, training_rows, with_file_logging
+from permix_verl.training.overrides import as_dict, total_steps, training_rows, with_file_logging
 from permix_verl.training.preflight import refuse_dead_keys
-from permix_verl.training.progress import Progress
 from permix_verl.training.qlora_settings import INSTALL, bitsandbytes_is_there, nf4_is_asked_for
 from permix_verl.training.run_folder import (
     RunFolder,
@@ -42,13 +31,11 @@ from permix_verl.training.run_folder import (
 )
 from permix_verl.training.run_settings import begin, supersede
 from permix_verl.training.sft_verdict import conclude_supervised
+from permix_verl.training.trainer_process import train
 from permix_verl.training.verdict import CHECK_FAILED, conclude
 from permix_verl.training.watchdog import CAUSE_FILE
 
 RANKS = ("trainer.nnodes", "trainer.n_gpus_per_node")
-
-FORWARDED = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
-"""Environment variables that the workers of a Ray cluster need too."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,20 +92,10 @@ def main(argv: list[str] | None = None) -> int:
 def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
     """Put in place what verl is about to read: the initial adapter, and the data loader's position after a resume."""
     settings = as_dict(args.overrides)
-    model = folder.trainer.model
-    if settings.get(f"{model}.lora_adapter_path") == str(folder.initial_adapter):
-        from permix_verl.training.initial_adapter import make_initial_adapter
+    if settings.get(f"{folder.trainer.model}.lora_adapter_path") == str(folder.initial_adapter):
+        from permix_verl.training.initial_adapter import put_initial_adapter
 
-        targets = settings[f"{model}.target_modules"]
-        make_initial_adapter(
-            args.base,
-            folder.initial_adapter,
-            rank=int(settings[f"{model}.lora_rank"]),
-            alpha=int(settings[f"{model}.lora_alpha"]),
-            dropout=float(settings.get("permix.lora_dropout", 0)),
-            target_modules=targets.strip("[]").replace(" ", "").split(",") if targets.startswith("[") else targets,
-            seed=int(settings["data.seed"]),
-        )
+        put_initial_adapter(settings, folder.trainer.model, folder.initial_adapter, args.base)
     # Steps that will be trained again: what is kept of them is not theirs for long.
     keep_only(folder, [step for step in kept_steps(folder) if step <= done])
     checkpoint = latest_checkpoint(folder)
@@ -156,77 +133,6 @@ def _listed_keys(file: str) -> tuple[str, ...]:
     lines = Path(file).read_text().splitlines()
     # Not the number of ranks: verl's checkpoints are read by as many as wrote them.
     return tuple(line for line in lines if line and line[0] != "#" and line not in RANKS)
-
-
-def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_agreement: float) -> tuple[int, Path]:
-    """Run verl from step ``done`` to its end; return its exit status and log.
-
-    Ends every process that it started, however it ends.
-    """
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    log = folder.logs / f"{stamp}.log"
-    token = processes.new_token()
-    write_whole(folder.token, token)
-    variables = {
-        processes.TOKEN_VARIABLE: token,
-        "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
-    }
-    if folder.trainer is GRPO:
-        variables[GRPO_VARIABLE] = token
-    # Workers of a Ray cluster that was there before do not inherit our environment.
-    ours = {name: value for name, value in os.environ.items() if FORWARDED.match(name)} | variables
-    forwarded = [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={quoted(value)}" for name, value in ours.items()]
-    environment = os.environ | variables | {"PYTHONUNBUFFERED": "1"}
-    command = [*folder.trainer.command(as_dict(overrides)), *overrides]
-    command += [] if folder.trainer.torchrun else forwarded
-    progress = Progress(folder, log, total, min_agreement, supervised=folder.trainer is SFT)
-    progress.begin(done)
-    with log.open("wb") as sink:
-        # In a session of its own: an interrupt reaches it once, from here, not also from the terminal.
-        trainer = subprocess.Popen(
-            command, stdout=sink, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
-        with _interrupted_by(signal.SIGTERM, signal.SIGHUP) as ignore_further:
-            try:
-                while trainer.poll() is None:
-                    progress.update()
-                    time.sleep(1)
-            except KeyboardInterrupt:
-                ignore_further()
-                print("\nstopping verl; the same command goes on from the last checkpoint", file=sys.stderr)
-                trainer.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    trainer.wait(timeout=60)
-                raise
-            finally:
-                ignore_further()
-                processes.end_all(token)
-                trainer.wait()
-    progress.end()
-    return trainer.returncode, log
-
-
-@contextlib.contextmanager
-def _interrupted_by(*signals: signal.Signals) -> Iterator[Callable[[], None]]:
-    """Let the signals interrupt as Ctrl-C does; gives a function that makes them, and Ctrl-C, wait for the clean-up."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    # What is ignored stays ignored: that is how nohup asks to outlive a terminal.
-    heeded = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
-    before: dict[signal.Signals, Any] = {number: signal.signal(number, interrupt) for number in heeded}
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-
-    def ignore_further() -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-
-    try:
-        yield ignore_further
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

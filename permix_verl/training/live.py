@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 LIVE_FILE = "live.json"
+START = "permix_start"
+"""Attribute of verl's engine: the weights that it started from, where they are its KL reference."""
 
 
 class EngineDiedError(RuntimeError):
@@ -42,7 +44,7 @@ def read_engine(engine: Any) -> dict[str, Section]:
             "trained_parameters": sum(p.numel() for p in trained.values()),
         },
         "schedule": {"total_steps": total, "warmup_steps": factors.index(max(factors)), "factors": factors},
-        "lora": _read_lora(engine.module, trained),
+        "lora": _read_lora(engine.module, trained, hasattr(engine, START)),
         "precision": {
             "adapter": _only({str(p.dtype) for p in trained.values()}),
             "base": "nf4" if packed else _only({str(p.dtype) for p in frozen}),
@@ -54,7 +56,7 @@ def read_engine(engine: Any) -> dict[str, Section]:
     }
 
 
-def _read_lora(module: Any, trained: Mapping[str, Any]) -> Section:
+def _read_lora(module: Any, trained: Mapping[str, Any], starts_from_given: bool) -> Section:
     import torch
     from peft.tuners.lora import LoraLayer
 
@@ -71,6 +73,7 @@ def _read_lora(module: Any, trained: Mapping[str, Any]) -> Section:
         # peft puts nn.Identity where the probability is 0
         "dropout": _only({m.p for m in dropouts if isinstance(m, torch.nn.Dropout)} or {0.0}),
         "only_lora_is_trained": all("lora_" in name for name in trained),
+        "reference": "the adapter that was given" if starts_from_given else "the base without an adapter",
     }
 
 

@@ -22,6 +22,7 @@ import torch
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas import load_pool
 from permix_verl.prompts import build_messages, render
+from permix_verl.tokenizers import load_tokenizer
 from permix_verl.training.adapter import log_probs
 from permix_verl.training.adapter_base import check_base
 from permix_verl.training.adapter_keys import check_keys, read_adapter_weights
@@ -53,12 +54,12 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
         UserError: something that does not load, an adapter of another base or with keys that do not fit, one that
             changes nothing, a folder that is there already, or weights so coarse that the adapter is lost in them.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if out.exists():
         raise UserError(f"{out} is there already; give another --out, or remove it")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        tokenizer = load_tokenizer(base)
         model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
         written = model.dtype if dtype == "auto" else getattr(torch, dtype)
         model = model.float()

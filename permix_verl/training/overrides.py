@@ -74,18 +74,21 @@ def training_rows(overrides: list[str]) -> int:
     """Length of the training data as the dataset holds it: rows times epochs.
 
     Raises:
-        UserError: more than one epoch of a file that says nothing of how its personas were drawn.
+        UserError: a file that cannot be read; more than one epoch of files that say nothing of how their personas
+            were drawn.
     """
-    import pyarrow.parquet as pq
+    from permix_verl.training.data_files import count_rows
+    from permix_verl.training.own_files import listed
 
     settings = as_dict(overrides)
-    file, epochs = settings["data.train_files"], int(settings.get("data.epochs", 1))
-    if epochs > 1 and read_draw(file) is None:
+    files, epochs = listed(settings, "data.train_files"), int(settings.get("data.epochs", 1))
+    if epochs > 1 and (len(files) > 1 or read_draw(files[0]) is None):
+        subject = f"{files[0]} does" if len(files) == 1 else f"data.train_files={','.join(files)} do"
         raise UserError(
-            f"{file} does not say how its personas were drawn, so they cannot be drawn again for {epochs} epochs; "
-            "write it with data_prep/gsm8k_persona.py, or set EPOCHS=1"
+            f"{subject} not say how its personas were drawn, so they cannot be drawn again for {epochs} epochs; "
+            "write one file with data_prep/gsm8k_persona.py, or set EPOCHS=1"
         )
-    rows: int = pq.read_metadata(file).num_rows
+    rows = sum(map(count_rows, files))
     most = settings.get("data.train_max_samples", "null")
     if most.isdigit() and int(most) > 0:
         rows = min(rows, int(most))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from permix_verl.errors import UserError
+from permix_verl.training.init_adapter_settings import refuse_unfit_adapter
 from permix_verl.training.qlora_settings import refuse_contradictions
 
 _ANY = object()
@@ -98,6 +99,7 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     _refuse_what_v1_ignores(overrides, our_dataset)
     _refuse_estimators(overrides)
     refuse_contradictions(overrides)
+    refuse_unfit_adapter(overrides)
     judged = overrides.get("trainer.v1.sampler.sampler_kwargs.stop_on_disagreement", "0") != "0"
     if judged and overrides.get("algorithm.rollout_correction.bypass_mode", "").lower() == "true":
         raise UserError(

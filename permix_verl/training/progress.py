@@ -52,13 +52,14 @@ class Progress:
             f"{'step':>9} {'reward':>7} {'length':>7} {'KL':>9} {'agreement':>9} {'s/step':>7} {'left':>7}", flush=True
         )
 
-    def update(self) -> None:
-        """Print what is new since the last call."""
+    def update(self, stage: str = "") -> None:
+        """Print what is new since the last call, or now and then what the run does."""
         if self._changed():
             self._show_new_steps()
         if time.monotonic() - self.last_sign > _HEARTBEAT_S:
             self.last_sign = time.monotonic()
-            print(f"          ... {time.monotonic() - self.began:.0f} s", file=sys.stderr, flush=True)
+            doing = f", {stage}" if stage else ""
+            print(f"          ... {time.monotonic() - self.began:.0f} s{doing}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         self.update()

@@ -28,6 +28,7 @@ from permix_verl.training.counters import Rollout, counters
 from permix_verl.training.live_check import differences
 from permix_verl.training.metrics import ADAPTER_SYNC, AGREEMENT
 from permix_verl.training.parts import RayQuestion, parts_of, rollout_servers
+from permix_verl.training.reference_check import watch_reference
 from permix_verl.training.rollout_records import in_order, read_rollouts
 from permix_verl.training.seeds import worker_seed
 from permix_verl.training.watchdog import STALL_S, UnreachableError, Watchdog
@@ -93,6 +94,8 @@ class PersonaReplayBuffer(ReplayBuffer):
         self.canary = Canary(float(sampler_kwargs.get("min_agreement", 0.99)))
         if int(sampler_kwargs.get("stop_on_disagreement", 0)):
             watch_agreement(self.trainer, self.look_at_agreement)
+        if (self.trainer.config.get("permix") or {}).get("init_adapter"):
+            watch_reference(self.trainer, self.refuse_reference)
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
         """A step's rollouts in an order of their own, and its counters.
@@ -221,6 +224,16 @@ class PersonaReplayBuffer(ReplayBuffer):
             assert self.watchdog is not None
             self.watchdog.report(cause)
             raise DisagreementError(cause)
+
+    def refuse_reference(self, cause: str) -> None:
+        """End a run whose KL reference is another policy than the one that it starts from.
+
+        Raises:
+            LiveSettingsError: with the cause.
+        """
+        assert self.watchdog is not None
+        self.watchdog.report(cause)
+        raise LiveSettingsError(cause)
 
     def seed_workers(self, step: int) -> None:
         """Before the step's update, so that LoRA dropout is the same after any resume."""

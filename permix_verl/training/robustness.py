@@ -47,11 +47,13 @@ class Arms:
         held_out: slugs of the personas that no training row gets; empty if none is held out.
         trained: whether training rows have personas at all; plain RLVR's have none.
         problems: of a validation; ``None`` where the data do not say.
+        personas: slugs of all that validation has, where the user named its files; ``None``: whatever has a curve.
     """
 
     held_out: frozenset[str] = frozenset()
     trained: bool = True
     problems: int | None = None
+    personas: frozenset[str] | None = None
 
     @property
     def label(self) -> str:
@@ -62,15 +64,32 @@ class Arms:
 
 
 def read_arms(data: Path) -> Arms:
-    """From the manifest of a run's data; of data of one's own, without a manifest, as if all were trained on."""
-    file = data / "manifest.json"
-    if not file.is_file():
-        return Arms()
-    manifest = json.loads(file.read_text(encoding="utf-8"))
+    """From the manifest of a run's data; without a manifest, as if all were trained on.
+
+    Where the user named the files that are trained on or validated with, their rows say it (``run.json``).
+    """
+    file, run = data / "manifest.json", data.parent / "run.json"
+    manifest = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    own = json.loads(run.read_text(encoding="utf-8")).get("own_files") if run.is_file() else None
+    if own and all(split["personas"] is not None for split in own.values()):
+        return _arms_of(own, manifest)
     return Arms(
         held_out=frozenset(map(slug_of, manifest.get("dev_personas", ()))),
         trained=manifest.get("no_persona_probability", 0) < 1,
         problems=manifest.get("rows", {}).get("val_problems"),
+    )
+
+
+def _arms_of(own: Mapping[str, Any], manifest: Mapping[str, Any]) -> Arms:
+    seen, asked = (
+        frozenset(slug_of(key) for key in own[split]["personas"] if key != NO_PERSONA) for split in ("train", "val")
+    )
+    return Arms(
+        held_out=asked - seen if seen else frozenset(),
+        trained=bool(seen),
+        # Of the user's own rows it is not known which of them ask the same.
+        problems=None if own["val"]["files"] else manifest.get("rows", {}).get("val_problems"),
+        personas=asked,
     )
 
 
@@ -162,7 +181,8 @@ class Robustness:
 def robustness(step: int, values: Mapping[str, float], arms: Arms) -> Robustness | None:
     """Of a step's metrics; ``None`` where it was not validated, or not under any persona that counts."""
     found = validation_accuracy(values)
-    personas = {arm: accuracy for arm, accuracy in found.items() if arm != NO_PERSONA}
+    known = found if arms.personas is None else arms.personas
+    personas = {arm: accuracy for arm, accuracy in found.items() if arm != NO_PERSONA and arm in known}
     counted = {arm: accuracy for arm, accuracy in personas.items() if not arms.held_out or arm in arms.held_out}
     if not counted:
         return None

@@ -11,7 +11,12 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
+from permix_verl.problem_order import CONSEQUENCE, other_order, read_manifest
+from permix_verl.training.given_adapter import fingerprint
+from permix_verl.training.init_adapter_settings import KEY, given_in
+from permix_verl.training.kinds import SFT
 from permix_verl.training.overrides import as_dict
+from permix_verl.training.own_files import check_own_files, described
 from permix_verl.training.run_folder import RunFolder, finished_step
 
 FREE_TO_CHANGE = (
@@ -24,6 +29,7 @@ FREE_TO_CHANGE = (
     "trainer.v1.sampler.sampler_kwargs.min_agreement",
     "trainer.v1.sampler.sampler_kwargs.stop_on_disagreement",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls",
+    KEY,  # its weights are compared, wherever they lie
 )
 """Overrides that may differ when a run is continued: they change what is kept and shown, not the run.
 
@@ -55,17 +61,28 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
         hardware_keys: those that may change when a run goes on.
 
     Raises:
-        UserError: the folder holds a run with other settings or other data. It stays as it is.
+        UserError: the folder holds a run with other settings or other data, and stays as it is; data files that cannot
+            be trained on (:mod:`permix_verl.training.own_files`).
     """
     data = folder.new_data if folder.new_data.is_dir() else folder.data
-    settings = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    settings: dict[str, Any] = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    personas = check_own_files(settings["overrides"], folder.path, "sft" if folder.trainer is SFT else "grpo")
+    settings["own_files"] = described(settings["overrides"], folder.path, data, personas)
+    given = given_in(settings["overrides"])
+    settings["initial_adapter"] = fingerprint(given) if given else None
     if finished_step(folder) == 0:
         supersede(folder)
     elif folder.settings.is_file():
         changed = _differences(json.loads(folder.settings.read_text()), settings, {*FREE_TO_CHANGE, *hardware_keys})
         if changed:
+            reordered = other_order(read_manifest(folder.data), read_manifest(data))
             shutil.rmtree(folder.new_data, ignore_errors=True)
             key, old, new = changed[0]
+            if key == "training data" and reordered:
+                raise UserError(
+                    f"{folder.path} holds a run on the same problems in another order: this command's data have "
+                    f"{CONSEQUENCE}; set another RUN_DIR, or give the file that it was begun with"
+                )
             raise UserError(
                 f"{folder.path} holds a run with {key}={old}, and this command has {key}={new}"
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
@@ -92,9 +109,23 @@ def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) ->
         for key in sorted(before["overrides"] | now["overrides"])
         if key not in free and before["overrides"].get(key) != now["overrides"].get(key)
     ]
+    adapters = [one.get("initial_adapter") for one in (before, now)]
+    if adapters[0] != adapters[1]:
+        old, new = (
+            f"{given_in(one['overrides'])} (weights {weights})" if weights else None
+            for one, weights in zip((before, now), adapters, strict=True)
+        )
+        changed.insert(0, ("INIT_ADAPTER", old, new))
+    hashes = [_own_hashes(one) for one in (before, now)]
+    if "own_files" in before and hashes[0] != hashes[1]:
+        changed.append(("data files", hashes[0], hashes[1]))
     if before["data"] != now["data"]:
         changed.append(("training data", before["data"], now["data"]))
     return changed
+
+
+def _own_hashes(settings: dict[str, Any]) -> dict[str, str]:
+    return {file: sha for split in settings.get("own_files", {}).values() for file, sha in split["files"].items()}
 
 
 def _data_hashes(folder: Path) -> dict[str, str]:

@@ -10,9 +10,12 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.files import write_whole
-from permix_verl.training.adapter import export_adapter, load_base
+from permix_verl.tokenizers import load_tokenizer
+from permix_verl.training.adapter import export_adapter, load_base, with_adapter
+from permix_verl.training.init_adapter_settings import start_of
 from permix_verl.training.metrics import VAL_LOSS, read_metrics
 from permix_verl.training.overrides import as_dict
+from permix_verl.training.own_files import listed
 from permix_verl.training.qlora_settings import nf4_is_asked_for
 from permix_verl.training.run_folder import RunFolder
 from permix_verl.training.verdict import checkpoint_to_export, say_end
@@ -25,7 +28,8 @@ class HeldOut:
     Attributes:
         rows, tokens: how many, of the response.
         trained: as verl measured it after the last step.
-        adapter, base: the exported adapter's and the base model's, averaged as verl does.
+        adapter, base: the exported adapter's and the base model's (with INIT_ADAPTER, if that was given), averaged as
+            verl does.
         change, standard_error: of the loss of a row from base to adapter, paired over the rows.
     """
 
@@ -53,15 +57,16 @@ def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
     adapter = export_adapter(checkpoint, args.base, folder.adapter)
     found = held_out_loss(adapter, args, trained[-1], getattr(torch, args.check_dtype))
     problems = held_out_problems(found, args.check_tolerance)
+    began = "INIT_ADAPTER" if start_of(as_dict(args.overrides)) else "the base model"
     print(f"\nadapter   {adapter}")
     print(
         f"          loaded with PEFT, its held-out loss is {found.adapter:.5f} nats a token, {found.trained:.5f} in "
-        f"training; the base model's is {found.base:.5f} ({found.rows} rows, {found.tokens} tokens)"
+        f"training; {began}'s is {found.base:.5f} ({found.rows} rows, {found.tokens} tokens)"
     )
     print(f"          a row's loss changed by {found.change:+.5f}, standard error {found.standard_error:.5f}")
     moved = abs(found.base - found.trained) > args.check_tolerance
     if not moved:
-        print("          the model has hardly moved from the base, so this comparison says little")
+        print(f"          the model has hardly moved from {began}, so this comparison says little")
     verdict = {"held_out": asdict(found), "policy_has_moved": moved, "problems": problems}
     write_whole(folder.verdict, json.dumps(verdict, indent=2) + "\n")
     return say_end(folder, figure, problems, "adapter verified", args.next_command)
@@ -70,8 +75,6 @@ def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
 def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype: Any) -> HeldOut:
     """Load base and adapter with PEFT and measure both on the rows that training validated on."""
     import numpy as np
-    from peft import PeftModel
-    from transformers import AutoTokenizer
 
     from permix_verl.sft_dataset import SupervisedDataset
 
@@ -83,10 +86,12 @@ def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype
         if key.startswith(prefix)
     }
     config = {"max_length": settings["data.max_length"], "apply_chat_template_kwargs": template_kwargs}
-    rows = SupervisedDataset(settings["data.val_files"], AutoTokenizer.from_pretrained(args.base), config).rows
+    rows = SupervisedDataset(listed(settings, "data.val_files"), load_tokenizer(args.base), config).rows
     model = load_base(args.base, dtype, args.check_device, nf4_is_asked_for(settings))
-    base = _losses(model, rows)
-    tuned = _losses(PeftModel.from_pretrained(model, adapter).eval(), rows)
+    start = start_of(settings)
+    began = with_adapter(model, start) if start else model
+    base = _losses(began, rows)
+    tuned = _losses(with_adapter(began, adapter), rows)
     tokens = np.array([len(said) for _, said in rows])
     batch = int(settings["data.train_batch_size"])
     change = (tuned - base) / tokens
@@ -136,7 +141,7 @@ def held_out_problems(found: HeldOut, tolerance: float) -> list[str]:
     moved = abs(found.base - found.trained)
     if moved > tolerance and not distance <= 0.5 * moved:
         return [
-            f"the adapter is hardly nearer to the trained model ({distance:.2e} nats a token) than the base is "
-            f"({moved:.2e}): it has little of the training in it"
+            f"the adapter is hardly nearer to the trained model ({distance:.2e} nats a token) than what training "
+            f"started from is ({moved:.2e}): it has little of the training in it"
         ]
     return []

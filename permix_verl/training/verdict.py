@@ -15,6 +15,7 @@ from permix_verl.files import write_whole
 from permix_verl.training.adapter import AdapterCheck, check_adapter, export_adapter
 from permix_verl.training.best import WARNING, best_of, competitors, keep_only, kept, kept_steps, write_choice
 from permix_verl.training.canary import not_in_step
+from permix_verl.training.init_adapter_settings import start_of
 from permix_verl.training.kinds import RECORD
 from permix_verl.training.lesson import ENOUGH_STEPS, nothing_to_learn
 from permix_verl.training.metrics import (
@@ -79,6 +80,9 @@ def export_and_check(
     """
     import torch
 
+    settings = as_dict(args.overrides)
+    start = start_of(settings)
+    began = "INIT_ADAPTER" if start else "the base model"
     export_adapter(checkpoint, args.base, out)
     print(head)
     try:
@@ -88,16 +92,17 @@ def export_and_check(
             checkpoint / RECORD,
             getattr(torch, args.check_dtype),
             args.check_device,
-            nf4_is_asked_for(as_dict(args.overrides)),
+            nf4_is_asked_for(settings),
+            start,
         )
     except UserError as error:
         return None, [f"the adapter could not be checked: {error}"]
     print(
         f"          loaded with PEFT, its log-probs are within {check.largest:.1e} of the actor's over "
-        f"{check.tokens} tokens (the base model's: {check.base_largest:.1e})"
+        f"{check.tokens} tokens ({began}'s: {check.base_largest:.1e})"
     )
     if check.base_mean <= args.check_tolerance:
-        print("          the policy has hardly moved from the base model, so this comparison says little")
+        print(f"          the policy has hardly moved from {began}, so this comparison says little")
     return check, adapter_problems(check, args.check_statistic, args.check_tolerance)
 
 
@@ -210,7 +215,7 @@ def adapter_problems(check: AdapterCheck, statistic: str, tolerance: float) -> l
         ]
     if check.base_mean > tolerance and not check.mean <= 0.5 * check.base_mean:
         return [
-            f"the adapter is hardly nearer to the trained model ({check.mean:.2e} nats a token) than the base is "
-            f"({check.base_mean:.2e}): it has little of the training in it"
+            f"the adapter is hardly nearer to the trained model ({check.mean:.2e} nats a token) than what training "
+            f"started from is ({check.base_mean:.2e}): it has little of the training in it"
         ]
     return []

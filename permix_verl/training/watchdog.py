@@ -2,8 +2,9 @@
 
 verl waits for rollouts without a limit: where a server or a reward worker is gone it
 hangs, or goes on with a smaller batch and says nothing. The watchdog asks every part
-how it is, every few seconds, from a thread of the trainer's process. It knows no Ray:
-a part is a name and a way to ask it.
+how it is, every few seconds, from a thread of the trainer's process, from the first
+rollout on; before that the launcher watches (``permix_verl.training.launch_watch``).
+It knows no Ray: a part is a name and a way to ask it.
 """
 
 import os
@@ -155,12 +156,10 @@ class Watchdog:
         return problems
 
     def report(self, cause: str) -> None:
-        """Leave the cause where the launcher finds it, unless there is one: what comes later follows from the first."""
+        """Leave the cause where the launcher finds it."""
         print(f"permix_verl: {cause}", file=sys.stderr, flush=True)
-        if self.run_dir is not None and not (self.run_dir / CAUSE_FILE).exists():
-            partial = self.run_dir / (CAUSE_FILE + ".partial")
-            partial.write_text(cause)
-            os.replace(partial, self.run_dir / CAUSE_FILE)
+        if self.run_dir is not None:
+            leave_cause(self.run_dir, cause)
 
     def _watch(self) -> None:
         complained, suspicion = False, None
@@ -202,6 +201,14 @@ class Watchdog:
                     self._last_progress = time.monotonic()
                 self._readings[name] = reading
         return answered
+
+
+def leave_cause(run_dir: Path, cause: str) -> None:
+    """Write why a run was ended, unless that is known already: what comes later follows from the first."""
+    if not (run_dir / CAUSE_FILE).exists():
+        partial = run_dir / (CAUSE_FILE + ".partial")
+        partial.write_text(cause)
+        os.replace(partial, run_dir / CAUSE_FILE)
 
 
 class _NotAsked:

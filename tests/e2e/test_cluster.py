@@ -20,6 +20,9 @@ from permix_verl.doctor.finding import Setup
 from permix_verl.mixing import epoch_order
 from permix_verl.rows import read_draw
 from permix_verl.training import metrics as m
+from permix_verl.training.kinds import Trainer
+from permix_verl.training.run_folder import RunFolder
+from permix_verl.training.trainer_process import STALL_KEY, train
 
 from .conftest import SHORT, Recipe, Run, dumped, wait_for
 from .ray_nodes import TwoNodes
@@ -55,6 +58,33 @@ def test_the_doctor_asks_the_cluster_whether_its_token_is_the_right_one(
         assert "Ray sends none, as RAY_AUTH_MODE is unset" in next(iter(ray_cluster(Setup()))).text
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     assert "Ray sends another one" in next(iter(ray_cluster(Setup()))).text
+
+
+def test_the_doctor_says_what_the_cluster_cannot_give(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    for ranks, severities in ((1, ["ok", "ok", "ok"]), (2, ["ok", "ok", "error", "error"])):
+        settings = {"trainer.nnodes": "2", "trainer.n_gpus_per_node": str(ranks)}
+        found = list(ray_cluster(Setup(overrides=("trainer.nnodes=2",), settings=settings)))
+        assert [finding.severity for finding in found] == severities, found
+
+
+def test_a_place_that_the_cluster_does_not_have_ends_a_launch(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a driver of its own: what verl's does is the same wait."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "faults"))
+    monkeypatch.setattr("permix_verl.training.launch_watch.NO_PLACE_S", 3.0)
+    folder = RunFolder(tmp_path, Trainer("asks_too_much", False, "model", "actor", "data.pt"))
+    for part in (folder.logs, folder.metrics, folder.checkpoints):
+        part.mkdir()
+    status, log = train(folder, [f"{STALL_KEY}=3"], done=0, total=1, min_agreement=0.99)
+    assert status == 1
+    cause = (tmp_path / "cause.txt").read_text()
+    assert cause.startswith(
+        "placement stands still: asked for 1000 CPU for the placement group too_large, 64 of 64 free"
+    )
+    assert "is gone: ValueError: this actor cannot be made" in log.read_text()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Every check of the doctor, provoked: what would end a run is named before it, with its value and a remedy."""
 
+import ast
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from permix_verl.command import run
 from permix_verl.doctor import cluster, config, data, gpus, machine, model, packages
 from permix_verl.doctor.command import CHECKS, examine
 from permix_verl.doctor.finding import Check, Finding, Setup
+from permix_verl.doctor.source import SourceTree
 from permix_verl.lab.base import MODEL
 from permix_verl.ray_token import Login
 from permix_verl.training.overrides import as_dict
@@ -47,7 +49,7 @@ def test_the_recipes_are_in_good_health_but_for_this_machine(script: str, profil
     trainer = "sft" if "sft" in script else "grpo"
     setup = Setup(str(MODEL), "train", tmp_path / "run", trainer, tuple(overrides), as_dict(overrides))
     wrong = {name for name, finding in examine(setup) if finding.severity == "error"}
-    assert wrong == (set() if profile == "cpu" else {"torch-build", "gpus", "shared-memory"} & wrong)
+    assert wrong == (set() if profile == "cpu" else {"torch-build", "gpus", "shared-memory", "logical-cpus"} & wrong)
     assert ("gpus" in wrong) == (profile != "cpu")
 
 
@@ -216,9 +218,67 @@ def test_a_ray_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         assert problems(cluster.ray_cluster, Setup()) == []
 
 
-def test_fewer_logical_cpus_than_verls_actors_take() -> None:
-    setup = setup_with("ray_kwargs.ray_init.num_cpus=4", "reward.num_workers=1")
-    assert "Ray is told of 4 CPUs" in only(cluster.logical_cpus, setup, "warning")
+ONE_RANK = ("trainer.n_gpus_per_node=1", "transfer_queue.backend.SimpleStorage.num_data_storage_units=1")
+
+
+def test_fewer_logical_cpus_than_verls_actors_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    told = "Ray is told of 4 CPUs, and verl's actors take 5: they would wait for ever; ray_kwargs.ray_init.num_cpus=64"
+    assert told in only(cluster.logical_cpus, setup_with("ray_kwargs.ray_init.num_cpus=4", *ONE_RANK))
+    assert problems(cluster.logical_cpus, setup_with("ray_kwargs.ray_init.num_cpus=5", *ONE_RANK)) == []
+
+
+def test_places_are_counted_as_verl_takes_them() -> None:
+    one = dict(each.split("=") for each in ONE_RANK)
+    assert cluster.places(one) == {"CPU": 5, "GPU": 1}
+    assert cluster.places({}) == {"CPU": 1 + 8 + 3 * 8, "GPU": 8}
+    assert cluster.places(one | {"trainer.nnodes": "2"}) == {"CPU": 8, "GPU": 2}
+    verl = SourceTree("verl")
+    pools = fields_with_defaults(verl.parse("single_controller/ray/base.py"), "ResourcePoolManager")
+    assert pools["max_colocate_count"] == cluster.COLOCATED
+
+
+def fields_with_defaults(tree: ast.Module, name: str) -> dict[str, Any]:
+    owner = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name)
+    return {
+        field.target.id: field.value.value
+        for field in owner.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(field.value, ast.Constant)
+    }
+
+
+def node_with(cpus: float, gpus: float, free: float | None = None) -> tuple[dict[str, float], dict[str, float]]:
+    return {"CPU": cpus, "GPU": gpus}, {"CPU": cpus if free is None else free, "GPU": gpus}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "overrides", "severity", "told"),
+    [
+        ([node_with(4, 1)], (), "error", "has 4 CPUs, 4 free, and verl's actors take 5: they would wait for ever"),
+        ([node_with(8, 0)], (), "error", "has 0 GPUs, 0 free, and verl's actors take 1: they would wait for ever"),
+        ([node_with(8, 1, free=2)], (), "warning", "has 8 CPUs, 2 free, and verl's actors take 5: the run would wait"),
+        ([node_with(8, 2), node_with(2, 0)], ("trainer.nnodes=2",), "error", "1 of 2 nodes at HOST have the 3 CPUs"),
+        ([node_with(5, 1)], (), "", ""),
+        ([node_with(5, 1), node_with(3, 1)], ("trainer.nnodes=2",), "", ""),
+        ([], (), "", ""),
+    ],
+)
+def test_a_cluster_without_room_for_verls_actors(
+    monkeypatch: pytest.MonkeyPatch, nodes: list[Any], overrides: tuple[str, ...], severity: str, told: str
+) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(8)
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        accepted = Login(sends=False, has_token=False, answer="accepted", nodes=nodes)
+        monkeypatch.setattr(cluster, "login", lambda head: accepted)
+        setup = setup_with(*ONE_RANK, *overrides)
+        found = problems(cluster.ray_cluster, setup)
+        assert problems(cluster.logical_cpus, setup) == []
+    assert {finding.severity for finding in found} == ({severity} if severity else set())
+    assert not severity or told.replace("HOST", address) in found[0].text
 
 
 def copied(folder: Path) -> Path:

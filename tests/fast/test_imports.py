@@ -20,7 +20,18 @@ EDGES = {
     *(
         f"training/{name}.py"
         for name in (
-            *("adapter", "callback", "initial_adapter", "merge", "nf4", "parts", "qlora", "replay_buffer"),
+            *(
+                "adapter",
+                "callback",
+                "frozen_reference",
+                "grpo_trainer",
+                "initial_adapter",
+                "merge",
+                "nf4",
+                "parts",
+                "qlora",
+                "replay_buffer",
+            ),
             *("response_logits", "rollout", "rollout_records", "rollout_worker", "sft_trainer"),
         )
     ),
@@ -58,8 +69,13 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.lab.problems",
         "permix_verl.training.best",
         "permix_verl.training.canary",
+        "permix_verl.training.given_adapter",
+        "permix_verl.training.init_adapter_settings",
+        "permix_verl.training.launch_watch",
         "permix_verl.training.lesson",
         "permix_verl.training.metrics",
+        "permix_verl.training.own_files",
+        "permix_verl.training.ray_watch",
         "permix_verl.training.robustness",
         "permix_verl.training.watchdog",
         "permix_verl.training.counters",

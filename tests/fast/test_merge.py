@@ -17,9 +17,8 @@ from permix_verl.training.adapter_base import FINGERPRINT, record_base, weights_
 from permix_verl.training.merge import merge
 
 
-@pytest.fixture(scope="module")
-def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter of the lab's base whose weights are not zero."""
+def trained_adapter(folder: Path) -> Path:
+    """An adapter of the lab's base, rank 4, whose weights are not zero."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
@@ -28,9 +27,13 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.02)
-    folder = tmp_path_factory.mktemp("adapter")
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_adapter(tmp_path_factory.mktemp("adapter"))
 
 
 def test_the_merged_folder_is_plain_and_says_what_the_adapter_says(

@@ -13,7 +13,7 @@ from ray.exceptions import AuthenticationError
 from permix_verl import UserError, ray_cluster
 from permix_verl.doctor import cluster
 from permix_verl.doctor.finding import Finding, Setup
-from permix_verl.ray_token import Login, login
+from permix_verl.ray_token import Answer, Login, login
 
 VARIABLES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN = "of-the-cluster"
@@ -166,4 +166,19 @@ def test_a_connection_that_fails_names_the_remedy(
         listening.listen()
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(UserError, match=rf"cannot reach the Ray cluster .*; .*{remedy}.*, or unset RAY_ADDRESS"):
+            ray_cluster.connect()
+
+
+@pytest.mark.parametrize("answer", ["silent", "refused"])
+def test_what_ray_would_wait_for_in_vain_is_not_waited_for(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ray.init`` goes on for many minutes where something listens that is no head of Ray."""
+    monkeypatch.setattr("ray.init", lambda **given: pytest.fail("it would wait"))
+    asked = Login(sends=False, has_token=False, answer=answer, detail="DEADLINE_EXCEEDED: x")
+    monkeypatch.setattr(ray_cluster, "ask_ray", lambda address: asked)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{listening.getsockname()[1]}")
+        told = "does not answer as the head of a Ray cluster" if answer == "silent" else "asks for its token"
+        with pytest.raises(UserError, match=told):
             ray_cluster.connect()

@@ -358,6 +358,7 @@ def test_the_lab_has_the_tables_shape(fake_python: dict[str, str]) -> None:
         ([], {}, "give one table of the paper"),
         (["2", "3"], {}, "give one table of the paper"),
         (["2"], {"TEACHER": "x"}, "TEACHER is decided here"),
+        (["2"], {"INIT_ADAPTER": "x"}, "INIT_ADAPTER is decided here"),
         (["10"], {"LAB": "1"}, "table 10 is not about problems with a number as answer"),
     ],
 )

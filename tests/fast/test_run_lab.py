@@ -95,7 +95,8 @@ def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
      ({"OUT": "a,b"}, "error: OUT=a,b has a comma"),
      ({"DRY_RUN": "1"}, "error: DRY_RUN=1 is for one recipe"),
      ({"SEED": "3"}, "error: SEED is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR"),
-     ({"RUN_DIR": "x"}, "error: RUN_DIR is decided here")],
+     ({"RUN_DIR": "x"}, "error: RUN_DIR is decided here"),
+     ({"INIT_ADAPTER": "x"}, "error: INIT_ADAPTER is for one recipe; here every arm starts from the base")],
 )  # fmt: skip
 def test_a_slip_is_told_before_anything_runs(knobs: dict[str, str], said: str) -> None:
     done = run_lab(**knobs)

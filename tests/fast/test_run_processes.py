@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from permix_verl import UserError, processes
@@ -49,6 +50,30 @@ def test_a_process_that_has_lost_one_of_its_variables_is_ended_by_the_other() ->
         assert not processes.running(token)
     finally:
         left.kill()
+
+
+def test_a_child_that_shows_no_token_is_ended_with_its_parent() -> None:
+    """Ray's agents, where their titles cover all of their environment."""
+    token = processes.new_token()
+    sleeper = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], env={})\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    environment = {processes.TOKEN_VARIABLE: token, "PATH": "/usr/bin:/bin"}
+    parent = subprocess.Popen([sys.executable, "-c", sleeper], env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        assert processes.end_all(token) == 2
+        parent.wait(timeout=10)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:

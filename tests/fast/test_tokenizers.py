@@ -14,7 +14,8 @@ from data_prep import gsm8k_persona, gsm8k_sft
 from permix_verl import UserError, load_pool
 from permix_verl.doctor import model
 from permix_verl.doctor.finding import Setup
-from permix_verl.evaluation.evaluate import Options, evaluate, make_renderer
+from permix_verl.evaluation.evaluate import evaluate, make_renderer
+from permix_verl.evaluation.options import Options
 from permix_verl.lab.base import MODEL
 from permix_verl.personas import Persona
 from permix_verl.sft_dataset import SupervisedDataset
@@ -173,3 +174,9 @@ def test_the_evaluation_refuses_before_it_generates(broken: Path, marked_pool: P
     assert make_renderer(Options(str(MODEL), tmp_path / "out"), POOLS, TEXTS)
     with pytest.raises(UserError, match=LOST):  # without any persona, by the problems
         make_renderer(Options(str(broken), tmp_path / "out"), [None], TEXTS)
+
+
+def test_every_tokenizer_is_loaded_in_one_place() -> None:
+    package = Path(__file__).resolve().parents[2] / "permix_verl"
+    found = {str(file.relative_to(package)) for file in package.rglob("*.py") if "AutoTokenizer" in file.read_text()}
+    assert found == {"tokenizers.py"}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, _wake_when_dead
-from permix_verl.evaluation.evaluate import Options, make_engine
+from permix_verl.evaluation.evaluate import make_engine
+from permix_verl.evaluation.options import Options
 
 
 class StartedError(Exception):
