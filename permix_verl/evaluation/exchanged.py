@@ -7,7 +7,6 @@ that draws rows compares before it asks, and once more at its end.
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +50,15 @@ def same_model(
         before = _served(kept[who])
         if found := first.differs(before):
             raise UserError(
-                f"{folder} holds rows of another model that was served as {who!r} at {before.url}: {found}; give "
-                f"another {other}, or serve that model again"
+                f"{folder} holds rows of another model than the one that is served as {who!r} at {first.url}: {found}; "
+                f"give another {other}, or serve that model again"
             )
         if remark := first.remark(before):
             print(f"{who!r} at {first.url} may be another model than the rows in {folder} are of: {remark}")
     else:
         if begun:
             print(f"{folder} says nothing of the model behind {who!r} that its rows are of; from now on it does")
-        _write(folder, kept | {who: asdict(first)})
+        _write(folder, kept | {who: first.kept()})
     yield
     added = {
         name: [lines.get(name, 0) + 1, last] for name, last in _lines(folder, rows).items() if last > lines.get(name, 0)

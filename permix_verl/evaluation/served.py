@@ -6,7 +6,7 @@ of fixed texts. :mod:`permix_verl.evaluation.exchanged` keeps and compares it.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PROBES = (
@@ -63,18 +63,22 @@ class Served:
     """A model at an endpoint.
 
     Attributes:
-        url: of the endpoint; another one may serve the same model.
+        url: of the endpoint; another one may serve the same model, so it is not kept with the rows.
         record: the server's own, of ``/v1/models``; empty where it lists none.
         greedy: a continuation of each of :data:`PROBES`; empty where the server gives no log-probs.
         noise: :func:`distance` between asking for them one by one and all at once.
         seen: when, in seconds since 1970.
     """
 
-    url: str
+    url: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
     greedy: Sequence[Greedy] = ()
     noise: float = 0.0
     seen: float = field(default_factory=time.time)
+
+    def kept(self) -> dict[str, Any]:
+        """Its fields as plain data, for a results folder: without the endpoint's address."""
+        return {name: value for name, value in asdict(self).items() if name != "url"}
 
     def differs(self, before: "Served") -> str:
         """What shows that this is another model than the one before; empty if nothing does.

@@ -45,7 +45,7 @@ def only(check: Callable[[Setup], Any], setup: Setup, severity: str = "error") -
 @pytest.mark.parametrize("profile", ["cpu", "8xa5000"])
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
 def test_the_recipes_are_in_good_health_but_for_this_machine(script: str, profile: str, tmp_path: Path) -> None:
-    overrides = overrides_of(script, PROFILE=profile, **SAME_MODEL)
+    overrides = overrides_of(script, PROFILE=profile, RUN_DIR=str(tmp_path / "run"), **SAME_MODEL)
     trainer = "sft" if "sft" in script else "grpo"
     setup = Setup(str(MODEL), "train", tmp_path / "run", trainer, tuple(overrides), as_dict(overrides))
     wrong = {name for name, finding in examine(setup) if finding.severity == "error"}
