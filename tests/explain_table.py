@@ -43,8 +43,8 @@ def table() -> str:
             threads = ", ".join(source for source in signature.sources if source != HERE)
             cells = (signature.cause, signature.remedy, threads, ", ".join(logs[signature.id]))
             lines.append("| " + " | ".join((f"`{signature.id}`", *(cell.replace("|", "\\|") for cell in cells))) + " |")
-    named = {source.rpartition(" #")[0] for group in GROUPS.values() for one in group for source in one.sources}
-    repositories = ", ".join(f"{name} {REPOSITORIES[name]}" for name in sorted(named - {HERE}, key=str.lower))
+    named = {source.rpartition(" #")[0] for group in GROUPS.values() for one in group for source in one.sources} - {""}
+    repositories = ", ".join(f"{name} {REPOSITORIES[name]}" for name in sorted(named, key=str.lower))
     return "\n".join([*lines[1:], "", f"Threads are on GitHub: {repositories}."])
 
 

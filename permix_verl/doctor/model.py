@@ -14,14 +14,20 @@ from permix_verl.errors import UserError, first_line
 from permix_verl.personas import load_pool
 from permix_verl.prompts import build_messages, check_template, render
 from permix_verl.tokenizers import ROWS, check_round_trip, load_tokenizer
+from permix_verl.training.quantised import refuse_to_train_on
 
 TEMPLATE_KEYS = "data.apply_chat_template_kwargs."
 
 
 def model_files(setup: Setup) -> Iterable[Finding]:
-    """All files of the weights that the index names are there, and none is a placeholder."""
+    """All files of the weights that the index names are there, none is a placeholder, and they can be trained on."""
     if setup.model is None:
         return []
+    try:
+        refuse_to_train_on(setup.model)
+    except UserError as problem:
+        text, _, remedy = str(problem).partition("; ")
+        return [error(text, remedy)]
     folder = Path(setup.model)
     if not folder.is_dir():
         if setup.model.startswith((".", "/", "~")) or setup.model.count("/") != 1:

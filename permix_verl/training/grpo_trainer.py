@@ -8,5 +8,5 @@ from verl.trainer.main_ppo import main
 from permix_verl.training import ray_watch
 
 if __name__ == "__main__":
-    ray_watch.start()
-    main()
+    with ray_watch.watching():
+        main()

@@ -27,6 +27,7 @@ from permix_verl.training.adapter import log_probs
 from permix_verl.training.adapter_base import check_base
 from permix_verl.training.adapter_keys import check_keys, read_adapter_weights
 from permix_verl.training.modes import give_usual_modes
+from permix_verl.training.quantised import refuse_quantised
 
 QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")
 LEAST = 1e-6
@@ -58,6 +59,11 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
 
     if out.exists():
         raise UserError(f"{out} is there already; give another --out, or remove it")
+    refuse_quantised(
+        base,
+        "an adapter cannot be added to packed weights without rounding it away",
+        "give --base the model that it was made of, or serve base and adapter as they are",
+    )
     try:
         tokenizer = load_tokenizer(base)
         model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()

@@ -4,10 +4,11 @@ verl waits for both without a limit and without a word. A thread of the driver a
 lines (``permix_verl.training.launch_watch``), which all begin with "permix_verl:".
 """
 
+import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,17 +196,24 @@ def _cause(death: Any) -> str:
     return "" if MEANT.search(text) else text[:300]
 
 
-def start() -> None:
-    """Begin to watch, in a thread that ends with its process."""
-    threading.Thread(target=_watch, name="permix-ray-watch", daemon=True).start()
+@contextlib.contextmanager
+def watching() -> Iterator[None]:
+    """Watch for the time of the block, from a thread; at its end nobody is asking Ray, which may then be shut down."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(over,), name="permix-ray-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10.0)
 
 
-def _watch() -> None:
+def _watch(over: threading.Event) -> None:
     import ray
 
     watch = RayWatch(lambda line: print(f"{OURS}{line}", flush=True))
-    while True:
-        time.sleep(INTERVAL_S)
+    while not over.wait(INTERVAL_S):
         if not ray.is_initialized():
             continue
         try:

@@ -17,6 +17,7 @@ from permix_verl.training.init_adapter_settings import KEY, given_in
 from permix_verl.training.kinds import SFT
 from permix_verl.training.overrides import as_dict
 from permix_verl.training.own_files import check_own_files, described
+from permix_verl.training.quantised import refuse_to_train_on
 from permix_verl.training.run_folder import RunFolder, finished_step
 
 FREE_TO_CHANGE = (
@@ -62,10 +63,11 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
 
     Raises:
         UserError: the folder holds a run with other settings or other data, and stays as it is; data files that cannot
-            be trained on (:mod:`permix_verl.training.own_files`).
+            be trained on (:mod:`permix_verl.training.own_files`); a base that cannot.
     """
     data = folder.new_data if folder.new_data.is_dir() else folder.data
     settings: dict[str, Any] = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    refuse_to_train_on(settings["overrides"].get(f"{folder.trainer.model}.path", ""))
     personas = check_own_files(settings["overrides"], folder.path, "sft" if folder.trainer is SFT else "grpo")
     settings["own_files"] = described(settings["overrides"], folder.path, data, personas)
     given = given_in(settings["overrides"])

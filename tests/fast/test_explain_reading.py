@@ -43,6 +43,26 @@ PREFIXES = [
     ("[2026-02-24T20:21:58Z] (EngineCore pid=6)     raise x", "EngineCore pid=6", "", "    raise x"),
     ("[2026-03-11 17:47:54] text", "", "", "text"),
     ("10%|# |\r20%|## |\rtext", "", "", "text"),
+    ("vllm-1  | INFO 03-22 09:50:04 [core.py:340] text", "", "INFO", "text"),
+    ("Aug 17 18:42:18 host vllm[8052]: (APIServer pid=8052)   File", "APIServer pid=8052", "", "  File"),
+    ("\u2502 ERROR 09-27 06:46:46 engine.py:157] text", "", "ERROR", "text"),
+    (
+        "> (EngineCore_DP0 pid=3)ESC[0;0m ERROR 09-17 05:40:55 [v1/engine/core.py:7] text",
+        "EngineCore_DP0 pid=3",
+        "ERROR",
+        "text",
+    ),
+    ('123   File "/a.py", line 6, in fit', "", "", '  File "/a.py", line 6, in fit'),
+    ("131 TypeError: no argument", "", "", "TypeError: no argument"),
+    ("[131] TypeError: no argument", "", "", "TypeError: no argument"),
+    ("131 rows", "", "", "131 rows"),
+    (
+        "INFO 2025-11-19T20:16:36.09Z [resource.labels.containerName: vllm] (Engine pid=2) text",
+        "Engine pid=2",
+        "",
+        "text",
+    ),
+    ("a | b", "", "", "a | b"),
     ("(worker) text", "", "", "(worker) text"),
     ("[2, 3] text", "", "", "[2, 3] text"),
 ]
@@ -238,6 +258,22 @@ def test_errors_that_ray_shows_once_are_counted_as_often_as_it_saw_them() -> Non
     assert explanation.cause is not None
     assert explanation.cause.said == "KeyError: 'gold'"
     assert explanation.followed_by == 7
+
+
+def test_a_log_that_begins_within_a_traceback_is_read_from_its_first_frame() -> None:
+    log = """
+(Engine pid=3) ERROR 11-18 14:16:34 [core.py:708]     self.workers = wait(workers)
+(Engine pid=3) ERROR 11-18 14:16:34 [core.py:708]   File "/home/user/serve.py", line 509, in wait
+(Engine pid=3) ERROR 11-18 14:16:34 [core.py:708]     raise e from None
+(Engine pid=3) ERROR 11-18 14:16:34 [core.py:708] Exception: no worker is ready
+"""
+    assert said(log) == ("Exception: no worker is ready", "Engine pid=3", 4)
+
+
+def test_a_fatal_line_of_a_compiled_part_is_quoted_where_nothing_says_more() -> None:
+    log = "(task pid=95) [2021-10-25 02:52:12,862 C 95 11] transport.cc:591: IOError: 14: no route\n"
+    assert said(log) == ("IOError: 14: no route", "task pid=95", 1)
+    assert said("[2021-10-25 02:52:12,862 C 95 11] a.cc:5: Check failed: x\n" + "KeyError: 'x'")[0] == "KeyError: 'x'"
 
 
 def test_a_group_of_exceptions_is_named_by_its_first() -> None:

@@ -1,5 +1,6 @@
 """What reaches vLLM's engine, and what is left behind when it does not start; vLLM itself is a recorder here."""
 
+import json
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from permix_verl import UserError
 from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, _wake_when_dead
 from permix_verl.evaluation.evaluate import make_engine
 from permix_verl.evaluation.options import Options
@@ -67,6 +69,22 @@ def test_the_adapters_rank_is_reserved(started: dict[str, Any], tmp_path: Path) 
     with pytest.raises(StartedError):
         make_engine(Options("llama", tmp_path, adapter=str(tmp_path)), [])
     assert (started["enable_lora"], started["max_loras"], started["max_lora_rank"]) == (True, 1, 32)
+
+
+def test_settings_that_vllm_refuses_are_one_line_with_the_models_quantisation(
+    monkeypatch: pytest.MonkeyPatch, started: dict[str, Any], tmp_path: Path
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ValueError("1 validation error\n  Value error, float32 is not supported for awq [type=x, input=y]\n more")
+
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", refuse)
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "awq", "bits": 4}}))
+    with pytest.raises(UserError) as refused:
+        make_engine(Options(str(tmp_path), tmp_path), [])
+    assert str(refused.value) == (
+        f"vLLM does not take {tmp_path} (quantised: awq, 4 bits): float32 is not supported for awq; give --engine-args "
+        'what it wants, such as {"dtype": "bfloat16"}, or another model'
+    )
 
 
 def watched(dead: bool, closed: threading.Event) -> tuple[threading.Thread, SimpleQueue[Any]]:

@@ -18,7 +18,7 @@ _HEADER = re.compile(r"Traceback \(most recent call last\):\s*$")
 _FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _NAMED = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\([\w.]+\))?)(?::(?: (?P<message>.*)|$)|$)")
 _ALONE = re.compile(
-    r"(?P<name>(?:[a-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Timeout)|KeyboardInterrupt)(?:\([\w.]+\))?)"
+    r"(?P<name>(?:[a-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Timeout|Invalid)|KeyboardInterrupt)(?:\([\w.]+\))?)"
     r"(?:: (?P<message>\S.*)|:?$)"
 )
 _REPR = re.compile(r"(?P<name>[A-Z]\w*(?:Error|Exception))\((?P<message>['\"].*)\)$")
@@ -75,7 +75,7 @@ class Collector:
             yield from self._close(stream)
 
     def _begin(self, stream: _Stream, line: Line, text: str, seconds: float, stamp: str) -> None:
-        header, remote = _HEADER.search(text), _REMOTE.search(text)
+        header, remote = _HEADER.search(text) or _FRAME.match(text), _REMOTE.search(text)
         alone = _ALONE.match(text) or _REPR.match(text)
         if not (header or alone or (remote and not line.level)):
             return
@@ -92,8 +92,9 @@ class Collector:
         stream.chain, stream.logger = chain, (line.level, line.source)
         stream.linked = stream.after_blank = stream.in_text = False
         stream.lost = 0
-        if header:
+        if header:  # or a frame, where the log begins in the middle
             self._new(stream)
+            self._frames(stream, line, text)
         elif alone:
             self._new(stream)
             self._name(stream, line.number, alone["name"], alone["message"] or "")
@@ -121,7 +122,7 @@ class Collector:
             self._new(stream)
             return True
         remote = _REMOTE.match(text)
-        if remote and (stream.linked or not stream.in_text):
+        if remote and (stream.linked or not stream.in_text or (stream.raised is not None and stream.raised.wraps)):
             self._new(stream, remote["who"])
             return True
         if stream.raised is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 LONGEST = 8000
 """Characters of a line that are read; dumps of a whole configuration are longer, and say nothing at their end."""
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_ESCAPES = re.compile(r"(?:\x1b|\^\[|\bESC)\[[0-9;?]*[A-Za-z]")  # as they are, and as they are pasted
 _DATE = r"(?P<stamp>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?)"
 _LEVEL = r"(?P<level>DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)"
 _PROCESS = re.compile(
@@ -22,7 +22,12 @@ _RANK = re.compile(r"\[(?P<who>(?:rank|default)\d+)\]: ?")
 _HEADERS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"[\w.-]+-\d+ +\| ",  # docker compose
+        r"[\w.-]+ +\| (?=DEBUG|INFO|WARN|ERROR|CRITICAL|Traceback|  |\(|\[|\d{4}-)",  # docker compose
+        r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \S+ \S+\[\d+\]: ",  # the journal
+        rf"(?:[A-Z]+) {_DATE}Z \[resource\.labels[^\]]*\] ?",  # a cloud's, whose level is its own
+        r"[>\u2502] (?=[A-Z(\[]|  )",  # quoted, or out of a box
+        # Numbered, as grep -n and cat -n do.
+        r"\[?\d{1,7}\]?[: ](?=  File \"|    \S|Traceback \(|[\w.]+(?:Error|Exception)\b|ray::|The above |During hand)",
         rf"{_LEVEL} (?P<stamp>\d\d-\d\d \d\d:\d\d:\d\d) \[?(?P<source>[\w./-]+:\d+)\] ?",  # vLLM
         rf"{_LEVEL}:{_DATE}:",  # verl
         rf"\[{_DATE}\]\[(?P<source>[^\]]*)\]\[{_LEVEL}\] - ",  # Hydra
@@ -78,7 +83,7 @@ class Line:
 def take_apart(number: int, raw: str) -> Line:
     """One line of a log; of a progress bar's line, what it showed last."""
     text = raw[:LONGEST].rstrip("\r\n")
-    if "\x1b" in text:
+    if "[" in text:
         text = _ESCAPES.sub("", text)
     text = text.rpartition("\r")[2]
     repeated = 1

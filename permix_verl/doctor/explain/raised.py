@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, field
 
 WRAPPERS = re.compile(r"(?:^|\.)RayTaskError\b|(?:^|\.)(?:ProcessRaisedException|ExceptionGroup|BaseExceptionGroup)$")
-CARRIES = re.compile(r"Caught \w+ in (?:DataLoader worker|replica|pin memory)")
+CARRIES = re.compile(
+    r"Caught \w+ in (?:DataLoader worker|replica|pin memory)|The actor with name \S+ failed to import on the worker"
+)
 """They only carry another one: by their names, and by what they say."""
 EMPTY = re.compile(r"(?:^|\.)(?:CancelledError|StopIteration|StopAsyncIteration|Empty|BrokenPipeError|EOFError)$")
 """They say that something ended, not why: named only where nothing else is there."""

@@ -110,14 +110,17 @@ def _of_line(line: Line, seconds: float, stamp: str) -> Sign | None:
     text = line.text
     if line.process.startswith("raylet"):
         text = text.strip()  # its last lines are quoted, set in
-    if not text or text[0].isspace() or not (_ANY_IN_LINES.search(text) or _LAUNCHER.match(text)):
+    if not text or text[0].isspace():
+        return None
+    fatal = line.level == "CRITICAL" and not text.startswith("Traceback")
+    if not (fatal or _ANY_IN_LINES.search(text) or _LAUNCHER.match(text)):
         return None
     own = _LAUNCHER.match(text) if not (line.process or line.level) else None
     signature = next((one for one in _IN_LINES if one.regex.search(text)), None)
-    if own is None and signature is None:
+    if own is None and signature is None and not fatal:
         return None
     return Sign(
-        kind="error" if own else signature.kind if signature else "error",
+        kind="error" if own else signature.kind if signature else "death",
         line=line.number,
         first=line.number,
         last=line.number,
@@ -159,11 +162,19 @@ def _of_chain(chain: Chain) -> Sign:
 
 
 def _known(chain: Chain) -> tuple[Signature | None, Raised]:
-    """The first signature that fits a member, the more telling kinds first; its member, or else the root."""
-    members = [member for member in chain.members if not member.wraps] or chain.members
+    """The first signature that fits a member, the more telling kinds first; its member, or else the root.
+
+    What carries a member is searched with it: "failed to import" says more of a missing module.
+    """
+    carried = zip([None, *chain.members], chain.members, strict=False)
+    members = [
+        (f"{before.said}\n{member.said}" if before is not None and before.wraps else member.said, member)
+        for before, member in carried
+        if not member.wraps or len(chain.members) == 1
+    ]
     for signature in sorted(SIGNATURES, key=lambda one: RANKS.index(one.kind)):
-        for member in members:
-            if signature.regex.search(member.said):
+        for text, member in members:
+            if signature.regex.search(text):
                 if RANKS.index(signature.kind) > RANKS.index("error") and chain.root is not member:
                     break  # a chain that only ends in an echo has a cause of its own
                 return signature, member

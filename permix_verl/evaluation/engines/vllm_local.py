@@ -15,6 +15,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.evaluation.engines import Completion, Request
 from permix_verl.evaluation.engines.orphans import OrphanGuard
+from permix_verl.training.quantised import quantisation
 
 WAITING = 2
 """Requests kept waiting for every one that runs, so that the scheduler never runs dry."""
@@ -53,7 +54,7 @@ class VllmEngine:
         self._guard = OrphanGuard()
         self._closed = threading.Event()
         try:
-            with self._guard.covering():
+            with self._guard.covering(), _accepted(model):
                 self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
             self._engine = self._llm.llm_engine
             _wake_when_dead(self._engine.engine_core, self._closed)
@@ -157,6 +158,22 @@ def _wake_when_dead(client: Any, closed: threading.Event) -> None:
                 return
 
     threading.Thread(target=watch, name="permix-engine-watch", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _accepted(model: str) -> Iterator[None]:
+    """Turn what vLLM says of settings that do not go together into one line; it validates them before it starts."""
+    try:
+        yield
+    except ValueError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = next((line for line in lines if line.startswith("Value error, ")), lines[0] if lines else "no reason")
+        reason = said.removeprefix("Value error, ").partition(" [type=")[0][:200]
+        how = quantisation(model)
+        raise UserError(
+            f"vLLM does not take {model}{f' (quantised: {how})' if how else ''}: {reason}; give --engine-args what it "
+            'wants, such as {"dtype": "bfloat16"}, or another model'
+        ) from error
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ class Broken:
 
 
 if __name__ == "__main__":
-    ray_watch.start()
-    ray.init(address=os.environ["RAY_ADDRESS"], runtime_env={"env_vars": {}})
-    broken = Broken.remote()  # type: ignore[attr-defined]
-    ray.get(ray.util.placement_group([{"CPU": 1000}], name="too_large").ready())
+    with ray_watch.watching():
+        ray.init(address=os.environ["RAY_ADDRESS"])
+        broken = Broken.remote()  # type: ignore[attr-defined]
+        ray.get(ray.util.placement_group([{"CPU": 1000}], name="too_large").ready())

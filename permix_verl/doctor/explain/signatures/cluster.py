@@ -40,7 +40,7 @@ CLUSTER = (
     ),
     Signature(
         "ray-import",
-        r"failed to (?:be )?import(?:ed)?(?: on the worker)?\b|Failed to (?:load|unpickle) (?:actor|function|remote)",
+        r"(?s)failed to (?:be )?import(?:ed)?\b.*No module named|Failed to (?:load|unpickle) (?:actor|function|remote)",
         "a worker cannot import what it is sent: its module is not in the workers' path",
         "install it in the environment of every node, or put its folder in PYTHONPATH before Ray is started",
         ("Ray #8794", "Ray #5235", HERE),
@@ -84,8 +84,18 @@ CLUSTER = (
         line=True,
     ),
     Signature(
+        "duplicate-gpu",
+        r"Duplicate GPU detected",
+        "two ranks were given the same GPU",
+        "as many GPUs as ranks: CUDA_VISIBLE_DEVICES, and a server of its own GPU for vLLM where it is not in "
+        "the trainer",
+        ("TRL #3158",),
+        line=True,
+    ),
+    Signature(
         "nccl-system",
-        r"unhandled system error|ncclSystemError|unhandled cuda error|ncclUnhandledCudaError|ncclInternalError",
+        r"unhandled system error|ncclSystemError|unhandled cuda error|ncclUnhandledCudaError|ncclInternalError|"
+        r"NCCL error: invalid usage",
         "NCCL cannot set up or use the connection between GPUs",
         "NCCL_DEBUG=INFO says which call; most often /dev/shm is too small, the network interface is the wrong one "
         "(NCCL_SOCKET_IFNAME), or peer access is not allowed (NCCL_P2P_DISABLE=1 to see)",

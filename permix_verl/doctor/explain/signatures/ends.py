@@ -37,6 +37,17 @@ ENDS = (
         line=True,
     ),
     Signature(
+        "raylet-gone",
+        r"Raylet is terminated|local raylet has crashed|[Rr]aylet connection closed|"
+        r"Could not connect to socket /",
+        "Ray's own process on a node is gone, and its workers with it",
+        "its last words are in raylet.out and raylet.err of /tmp/ray/session_latest/logs on that node; the kernel's in "
+        "dmesg -T | grep -i kill",
+        ("Ray #44112", "Ray #4723", "Ray #19695"),
+        kind="death",
+        line=True,
+    ),
+    Signature(
         "worker-start",
         r"have not registered within the timeout",
         "processes of Ray's workers crash, or take too long, while they start",
@@ -88,7 +99,7 @@ ENDS = (
         r"EngineDeadError|ChildFailedError|[Cc]onnection (?:was )?(?:closed|reset) "
         r"by peer|ConnectionResetError|Broken pipe|Socket closed|recvValue failed|ncclRemoteError|"
         r"remote process (?:has )?exited|died because of an error raised in its creation task|ObjectLostError|"
-        r"OwnerDiedError|ReferenceCountingAssertionError|ServerDisconnectedError|Worker failed with error|"
+        r"OwnerDiedError|ReferenceCountingAssertionError|ServerDisconnectedError|"
         r"DistNetworkError: .*(?:recv|send|connection)|process group .*has been destroyed|TaskCancelledError|"
         r"got 0 bytes|pair closed|Failed to recv, ",
         "another process ended; this one only saw it",

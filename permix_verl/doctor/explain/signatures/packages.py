@@ -32,10 +32,10 @@ PACKAGES = (
     Signature(
         "binary-mismatch",
         r"undefined symbol|version `(?:GLIBC|GLIBCXX|CXXABI)\S*' not found|"
-        r"(?:ImportError|OSError): .*cannot open shared object file",
+        r"(?:ImportError|OSError): .*cannot open shared object file|operator torchvision::nms does not exist",
         "a compiled package does not fit the torch, CUDA or C library that is installed",
         _PINNED,
-        ("GLM-4 #510", "flash-attention #853"),
+        ("GLM-4 #510", "flash-attention #853", HERE),
     ),
     Signature(
         "numpy-abi",
@@ -73,6 +73,15 @@ PACKAGES = (
         "torch, vLLM or flash-attn were not built for this kind of GPU",
         "install builds for its compute capability (newer ones for a new GPU, older ones for an old), or build them",
         ("vLLM #4604", "vLLM #19906", "vLLM #14452"),
+    ),
+    Signature(
+        "illegal-address",
+        r"an illegal memory access was encountered|cudaErrorIllegalAddress|device-side assert triggered",
+        "a kernel on a GPU read or wrote where it must not",
+        "CUDA_LAUNCH_BLOCKING=1 shows which one; most often a token id beyond the vocabulary, or a kernel that "
+        "does not "
+        "fit the driver: another version of vLLM or flash-attn, rollout.enforce_eager=True",
+        ("vLLM #14404", "vLLM #13939", "vLLM #6976"),
     ),
     Signature(
         "bf16",
