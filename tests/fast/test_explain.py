@@ -103,7 +103,6 @@ FROM_THREADS = {
     "c-compiler": "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",
     "module-missing": "ModuleNotFoundError: No module named 'math_verify'",
     "gated": "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: Root=1-66f4)",
-    "fields-missing": "KeyError: 'key \"prompts\" not found in TensorDict with keys'",
     "reward-missing": "NotImplementedError: Reward function is not implemented for data_source='medical'",
     "reward-key": "KeyError: 'reward_model'",
     "prompt-long": "ValueError: Prompt length of 558 is longer than the maximum model length of 512.",

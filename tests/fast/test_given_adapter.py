@@ -228,6 +228,17 @@ def test_values_that_are_no_numbers_are_refused(adapter: Path, tmp_path: Path) -
         check_given(read_given(folder), str(MODEL))
 
 
+@pytest.mark.filterwarnings("ignore:.*tie_word_embeddings")
+def test_the_output_layer_is_refused(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    model = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj", "lm_head"], task_type="CAUSAL_LM"))
+    model.save_pretrained(tmp_path / "head", save_embedding_layers=False)
+    with pytest.raises(UserError, match="changes the output layer too, which rollouts would not do; merge it"):
+        check_given(read_given(tmp_path / "head"), str(MODEL))
+
+
 RUN = Path("/runs/x")
 
 
