@@ -38,11 +38,19 @@ SETTINGS = (
         (HERE,),
     ),
     Signature(
+        "fields-missing",
+        r"key ['\"]prompts['\"] not found|KeyError: ['\"]prompts['\"]",
+        "verl's V1 trainer does not keep a field that this estimator reads",
+        "algorithm.adv_estimator=grpo (gdpo, remax and optimal_token_baseline fail so in verl 0.9.1; `permix doctor` "
+        "refuses them)",
+        (HERE,),
+    ),
+    Signature(
         "reward-missing",
         r"Reward function is not implemented for data_source",
         "verl has no reward for this data_source",
         "reward.custom_reward_function.path and .name, or one of verl's own names in the rows' data_source",
-        ("verl #3450", "verl #5558"),
+        ("verl #3450", "verl #5558", HERE),
     ),
     Signature(
         "reward-key",
