@@ -82,13 +82,14 @@ choose_qlora() {
 # INIT_ADAPTER: a LoRA adapter to go on from (docs/training.md); rank, alpha and modules are its own. Sets TARGET_MODULES
 # and INIT_ARGS; $1: prefix of the model's keys, then the recipe's arguments. After choose_qlora: what verl imports is one list.
 choose_initial_adapter() {
-  local argument path
+  local argument path why="verl would load it with its own dropout"
+  [[ $1 == model ]] || why+=", and the KL reference would be the base without it"
   for argument in "${@:2}"; do
     path=${argument#*=}
     argument=${argument#+}
     [[ ${argument#+} == "$1.lora_adapter_path="* ]] || continue
     [[ $path == null ]] && continue
-    echo "error: $argument: verl would not take it for the KL reference, nor LORA_DROPOUT for it; set INIT_ADAPTER=$path" >&2
+    echo "error: $argument: $why; set INIT_ADAPTER=$path" >&2
     exit 2
   done
   TARGET_MODULES='[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]' INIT_ARGS=()

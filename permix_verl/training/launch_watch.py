@@ -22,7 +22,7 @@ from permix_verl.training.ray_watch import NEVER
 
 GRACE_S = 25.0
 """Seconds that a run has to end by itself, once a part is gone."""
-BUSY_GRACE_S = 45.0
+BUSY_GRACE_S = 40.0
 """The same while its processes still work, and they may for ever where one waits for another in a loop; and from the
 first step on, when the watchdog in verl's own process knows more."""
 QUIET_S = 30.0

@@ -35,10 +35,13 @@ _DIED = re.compile(
 """That a process has ended, and could not say why."""
 _GONE = re.compile(
     _DIED.pattern + "|Engine core initialization failed|EngineCore (?:failed to start|encountered a fatal error)"
-    "|WorkerProc (?:hit an exception|failed to start)|Invocation of \\w+ method failed|The actor (?:died|is dead)"
+    "|WorkerProc failed to start|The actor (?:died|is dead)"
     "|\\b(?:ActorDied|NodeDied|EngineDead)Error|^permix_verl: actor .* is gone"
 )
-"""That a part is gone, or has not done what verl waits for."""
+"""That a part is gone."""
+_FAILED = re.compile("WorkerProc hit an exception|Invocation of \\w+ method failed")
+"""That vLLM has not done what it was asked. While a run starts verl waits for that; later it may only have been asked
+how it is, which may fail."""
 
 STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), stage)
@@ -113,7 +116,7 @@ class LogSigns:
             return None
         if prefix in self._open:
             return self._within(prefix, speaker, text)
-        if _GONE.search(text):
+        if _GONE.search(text) or (_FAILED.search(text) and not self.training):
             return Sign(speaker, text.strip().removeprefix(OURS), gone=True, died=bool(_DIED.search(text)))
         return None
 
