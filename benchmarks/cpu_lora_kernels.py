@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from permix_verl.cpu.patches import _for_one_adapter
+from permix_verl.platform_cpu.patches import _for_one_adapter
 
 SHAPES = ((128, 96, 96, 16), (128, 96, 256, 16), (128, 896, 896, 32), (64, 2048, 2048, 32))
 """Tokens in the batch, width in, width out, rank."""

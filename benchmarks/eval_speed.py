@@ -24,14 +24,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS
+from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, BARE, HARNESS = "eval/run.py", "LLM.generate", "lm_eval"
 SAMPLING = {"temperature": 0.6, "top_p": 0.9}
 GENERATE = """
 import json, sys
-from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, settle_on_cpu
+from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, settle_on_cpu
 
 def main():
     settings = CPU_ENGINE_ARGS if settle_on_cpu(None) else {}
@@ -53,7 +53,7 @@ def make_model(folder: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from permix_verl.lab.base import build_tokenizer
+    from permix_verl.lab.base_model import build_tokenizer
 
     tokenizer = build_tokenizer()
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def bare_work(folder: Path, model: Path, results: Path, max_tokens: int) -> list
 def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, str]], args: Any) -> list[str]:
     """lm-evaluation-harness's command for the same prompts."""
     from permix_verl import load_pool
-    from permix_verl.prompts import user_message
+    from permix_verl.personas.prompts import user_message
 
     documents = [
         {"persona": persona.system_prompt, "prompt": user_message(row["question"]), "gold": row["answer"].split()[-1]}

@@ -22,13 +22,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from permix_verl.evaluation.options import Options
-from permix_verl.fidelity.asking import Asking
-from permix_verl.fidelity.judges import Judge
-from permix_verl.fidelity.judging import judge_questions
-from permix_verl.fidelity.questions import as_text
-from permix_verl.fidelity.session import Session, Settings, prepare
-from permix_verl.fidelity.store import Answer, JudgementStore
-from permix_verl.fidelity.tasks import TASKS
+from permix_verl.fidelity.personagym.judge_prompts import judge_questions
+from permix_verl.fidelity.personagym.questions import as_text
+from permix_verl.fidelity.personagym.session import Session, Settings, prepare
+from permix_verl.fidelity.personagym.tasks import TASKS
+from permix_verl.inference.judges.ask import Asking
+from permix_verl.inference.judges.config import Judge
+from permix_verl.inference.judges.store import Answer, JudgementStore
 
 IN_FLIGHT = 64
 ANSWER = "Well, I would look at it twice before I say anything, and then I would ask my neighbour about it. " * 6

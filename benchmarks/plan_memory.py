@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from permix_verl.plan.job import Job
+from permix_verl.preflight.memory_plan.job import Job
 
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "rms_norm_eps": 1e-5}
 QWEN = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "rms_norm_eps": 1e-6}
@@ -133,7 +133,7 @@ def _mib(size: float) -> str:
 def estimate(config: Any, its: Job) -> dict[str, int]:
     from transformers import AutoConfig
 
-    from permix_verl.plan.trace import actor_peaks
+    from permix_verl.preflight.memory_plan.trace import actor_peaks
 
     peaks = actor_peaks(its, AutoConfig.for_model(**config))
     return {"update": peaks.update.total(), "log_probs": peaks.log_probs.total()}
@@ -224,7 +224,7 @@ def _engine(folder: str, its: Job) -> Any:
 
         def _build_fsdp_module(self, module: Any) -> Any:
             if its.nf4:
-                from permix_verl.training.qlora import ReplicatedNF4Engine
+                from permix_verl.training.qlora.engine import ReplicatedNF4Engine
 
                 self._autocast_dtype, self._reduce_dtype = torch.bfloat16, torch.float32
                 return ReplicatedNF4Engine._build_fsdp_module(self, module)
@@ -266,7 +266,7 @@ def _nf4(module: Any) -> Any:
     import torch
     from verl.utils.device import get_device_id
 
-    from permix_verl.training.nf4 import quantize_base
+    from permix_verl.checkpoints.nf4 import quantize_base
 
     def fill(tensor: torch.Tensor) -> None:
         tensor.normal_(std=0.02)

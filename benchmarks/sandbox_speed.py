@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from permix_verl.sandbox import Limits, Sandbox
-from permix_verl.sandbox.isolation import python
+from permix_verl.sandbox.bubblewrap import python
 
 PROGRAM = "n = int(input())\nprint(sum(i * i for i in range(n)))\n"
 STDIN, WANTED = "1000\n", b"332833500\n"

@@ -15,10 +15,10 @@ Test problems and evaluation personas are never touched.
 import argparse
 from pathlib import Path
 
-from permix_verl.arguments import json_object
+from permix_verl.data.prepare import Preparation, prepare
+from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.preparation import Preparation, prepare
-from permix_verl.problems import HUB_NAME
+from permix_verl.utils.cli_types import json_object
 
 
 def parse_args(argv: list[str] | None = None) -> Preparation:

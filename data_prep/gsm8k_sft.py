@@ -17,11 +17,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from permix_verl.arguments import json_object
+from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.problems import HUB_NAME
-from permix_verl.targets.command import Engine, prepare_supervised
-from permix_verl.targets.settings import SupervisedPreparation as Settings
+from permix_verl.sft_targets.run import Engine, prepare_supervised
+from permix_verl.sft_targets.settings import SupervisedPreparation as Settings
+from permix_verl.utils.cli_types import json_object
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[Settings, Engine, bool]:

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.lab.base import Training
+from permix_verl.lab.base_model import Training
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.steps < 1 or args.batch < 1:
         raise UserError(f"--steps {args.steps} and --batch {args.batch} must be 1 or more")
-    from permix_verl.lab.making import make_base
+    from permix_verl.lab.make_base import make_base
 
     manifest = make_base(args.out, Training(seed=args.seed, steps=args.steps, batch=args.batch))
     print(f"{manifest['parameters']:,} weights in {args.out}, made in {manifest['seconds'] / 60:.0f} min")

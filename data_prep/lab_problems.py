@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from permix_verl.errors import exit_with_message
-from permix_verl.files import write_whole
 from permix_verl.lab.problems import LEVELS, SPLITS, generate
+from permix_verl.utils.files import write_whole
 
 
 def main(argv: list[str] | None = None) -> None:

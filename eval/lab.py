@@ -14,10 +14,10 @@ import json
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.report import analyse_inputs, write_report
-from permix_verl.files import write_whole
 from permix_verl.lab.report import sections
 from permix_verl.lab.study import analyse_study, read_study
+from permix_verl.report import analyse_inputs, write_report
+from permix_verl.utils.files import write_whole
 
 
 def main(argv: list[str] | None = None) -> None:

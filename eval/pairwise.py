@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.fidelity.judges import read_judges
-from permix_verl.fidelity.pairing import read_pairing
-from permix_verl.fidelity.pairwise import compare_pairs
-from permix_verl.personas import load_pool
+from permix_verl.fidelity.pairwise.analysis import compare_pairs
+from permix_verl.fidelity.pairwise.pairs import read_pairing
+from permix_verl.inference.judges.config import read_judges
+from permix_verl.personas.pool import load_pool
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,12 +16,12 @@ failed.
 import argparse
 from pathlib import Path
 
-from permix_verl.arguments import json_object
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.evaluation.options import Options
-from permix_verl.fidelity.evaluate import dry_run, run
-from permix_verl.fidelity.judges import read_judge, read_judges
-from permix_verl.fidelity.session import SCORINGS, Settings
+from permix_verl.fidelity.personagym.run import dry_run, run
+from permix_verl.fidelity.personagym.session import SCORINGS, Settings
+from permix_verl.inference.judges.config import read_judge, read_judges
+from permix_verl.utils.cli_types import json_object
 
 
 def main(argv: list[str] | None = None) -> int:

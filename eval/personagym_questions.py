@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from permix_verl.errors import exit_with_message
-from permix_verl.fidelity.judges import read_judge
-from permix_verl.fidelity.question_writing import write_questions
-from permix_verl.personas import load_pool
+from permix_verl.fidelity.personagym.write_questions import write_questions
+from permix_verl.inference.judges.config import read_judge
+from permix_verl.personas.pool import load_pool
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import exit_with_message
-from permix_verl.evaluation.report import make_report
+from permix_verl.report import make_report
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.fidelity.judges import read_judges
-from permix_verl.reproduction.plan import Settings, plan_lines, results_folder, steps
-from permix_verl.reproduction.report import read_rows, write_table
-from permix_verl.reproduction.tables import PAPER_MODEL, TEACHERS, find_table
+from permix_verl.inference.judges.config import read_judges
+from permix_verl.paper.commands import Settings, plan_lines, results_folder, steps
+from permix_verl.paper.report import read_rows, write_table
+from permix_verl.paper.tables import PAPER_MODEL, TEACHERS, find_table
 
 REPO = Path(__file__).resolve().parents[1]
 

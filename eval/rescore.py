@@ -8,9 +8,9 @@ python eval/rescore.py results/code --tasks livecodebench=livecodebench/code_gen
 import argparse
 from pathlib import Path
 
-from permix_verl.arguments import Settings
 from permix_verl.errors import exit_with_message
 from permix_verl.evaluation.rescore import rescore
+from permix_verl.utils.cli_types import Settings
 
 
 def main(argv: list[str] | None = None) -> None:

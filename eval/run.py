@@ -14,10 +14,10 @@ draws those in addition. Exit status: 0, or 1 if requests failed (the same comma
 import argparse
 from pathlib import Path
 
-from permix_verl.arguments import Settings, json_object
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.evaluate import evaluate
 from permix_verl.evaluation.options import Options
+from permix_verl.evaluation.run import evaluate
+from permix_verl.utils.cli_types import Settings, json_object
 
 
 def main(argv: list[str] | None = None) -> int:

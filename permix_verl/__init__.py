@@ -5,9 +5,9 @@ the modules that plug into them (``plugin``, ``dataset``, ``cpu``, ``training``)
 """
 
 from permix_verl.errors import UserError
-from permix_verl.mixing import draw_persona
-from permix_verl.personas import Persona, PersonaPool, check_disjoint, load_pool
-from permix_verl.prompts import build_messages
+from permix_verl.personas.mixing import draw_persona
+from permix_verl.personas.pool import Persona, PersonaPool, check_disjoint, load_pool
+from permix_verl.personas.prompts import build_messages
 
 __version__ = "0.1.0"
 

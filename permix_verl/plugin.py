@@ -10,7 +10,7 @@ import sys
 import wrapt
 
 from permix_verl import vllm_mapper
-from permix_verl.cpu.detect import PLATFORM_NAME, cpu_platform_wanted
+from permix_verl.platform_cpu.detect import PLATFORM_NAME, cpu_platform_wanted
 
 active: bool = False
 """Whether the CPU platform was set up in this process."""
@@ -22,8 +22,8 @@ def _load() -> bool:
         return False
     from verl.plugin.platform import PlatformRegistry
 
-    from permix_verl.cpu.patches import apply_all
-    from permix_verl.cpu.platform import PlatformCPU
+    from permix_verl.platform_cpu.patches import apply_all
+    from permix_verl.platform_cpu.platform import PlatformCPU
 
     apply_all()
     PlatformRegistry.register(platform=PLATFORM_NAME)(PlatformCPU)

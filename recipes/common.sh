@@ -74,7 +74,7 @@ TEMPLATE_ARGS=(
 choose_qlora() {
   case ${QLORA:=0} in
     0) QLORA_ARGS=() ;;
-    1) QLORA_ARGS=("$1.external_lib=permix_verl.training.qlora") ;;
+    1) QLORA_ARGS=("$1.external_lib=permix_verl.training.qlora.engine") ;;
     *) echo "error: QLORA=$QLORA is neither 0 nor 1" >&2; exit 2 ;;
   esac
 }
@@ -97,7 +97,7 @@ choose_initial_adapter() {
   local settings rank alpha own
   [[ ! -d $INIT_ADAPTER ]] || INIT_ADAPTER=$(realpath "$INIT_ADAPTER")
   ensure_python
-  settings=$("$PYTHON" -m permix_verl.training.given_adapter "$INIT_ADAPTER") || exit 2
+  settings=$("$PYTHON" -m permix_verl.runs.given_adapter "$INIT_ADAPTER") || exit 2
   read -r rank alpha TARGET_MODULES <<<"$settings"
   for own in LORA_RANK=$rank LORA_ALPHA=$alpha; do
     local knob=${own%%=*}
@@ -110,8 +110,8 @@ choose_initial_adapter() {
   INIT_ARGS=(+permix.init_adapter="'$INIT_ADAPTER'")
   # In RL the KL reference is the adapter, too; supervised training has none.
   if [[ $1 == actor_rollout_ref.model ]]; then
-    local libraries=permix_verl.training.frozen_reference
-    [[ $QLORA == 0 ]] || libraries=permix_verl.training.qlora,$libraries
+    local libraries=permix_verl.training.hooks.frozen_reference
+    [[ $QLORA == 0 ]] || libraries=permix_verl.training.qlora.engine,$libraries
     QLORA_ARGS=("$1.external_lib=[$libraries]")
   fi
 }
@@ -162,7 +162,7 @@ next_command() {
 plan_run() {
   local rows=7473   # GSM8K
   [[ $LAB == 1 ]] && rows=$LAB_PROBLEMS
-  "$PYTHON" -m permix_verl.command plan --trainer "$1" --model "$MODEL" --rows $((rows - VAL_PROBLEMS)) "${PLAN_ARGS[@]}" \
+  "$PYTHON" -m permix_verl.cli.main plan --trainer "$1" --model "$MODEL" --rows $((rows - VAL_PROBLEMS)) "${PLAN_ARGS[@]}" \
     ${PLAN:-} -- "${OVERRIDES[@]}"
 }
 
@@ -170,7 +170,7 @@ plan_run() {
 ask_doctor() {
   local status=0
   [[ ${DOCTOR:-1} == 0 ]] && return
-  "$PYTHON" -m permix_verl.command doctor --quiet --trainer "$1" --model "$MODEL" --personas "$PERSONAS" \
+  "$PYTHON" -m permix_verl.cli.main doctor --quiet --trainer "$1" --model "$MODEL" --personas "$PERSONAS" \
     --dev-personas "${DEV_PERSONAS:-}" --run-dir "$RUN_DIR" -- "${OVERRIDES[@]}" || status=$?
   if (( status > 1 )); then
     echo "error: this run would fail, or not be what it is meant to be; see above (DOCTOR=0 goes on all the same)" >&2

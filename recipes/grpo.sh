@@ -100,7 +100,7 @@ fi
 SEEDING=()
 if [[ $SEED_ROLLOUTS == 1 ]]; then
   SEEDING=(
-    actor_rollout_ref.rollout.agent.agent_loop_config_path="'$REPO/permix_verl/training/agent_loop.yaml'"
+    actor_rollout_ref.rollout.agent.agent_loop_config_path="'$REPO/permix_verl/training/hooks/agent_loop.yaml'"
     actor_rollout_ref.rollout.agent.default_agent_loop=seeded_single_turn
   )
 fi
@@ -178,17 +178,17 @@ OVERRIDES=(
   trainer.default_local_dir="'$RUN_DIR/checkpoints'"
   trainer.rollout_data_dir="'$RUN_DIR/rollouts'"
   trainer.validation_data_dir="'$RUN_DIR/validation'"
-  trainer.checkpoint_callback_class=permix_verl.training.callback.RecordRollouts
+  trainer.checkpoint_callback_class=permix_verl.training.hooks.checkpoint_callback.RecordRollouts
   trainer.resume_mode=auto
   # Watchdog, counters per persona, seeds: where verl's trainer waits for its rollouts.
-  trainer.v1.sampler.custom_sampler.path=pkg://permix_verl.training.replay_buffer
+  trainer.v1.sampler.custom_sampler.path=pkg://permix_verl.training.hooks.replay_buffer
   trainer.v1.sampler.custom_sampler.name=PersonaReplayBuffer
   +trainer.v1.sampler.sampler_kwargs.run_dir="'$RUN_DIR'"
   +trainer.v1.sampler.sampler_kwargs.stall_seconds="$STALL_SECONDS"
   +trainer.v1.sampler.sampler_kwargs.min_agreement="$MIN_AGREEMENT"
   +trainer.v1.sampler.sampler_kwargs.stop_on_disagreement="$STOP_ON_DISAGREEMENT"
   # With a method that says which adapter it holds.
-  +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=permix_verl.training.rollout_worker.AdapterReader
+  +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=permix_verl.training.hooks.lora_worker_extension.AdapterReader
   hydra.run.dir="'$RUN_DIR/hydra'"
 
   "${QLORA_ARGS[@]}"

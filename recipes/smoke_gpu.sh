@@ -27,7 +27,7 @@ bash "$REPO/recipes/run_permix_grpo.sh" trainer.total_training_steps=3 trainer.v
 
 source "$REPO/recipes/common.sh"
 ensure_python
-"$PYTHON" -m permix_verl.training.evidence "$RUN_DIR" --memory "$RUN_DIR/nvidia_smi.csv" --out "$RUN_DIR/evidence.json" ||
+"$PYTHON" -m permix_verl.training.observability.smoke_report "$RUN_DIR" --memory "$RUN_DIR/nvidia_smi.csv" --out "$RUN_DIR/evidence.json" ||
   status=$?
 [[ -f $RUN_DIR/evidence.json ]] && echo "send back $RUN_DIR/evidence.json"
 exit "$status"

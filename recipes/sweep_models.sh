@@ -72,7 +72,7 @@ for task in ${TASKS//,/ }; do
   problems_of "$task" >/dev/null || { echo "error: unknown task '$task' in TASKS; known: gsm8k math500 aime24" >&2; exit 2; }
 done
 POOL=$PERSONAS
-[[ -f $REPO/permix_verl/pools/$PERSONAS.jsonl ]] && POOL=$REPO/permix_verl/pools/$PERSONAS.jsonl
+[[ -f $REPO/permix_verl/personas/pools/$PERSONAS.jsonl ]] && POOL=$REPO/permix_verl/personas/pools/$PERSONAS.jsonl
 [[ -f $POOL ]] || { echo "error: no personas '$PERSONAS'; give eval, train or a .jsonl file in PERSONAS" >&2; exit 2; }
 ARMS=$(($(grep -c '[^[:space:]]' "$POOL") + 1))   # and the one without a persona
 GPU_NAMES=$(gpu_names)

@@ -31,8 +31,8 @@ import concurrent.futures
 import os
 import threading
 
+from permix_verl.code import Cases, extract_program, judge
 from permix_verl.errors import UserError
-from permix_verl.programs import Cases, extract_program, judge
 from permix_verl.sandbox import Limits, Sandbox
 
 WORKERS = int(os.environ.get("CODE_REWARD_WORKERS") or os.cpu_count() or 1)

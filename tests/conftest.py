@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """The lab's tokenizer, built anew: byte-level BPE, Llama-3-style template."""
-    from permix_verl.lab.base import build_tokenizer
+    from permix_verl.lab.base_model import build_tokenizer
 
     return build_tokenizer()
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from permix_verl.doctor.explain.signatures import GROUPS, HERE, REPOSITORIES
+from permix_verl.explain.signatures import GROUPS, HERE, REPOSITORIES
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "tests" / "data" / "logs"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 
 ODD_PERSONA = r"x|$^{2}\<b>_&%"
 PERSONAS = ("expert", "kindergarten", ODD_PERSONA, "lawyer", "poet")

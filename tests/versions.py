@@ -97,7 +97,7 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
         **cell.get("variables", {}),
     }
     evaluate = [str(python), "eval/run.py", "--model", "permix_verl/lab/model", "--adapter", str(run / "adapter")]
-    doctor = [str(python), "-m", "permix_verl.command", "doctor", "--model", "permix_verl/lab/model"]
+    doctor = [str(python), "-m", "permix_verl.cli.main", "doctor", "--model", "permix_verl/lab/model"]
     pytest = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     commands = {
         "doctor": [*doctor, "--", *overrides(environment)],

@@ -16,10 +16,10 @@ from markupsafe import Markup
 from permix_verl.audit.counts import Counts
 from permix_verl.audit.table import legend, read
 from permix_verl.audit.verdicts import AGREED, JUDGES, KINDS, STRICT, Case, chosen
-from permix_verl.evaluation.report.document import Block, Document, Table, Text, table
-from permix_verl.evaluation.report.page import to_html
-from permix_verl.evaluation.report.words import counted, percent
-from permix_verl.files import write_folder
+from permix_verl.report.document import Block, Document, Table, Text, table
+from permix_verl.report.formatting import counted, percent
+from permix_verl.report.html import to_html
+from permix_verl.utils.files import write_folder
 
 CASES = 1000
 """Most cases on a page."""

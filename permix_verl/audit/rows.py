@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.audit.fields import label_of, question_of, text_of, value_of
+from permix_verl.data.problems import jsonl_records
 from permix_verl.errors import UserError
-from permix_verl.problems import jsonl_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def read_rows(paths: Sequence[Path], given: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _folder_rows(folder: Path) -> Iterator[Row]:
-    from permix_verl.evaluation.store import SampleStore
+    from permix_verl.evaluation.sample_store import SampleStore
 
     store = SampleStore(folder)
     if not store.tasks():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from permix_verl.audit.counts import Counts, Tally
 from permix_verl.audit.verdicts import AGREED, JUDGES, KINDS, Case, Verdict
-from permix_verl.evaluation.report.words import counted, percent
+from permix_verl.report.formatting import counted, percent
 
 TAIL_CHARS = 200
 """Of an output, shown with its case."""

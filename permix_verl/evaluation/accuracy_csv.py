@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permix_verl.errors import UserError
-from permix_verl.personas import NO_PERSONA
+from permix_verl.personas.pool import NO_PERSONA
 
 PERSONA_COLUMN = "persona"
 IGNORED_COLUMNS = ("category",)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from permix_verl import statistics, theory
+from permix_verl import statistics
 from permix_verl.errors import UserError
-from permix_verl.evaluation.matrix import Results
+from permix_verl.evaluation.results import Results
+from permix_verl.statistics import closed_form
 
 BETAS = (10.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1)
 """KL coefficients at which the closed form is evaluated (reward units)."""
@@ -215,7 +216,7 @@ def _theory(correct: Any) -> list[dict[str, Any]]:
     for beta in BETAS:
         row: dict[str, Any] = {"beta": beta}
         for name, smoothed in (("smoothed", True), ("plug_in", False)):
-            after = theory.predicted_accuracy(correct, beta, smoothed=smoothed)
+            after = closed_form.predicted_accuracy(correct, beta, smoothed=smoothed)
             row[name] = {
                 "mean": float(after.mean()),
                 "worst": float(after.min()),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from permix_verl.evaluation.evaluate import configured
+from permix_verl.evaluation.run import configured
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.scoring import Scorer, Verdict
-from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.evaluation.tasks import EvalProblem, Task, find_task
 
 LOT = 1024

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import permix_verl.reward_fns
+from permix_verl.code.scheduler import judges_at_a_time
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import EvalProblem, Task
-from permix_verl.programs.cluster import judges_at_a_time
 
 Verdict = Mapping[str, Any]
 

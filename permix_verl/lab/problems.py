@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from permix_verl.errors import UserError
-from permix_verl.mixing import hash_to_int
+from permix_verl.personas.mixing import hash_to_int
 
 _NAMES = {"She": ("Ann", "Mia", "Eva", "Zoe"), "He": ("Ben", "Tom", "Leo", "Sam")}
 _THINGS = ("apples", "books", "coins", "pears", "pens", "shells", "stamps", "toys")

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from permix_verl.evaluation.report import tradeoff, words
-from permix_verl.evaluation.report.document import Block, Picture, Section, Table, Text, table
-from permix_verl.evaluation.report.drawing import WIDTH, legend, line
-from permix_verl.evaluation.report.figures import draw
-from permix_verl.evaluation.report.palette import BLUE, MUTED, VERMILLION
-from permix_verl.lab.closed_form import GAIN, ONE, SHIFT, THEORY
+from permix_verl.lab.theory_fit import GAIN, ONE, SHIFT, THEORY
+from permix_verl.report import formatting as fmt
+from permix_verl.report import tradeoff
+from permix_verl.report.document import Block, Picture, Section, Table, Text, table
+from permix_verl.report.figures.mpl_helpers import WIDTH, legend, line
+from permix_verl.report.figures.palette import BLUE, MUTED, VERMILLION
+from permix_verl.report.figures.svg import draw
 
 QUANTITIES = {"worst": "worst accuracy", "mean": "mean accuracy", "pss": "PSS", "voice": "voice kept"}
 
@@ -22,7 +23,7 @@ def sections(study: Mapping[str, Any]) -> list[Section]:
 
 
 VOICE_IS = "Fidelity is the share of a persona's two words that are there."
-VOICE = tradeoff.Measure("voice", "voice kept (%)", words.percent, factor=100)
+VOICE = tradeoff.Measure("voice", "voice kept (%)", fmt.percent, factor=100)
 
 
 def _standings(study: Mapping[str, Any]) -> list[tradeoff.Standing]:
@@ -53,16 +54,16 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[Block]:
     )
     rows = []
     for claim in claims:
-        unit = words.change if claim["quantity"] == "pss" else words.points
+        unit = fmt.change if claim["quantity"] == "pss" else fmt.points
         seeds = claim["over_seeds"]
         rows.append(
             [
                 claim["task"],
                 f"{QUANTITIES[claim['quantity']]}: {claim['more']} above {claim['other']}",
                 ", ".join(unit(value) for value in claim["differences"]),
-                f"[{unit(seeds[0])}, {unit(seeds[1])}]" if seeds else words.MISSING,
-                words.p_value(claim["p_value"]),
-                words.p_value(claim["holm"]),
+                f"[{unit(seeds[0])}, {unit(seeds[1])}]" if seeds else fmt.MISSING,
+                fmt.p_value(claim["p_value"]),
+                fmt.p_value(claim["holm"]),
                 claim["seen"],
             ]
         )
@@ -117,13 +118,13 @@ def _figures(task: Mapping[str, Any]) -> Table:
         [
             arm,
             model["label"],
-            *(words.percent(model[key]) for key in ("worst", "best", "mean")),
-            words.MISSING if model["no_persona"] is None else words.percent(model["no_persona"]),
-            words.ratio(model["pss"]),
-            words.limits(model["pss_interval"], words.ratio),
-            words.percent(model["cross_fitted_worst"]),
-            words.ratio(model["cross_fitted_pss"]),
-            *(words.percent(model[key]) for key in ("voice", "blurted", "no_answer", "cut")),
+            *(fmt.percent(model[key]) for key in ("worst", "best", "mean")),
+            fmt.MISSING if model["no_persona"] is None else fmt.percent(model["no_persona"]),
+            fmt.ratio(model["pss"]),
+            fmt.limits(model["pss_interval"], fmt.ratio),
+            fmt.percent(model["cross_fitted_worst"]),
+            fmt.ratio(model["cross_fitted_pss"]),
+            *(fmt.percent(model[key]) for key in ("voice", "blurted", "no_answer", "cut")),
         ]
         for arm, model in _models(task)
     ]
@@ -143,7 +144,7 @@ def _voices(task: Mapping[str, Any]) -> Table:
     )
 
     def mean(models: Sequence[Mapping[str, Any]], key: str, row: int) -> str:
-        return words.percent(sum(model["by_persona"][key][row] for model in models) / len(models))
+        return fmt.percent(sum(model["by_persona"][key][row] for model in models) / len(models))
 
     rows = [
         [persona, *(mean(models, key, row) for models in arms.values() for key in ("accuracy", "voice", "blurted"))]
@@ -208,7 +209,7 @@ def _picture(name: str, task: Mapping[str, Any]) -> Picture | None:
     return draw(
         f"lab-{slug}-theory",
         figure,
-        f"Theory against measurement, task {words.one_line(name)}",
+        f"Theory against measurement, task {fmt.one_line(name)}",
         "Each mark is a persona, each seed has its own. Theory: Proposition 1 per problem, at the KL coefficient "
         "fitted on the other half of the problems; style shares from Eq. 3, where a coefficient was found.",
     )

@@ -1,6 +1,6 @@
 """The lab's rewriter: a program that says a solution as a persona of the lab would, both words always there.
 
-An engine like any other (``permix_verl.evaluation.engines``), so styled targets are made by the same code as with a
+An engine like any other (``permix_verl.inference.engines``), so styled targets are made by the same code as with a
 language model. It takes the persona's whole style: a persona that blurts leaves the calculation out, as the paper's
 minimalist may, and the answer stays right. That its words never fail is what sets its targets apart from what the
 base model says by itself.
@@ -10,16 +10,16 @@ import random
 from collections.abc import Sequence
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.engines import Completion, Request
+from permix_verl.inference.engines import Completion, Request
 from permix_verl.lab.styles import answer, style_of
-from permix_verl.personas import load_pool
-from permix_verl.targets.rewriting import read_part
+from permix_verl.personas.pool import load_pool
+from permix_verl.sft_targets.rewriting import read_part
 
 NAME = "lab"
 
 
 class LabRewriter:
-    """An :class:`~permix_verl.evaluation.engines.Engine`; the same request gives the same answer."""
+    """An :class:`~permix_verl.inference.engines.Engine`; the same request gives the same answer."""
 
     def __init__(self) -> None:
         self._persona_of = {

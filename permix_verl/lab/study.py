@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.errors import UserError
-from permix_verl.evaluation.matrix import Results, load_results
+from permix_verl.evaluation.results import Results, load_results
 from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS, Answers, influence, judge_claims
-from permix_verl.lab.closed_form import fit_closed_form, predicted_blurting
-from permix_verl.lab.fidelity import Fidelity, read_fidelity
+from permix_verl.lab.theory_fit import fit_closed_form, predicted_blurting
+from permix_verl.lab.voice import Fidelity, read_fidelity
 from permix_verl.statistics.clustered import MIN_PROBLEMS
 
 

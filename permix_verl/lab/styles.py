@@ -16,7 +16,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from permix_verl.errors import UserError
-from permix_verl.personas import NO_PERSONA
+from permix_verl.personas.pool import NO_PERSONA
 
 VOICE = 0.9
 """Chance of each of a persona's two words in an answer of the base model's."""

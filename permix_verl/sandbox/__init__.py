@@ -8,9 +8,9 @@ nothing else, no network, no right to start processes, and limits on all it can 
 goes in: it sees its input, and its output is looked at outside. docs/code.md lists what is kept from it, and how.
 """
 
-from permix_verl.sandbox.isolation import OFF, SandboxUnavailableError
+from permix_verl.sandbox.bubblewrap import OFF, SandboxUnavailableError
 from permix_verl.sandbox.limits import Limits
-from permix_verl.sandbox.running import Finished, Sandbox
-from permix_verl.sandbox.watching import SandboxError
+from permix_verl.sandbox.monitor import SandboxError
+from permix_verl.sandbox.run import Finished, Sandbox
 
 __all__ = ["OFF", "Finished", "Limits", "Sandbox", "SandboxError", "SandboxUnavailableError"]

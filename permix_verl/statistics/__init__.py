@@ -34,17 +34,17 @@ from permix_verl.statistics.cross_fit import (
     cross_fitted_scores,
     cross_fitted_worst,
 )
-from permix_verl.statistics.floorless import FlipRates, flip_rates, persona_sd, worst_minus_control
 from permix_verl.statistics.invariance import NULLS, InvarianceTest, invariance_test
+from permix_verl.statistics.near_zero import FlipRates, flip_rates, persona_sd, worst_minus_control
 from permix_verl.statistics.paired import SwapTest, paired_interval, swap_test
-from permix_verl.statistics.pss_inversion import pss_interval
-from permix_verl.statistics.ratings import (
+from permix_verl.statistics.persona_ratings import (
     PairedRatings,
     krippendorff_alpha,
     paired_ratings,
     persona_interval,
     sign_flip_test,
 )
+from permix_verl.statistics.pss_interval import pss_interval
 from permix_verl.statistics.ratios import ratio_interval
 
 __all__ = [

@@ -5,13 +5,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
 from permix_verl.errors import UserError
-from permix_verl.statistics.clustered import (
-    MIN_DEGREES,
-    MIN_PROBLEMS,
-    Interval,
-    degrees_of_freedom,
-    refused_interval,
-)
+from permix_verl.statistics.clustered import MIN_DEGREES, MIN_PROBLEMS, Interval, degrees_of_freedom, refused_interval
 
 
 def ratio_interval(part_N: ArrayLike, whole_N: ArrayLike, estimand: str, level: float = 0.95) -> Interval:

@@ -10,8 +10,8 @@ import tempfile
 from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.training.overrides import as_dict
-from permix_verl.training.preflight import refuse_dead_keys
+from permix_verl.runs.overrides import as_dict
+from permix_verl.training.guards.dead_keys import refuse_dead_keys
 
 
 def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
@@ -84,7 +84,7 @@ def _instantiate_model(model: Any) -> None:
     except InstantiationException as error:
         if not isinstance(error.__cause__, OSError):  # what transformers raises where a model cannot be read
             raise
-        from permix_verl.lab.base import build_model, build_tokenizer
+        from permix_verl.lab.base_model import build_model, build_tokenizer
 
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = build_tokenizer()

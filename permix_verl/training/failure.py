@@ -5,12 +5,12 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from permix_verl.doctor.explain.choosing import Explanation, explain
 from permix_verl.errors import UserError
-from permix_verl.ray_cluster import nodes_lost
-from permix_verl.training.canary import STOPPED
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.watchdog import CAUSE_FILE
+from permix_verl.explain.choosing import Explanation, explain
+from permix_verl.runs.folder import RunFolder
+from permix_verl.training.guards.rollout_mismatch import STOPPED
+from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.utils.ray_cluster import nodes_lost
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 QUOTED = 240

@@ -11,29 +11,23 @@ import argparse
 import contextlib
 from pathlib import Path
 
+from permix_verl.checkpoints.best import keep_only, kept_steps, never_compared
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.ray_cluster import nodes_alive
-from permix_verl.training.alone import alone_on_this_machine
-from permix_verl.training.best import keep_only, kept_steps, never_compared
-from permix_verl.training.dataloader_state import fit_to_workers
+from permix_verl.runs.folder import RunFolder, exclusive, finished_step, latest_checkpoint, recorded_step
+from permix_verl.runs.metrics import read_metrics, training_steps
+from permix_verl.runs.overrides import as_dict, total_steps, training_rows, with_file_logging
+from permix_verl.runs.settings import begin, supersede
+from permix_verl.runs.trainers import GRPO, SFT, TRAINERS
 from permix_verl.training.failure import explain_failure, stopped_on_purpose
-from permix_verl.training.kinds import GRPO, SFT, TRAINERS
-from permix_verl.training.metrics import read_metrics, training_steps
-from permix_verl.training.overrides import as_dict, total_steps, training_rows, with_file_logging
-from permix_verl.training.preflight import refuse_dead_keys
-from permix_verl.training.qlora_settings import INSTALL, bitsandbytes_is_there, nf4_is_asked_for
-from permix_verl.training.run_folder import (
-    RunFolder,
-    exclusive,
-    finished_step,
-    latest_checkpoint,
-    recorded_step,
-)
-from permix_verl.training.run_settings import begin, supersede
-from permix_verl.training.sft_verdict import conclude_supervised
+from permix_verl.training.guards.dead_keys import refuse_dead_keys
+from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.training.hooks.dataloader_state import fit_to_workers
+from permix_verl.training.qlora.settings import INSTALL, bitsandbytes_is_there, nf4_is_asked_for
+from permix_verl.training.run_checks import CHECK_FAILED, conclude
+from permix_verl.training.run_lock import alone_on_this_machine
+from permix_verl.training.sft_run_checks import conclude_supervised
 from permix_verl.training.trainer_process import train
-from permix_verl.training.verdict import CHECK_FAILED, conclude
-from permix_verl.training.watchdog import CAUSE_FILE
+from permix_verl.utils.ray_cluster import nodes_alive
 
 RANKS = ("trainer.nnodes", "trainer.n_gpus_per_node")
 
@@ -93,7 +87,7 @@ def prepare(folder: RunFolder, args: argparse.Namespace, done: int) -> None:
     """Put in place what verl is about to read: the initial adapter, and the data loader's position after a resume."""
     settings = as_dict(args.overrides)
     if settings.get(f"{folder.trainer.model}.lora_adapter_path") == str(folder.initial_adapter):
-        from permix_verl.training.initial_adapter import put_initial_adapter
+        from permix_verl.training.hooks.initial_adapter import put_initial_adapter
 
         put_initial_adapter(settings, folder.trainer.model, folder.initial_adapter, args.base)
     # Steps that will be trained again: what is kept of them is not theirs for long.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "permix_verl: "
-"""Begins what ``permix_verl.training.ray_watch`` says."""
+"""Begins what ``permix_verl.training.hooks.ray_watch`` says."""
 WAITS = "placement waits: "
 GOES_ON = "placement goes on"
 ELSEWHERE = "on other machines, whose work is not seen from here"

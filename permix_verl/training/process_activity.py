@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from permix_verl import processes
+from permix_verl.utils import processes
 
 WINDOW_S = 10.0
 """Seconds over which work is measured."""

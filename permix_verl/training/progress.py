@@ -4,11 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from permix_verl.training import metrics as m
-from permix_verl.training.canary import not_in_step
-from permix_verl.training.lesson import ENOUGH_STEPS, nothing_to_learn
-from permix_verl.training.robustness import Arms, read_arms, robustness, write_robustness
-from permix_verl.training.run_folder import RunFolder
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.persona_validation import Arms, read_arms, robustness, write_robustness
+from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
+from permix_verl.training.guards.rollout_mismatch import not_in_step
 
 _HEARTBEAT_S = 30
 

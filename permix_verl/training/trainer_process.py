@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from permix_verl import processes
-from permix_verl.doctor.cluster import places
-from permix_verl.doctor.explain.choosing import explain
-from permix_verl.files import write_whole
-from permix_verl.training.alone import GRPO_VARIABLE
+from permix_verl.explain.choosing import explain
+from permix_verl.preflight.doctor.cluster import places
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.overrides import as_dict, quoted
+from permix_verl.runs.trainers import GRPO, SFT
 from permix_verl.training.failure import probable_cause
-from permix_verl.training.kinds import GRPO, SFT
+from permix_verl.training.guards.watchdog import STALL_S, leave_cause
 from permix_verl.training.launch_watch import LaunchWatch
-from permix_verl.training.overrides import as_dict, quoted
 from permix_verl.training.process_activity import ProcessActivity, read_processes
 from permix_verl.training.progress import Progress
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.watchdog import STALL_S, leave_cause
+from permix_verl.training.run_lock import GRPO_VARIABLE
+from permix_verl.utils import processes
+from permix_verl.utils.files import write_whole
 
 FORWARDED = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
 """Environment variables that the workers of a Ray cluster need too."""

@@ -341,7 +341,7 @@ print(open(link + "/secret.txt").read())
         "the_project_s_sources",
         "printed",
         """
-if "class Sandbox" in open("@ROOT@/permix_verl/sandbox/running.py").read():
+if "class Sandbox" in open("@ROOT@/permix_verl/sandbox/run.py").read():
     print("@TOKEN@")
 """,
     ),

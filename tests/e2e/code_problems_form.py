@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from permix_verl.programs import Case, Cases
+from permix_verl.code import Case, Cases
 from permix_verl.sandbox import Limits
 
 Difficulty = Literal["easy", "medium", "hard"]

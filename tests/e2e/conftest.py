@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from permix_verl import load_pool
-from permix_verl.lab.base import MODEL
+from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.problems import generate
-from permix_verl.processes import running
-from permix_verl.training.metrics import Metrics, read_metrics
+from permix_verl.runs.metrics import Metrics, read_metrics
+from permix_verl.utils.processes import running
 
 from ..fast.endpoint.server import Server
 

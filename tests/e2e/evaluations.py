@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from permix_verl import load_pool, processes
+from permix_verl import load_pool
+from permix_verl.utils import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "PERMIX_EVALUATION_UNDER_TEST"

@@ -18,8 +18,8 @@ from verl.utils.distributed import destroy_global_process_group, initialize_glob
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine.base import EngineRegistry
 
-from permix_verl.training.live import read_engine
-from permix_verl.training.nf4 import packed_weights, quantize_base
+from permix_verl.checkpoints.nf4 import packed_weights, quantize_base
+from permix_verl.training.guards.effective_config import read_engine
 
 
 def build(model: str, adapter: str) -> Any:
@@ -34,7 +34,7 @@ def build(model: str, adapter: str) -> Any:
             use_remove_padding=False,
             enable_gradient_checkpointing=False,
             override_config={"attn_implementation": "sdpa"},
-            external_lib="permix_verl.training.qlora",
+            external_lib="permix_verl.training.qlora.engine",
         ),
         engine_config=FSDPEngineConfig(
             strategy="fsdp2",
@@ -100,7 +100,7 @@ def alone_and_shared() -> tuple[str, str]:
 
 def going_on_from_a_given_adapter(model: str, adapter: str, out: str) -> dict[str, Any]:
     """INIT_ADAPTER's reference before and after a step, with weights that FSDP2 keeps gathered, and after a resume."""
-    importlib.import_module("permix_verl.training.frozen_reference")  # as verl does, from model.external_lib
+    importlib.import_module("permix_verl.training.hooks.frozen_reference")  # as verl does, from model.external_lib
 
     engine = build(model, adapter)
     engine.module.set_reshard_after_forward(False)

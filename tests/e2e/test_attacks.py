@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from permix_verl.programs import Cases, judge
+from permix_verl.code import Cases, judge
 from permix_verl.sandbox import Finished, Limits, Sandbox
 
 from .attacks import ATTACKS, Attack, Evidence

@@ -15,13 +15,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from permix_verl.doctor.cluster import ray_cluster
-from permix_verl.doctor.finding import Setup
-from permix_verl.mixing import epoch_order
-from permix_verl.rows import read_draw
-from permix_verl.training import metrics as m
-from permix_verl.training.kinds import Trainer
-from permix_verl.training.run_folder import RunFolder
+from permix_verl.data.schema import read_draw
+from permix_verl.personas.mixing import epoch_order
+from permix_verl.preflight.doctor.cluster import ray_cluster
+from permix_verl.preflight.doctor.types import Setup
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.trainers import Trainer
 from permix_verl.training.trainer_process import STALL_KEY, train
 
 from .conftest import SHORT, Recipe, Run, dumped, wait_for
@@ -203,8 +203,8 @@ def test_programs_are_judged_as_tasks_of_the_cluster(cluster: str) -> None:
 import os, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
-from permix_verl.programs import Case, Cases
-from permix_verl.programs.cluster import judges_at_a_time, make_judge
+from permix_verl.code import Case, Cases
+from permix_verl.code.scheduler import judges_at_a_time, make_judge
 judge = make_judge()
 cases = Cases((Case("1", "2"), Case("5", "6")))
 programs = ["print(int(input()) + 1)", "print(2)", "1 / 0", None] * 4

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.programs import Cases, Judgement, extract_program, judge
+from permix_verl.code import Cases, Judgement, extract_program, judge
 from permix_verl.sandbox import Sandbox
 
 from .code_problems import FUNCTIONAL, PROBLEMS, STDIN, Problem, write_livecodebench

@@ -30,14 +30,14 @@ def test_the_plugin_is_silent_where_another_platform_is_asked_for() -> None:
     code = (
         "import permix_verl.plugin as plugin, sys\n"
         "from verl.plugin.platform import PlatformRegistry\n"
-        "print(plugin.active, 'cpu' in PlatformRegistry.registered_names(), 'permix_verl.cpu.patches' in sys.modules)"
+        "print(plugin.active, 'cpu' in PlatformRegistry.registered_names(), 'permix_verl.platform_cpu.patches' in sys.modules)"
     )
     assert in_verl(code, VERL_PLATFORM="nvidia").splitlines()[-1] == "False False False"
 
 
 def test_a_failing_plugin_is_seen_and_not_only_logged() -> None:
     code = (
-        "import permix_verl.cpu.patches as p; p.VERL_VERSION = '0.0'\n"
+        "import permix_verl.platform_cpu.patches as p; p.VERL_VERSION = '0.0'\n"
         "try:\n    import permix_verl.plugin\nexcept p.PatchError:\n    print('raised')"
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("VERL_")}

@@ -164,8 +164,8 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
 def test_an_adapter_that_is_exchanged_under_its_name_is_seen(
     endpoint: str, world: dict[str, Path], tmp_path: Path
 ) -> None:
-    from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
-    from permix_verl.evaluation.served import PROBES
+    from permix_verl.inference.engines.openai import OpenAIEngine
+    from permix_verl.inference.served_model import PROBES
 
     def serve(adapter: Path, verb: str = "load") -> None:
         body = json.dumps({"lora_name": "mine", "lora_path": str(adapter)}).encode()
@@ -192,7 +192,7 @@ def with_effect(model: Path, out: Path, seed: int) -> Path:
     import torch
     from safetensors.torch import load_file, save_file
 
-    from permix_verl.training.initial_adapter import make_initial_adapter
+    from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
     make_initial_adapter(str(model), out, rank=8, alpha=16, dropout=0.0, target_modules=["q_proj", "v_proj"], seed=seed)
     draw = torch.Generator().manual_seed(seed)
@@ -252,7 +252,7 @@ def test_two_replicas_on_a_ray_cluster_of_two_nodes_with_an_adapter(
     world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica wants a GPU, and either node has one of them (in Ray's books): so each has a replica."""
-    from permix_verl.training.initial_adapter import make_initial_adapter
+    from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
     adapter = tmp_path / "adapter"
     make_initial_adapter(
@@ -279,7 +279,7 @@ def test_two_replicas_on_a_ray_cluster_of_two_nodes_with_an_adapter(
 def test_an_adapter_for_another_base_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from permix_verl.training.initial_adapter import make_initial_adapter
+    from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
     other = tmp_path / "other"
     LlamaForCausalLM(

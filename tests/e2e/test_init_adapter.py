@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from permix_verl.training import metrics as m
-from permix_verl.training.given_adapter import CONFIG, fingerprint
-from permix_verl.training.reference_check import DISTANCE
+from permix_verl.runs import metrics as m
+from permix_verl.runs.given_adapter import CONFIG, fingerprint
+from permix_verl.training.guards.reference_check import DISTANCE
 
 from .conftest import SHORT, Recipe, Run
 

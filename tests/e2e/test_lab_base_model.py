@@ -8,28 +8,28 @@ import pytest
 
 from permix_verl import load_pool
 from permix_verl.errors import UserError
-from permix_verl.lab import making
-from permix_verl.lab.base import MODEL, Training
+from permix_verl.lab import make_base
+from permix_verl.lab.base_model import MODEL, Training
 from permix_verl.lab.styles import styles
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "MEASURED", 1)
-    monkeypatch.setattr(making, "LONGEST", 4)
+    monkeypatch.setattr(make_base, "MEASURED", 1)
+    monkeypatch.setattr(make_base, "LONGEST", 4)
 
 
 def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Path) -> None:
     settings = Training(seed=5, steps=2, batch=4)
     first, again, other = (
-        making.make_base(tmp_path / name, chosen)
+        make_base.make_base(tmp_path / name, chosen)
         for name, chosen in (("a", settings), ("b", settings), ("c", Training(seed=6, steps=2, batch=4)))
     )
     assert first["sha256"] == again["sha256"] != other["sha256"]
     assert first["shown_sha256"] == again["shown_sha256"] != other["shown_sha256"]
     assert set(first["easy_by_persona"]) == set(styles())
     with pytest.raises(UserError, match="is there already; give another --out"):
-        making.make_base(tmp_path / "a", settings)
+        make_base.make_base(tmp_path / "a", settings)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -42,25 +42,25 @@ def test_a_making_that_is_cut_short_leaves_no_folder_and_can_be_repeated(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(making, "measure", interrupted)
+        patch.setattr(make_base, "measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            making.make_base(tmp_path / "a", settings)
+            make_base.make_base(tmp_path / "a", settings)
     assert not (tmp_path / "a").exists()
-    making.make_base(tmp_path / "a", settings)
-    assert (tmp_path / "a" / making.MANIFEST).is_file()
+    make_base.make_base(tmp_path / "a", settings)
+    assert (tmp_path / "a" / make_base.MANIFEST).is_file()
 
 
 def test_the_shipped_weights_answer_as_the_manifest_says(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    manifest = json.loads((MODEL / making.MANIFEST).read_text())
-    monkeypatch.setattr(making, "MEASURED", 40)
-    monkeypatch.setattr(making, "LONGEST", 40)
+    manifest = json.loads((MODEL / make_base.MANIFEST).read_text())
+    monkeypatch.setattr(make_base, "MEASURED", 40)
+    monkeypatch.setattr(make_base, "LONGEST", 40)
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
     both = [*load_pool("train"), *load_pool("eval")]
     asked = [persona for persona in both if persona.key in ("math expert", "dumb", "chef")]
-    found = making.measure(model, tokenizer, asked)
+    found = make_base.measure(model, tokenizer, asked)
     # The same problems under 3 of 41 personas: about 80 answers of either way and level, four standard errors of them.
     for level, competence in found["competence"].items():
         for way, right in competence.items():

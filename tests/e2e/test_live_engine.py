@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.training.initial_adapter import make_initial_adapter
+from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
 from ..fast.test_recipes import overrides_of
 
@@ -20,7 +20,7 @@ os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WOR
 import torch, verl
 from omegaconf import OmegaConf, open_dict
 from permix_verl.training.dry_run import compose_config
-from permix_verl.training.live import read_engine
+from permix_verl.training.guards.effective_config import read_engine
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.engine import EngineRegistry
 store = torch.distributed.HashStore()
@@ -42,7 +42,7 @@ print("RECORD " + json.dumps(read_engine(engine)))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model and its initial adapter."""
-    from permix_verl.lab.base import build_model, build_tokenizer
+    from permix_verl.lab.base_model import build_model, build_tokenizer
 
     path = tmp_path_factory.mktemp("live")
     tokenizer = build_tokenizer()

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from permix_verl.lab.base import MODEL
+from permix_verl.lab.base_model import MODEL
 
 from ..fast.code_rows import CUBE, DOUBLE, PLUS_ONE, SQUARE, row, write
 from .evaluations import command, done, rows

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from permix_verl.training import metrics as m
+from permix_verl.runs import metrics as m
 
 from .conftest import SHORT, Recipe
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from permix_verl import load_pool
-from permix_verl.evaluation.identity import adapter_identity
-from permix_verl.training import metrics as m
-from permix_verl.training.merge import merge
+from permix_verl.checkpoints.merge import merge
+from permix_verl.inference.model_identity import adapter_identity
+from permix_verl.runs import metrics as m
 
 from .conftest import FIRST, SAMPLES, STEPS, Recipe, Run
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from permix_verl.command import run
-from permix_verl.plan.job import Job
-from permix_verl.plan.model import measure, read_config
-from permix_verl.plan.peaks import ACTIVATIONS, ADAPTER, LOGITS, OPTIMIZER, WEIGHTS, Peaks
-from permix_verl.plan.trace import actor_peaks
+from permix_verl.cli.main import run
+from permix_verl.preflight.memory_plan.job import Job
+from permix_verl.preflight.memory_plan.model_size import measure, read_config
+from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, ADAPTER, LOGITS, OPTIMIZER, WEIGHTS, Peaks
+from permix_verl.preflight.memory_plan.trace import actor_peaks
 
 from ..fast.test_plan import one_layer
 from ..fast.test_plan_live import small
@@ -36,7 +36,7 @@ def test_weights_adapter_and_optimizer_are_a_ranks_share(peaks: Peaks) -> None:
 
 def test_a_deep_model_is_its_shallow_ones_continued(peaks: Peaks, monkeypatch: pytest.MonkeyPatch) -> None:
     """All five layers traced, against three and four of them and on from there."""
-    monkeypatch.setattr("permix_verl.plan.trace.LAYERS", (4, 5))
+    monkeypatch.setattr("permix_verl.preflight.memory_plan.trace.LAYERS", (4, 5))
     traced = actor_peaks(SMALL_JOB, small(5))
     for turn in ("update", "log_probs", "resting"):
         assert getattr(peaks, turn).total() == pytest.approx(getattr(traced, turn).total(), rel=0.02)

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from permix_verl.lab.base import MODEL
+from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.problems import generate
-from permix_verl.personas import NO_PERSONA
+from permix_verl.personas.pool import NO_PERSONA
 
 from .conftest import Recipe, Run
 

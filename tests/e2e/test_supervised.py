@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from permix_verl import load_pool
-from permix_verl.lab.base import MODEL
+from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.problems import generate
-from permix_verl.prompts import build_messages, render
-from permix_verl.training import metrics as m
+from permix_verl.personas.prompts import build_messages, render
+from permix_verl.runs import metrics as m
 
 from .conftest import Recipe, Run
 from .evaluations import command, done, rows

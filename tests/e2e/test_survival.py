@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from permix_verl.training import metrics as m
+from permix_verl.runs import metrics as m
 
 from .conftest import FIRST, SAMPLES, STEPS, Recipe, Run, dumped, kill_by_name, kill_everything, wait_for
 

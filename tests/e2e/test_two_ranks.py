@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from permix_verl import UserError
-from permix_verl.training.adapter import read_lora_weights
+from permix_verl.checkpoints.adapter import read_lora_weights
 
 from ..fast.test_adapter import lora_model, lora_state
 from ..fast.test_qlora import save_base, tuned

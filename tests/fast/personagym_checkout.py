@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from permix_verl.fidelity.tasks import TASKS
+from permix_verl.fidelity.personagym.tasks import TASKS
 
 
 def write_checkout(folder: Path) -> Path:

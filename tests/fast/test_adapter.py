@@ -9,16 +9,12 @@ import pytest
 import torch
 
 from permix_verl import UserError
-from permix_verl.evaluation.identity import adapter_identity
-from permix_verl.lab.base import build_model
-from permix_verl.training.adapter import (
-    AdapterCheck,
-    check_adapter,
-    export_adapter,
-)
-from permix_verl.training.adapter_base import FINGERPRINT, weights_fingerprint
-from permix_verl.training.run_folder import RunFolder, latest_checkpoint
-from permix_verl.training.verdict import adapter_problems
+from permix_verl.checkpoints.adapter import AdapterCheck, check_adapter, export_adapter
+from permix_verl.checkpoints.adapter_base import FINGERPRINT, weights_fingerprint
+from permix_verl.inference.model_identity import adapter_identity
+from permix_verl.lab.base_model import build_model
+from permix_verl.runs.folder import RunFolder, latest_checkpoint
+from permix_verl.training.run_checks import adapter_problems
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 

@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from permix_verl import UserError
-from permix_verl.audit.command import INTERRUPTED, audit
 from permix_verl.audit.counts import count, count_by
 from permix_verl.audit.judging import judge_rows, strict_verdict
 from permix_verl.audit.plain import PlainMathVerify
@@ -25,9 +24,10 @@ from permix_verl.audit.plain_worker import boxed
 from permix_verl.audit.printable import printable
 from permix_verl.audit.rows import Row, read_rows
 from permix_verl.audit.verdicts import JUDGES, KINDS, LENIENT, MATH_VERIFY, STRICT, Case, Verdict, chosen
-from permix_verl.command import run
+from permix_verl.cli.audit import INTERRUPTED, audit
+from permix_verl.cli.main import run
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.scoring import load_reward
-from permix_verl.evaluation.store import Sample, SampleStore
 
 BOXED = {"output": "9 * 2 is \\boxed{18}.", "gold": "18"}
 WORDS = {"output": "The answer is 18.", "gold": "18"}
@@ -420,7 +420,7 @@ def test_lines_fit_the_terminal(
 
 def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
     file = written(tmp_path, *[TAGGED] * 50)
-    command = f"{sys.executable} -m permix_verl.command audit {file} --show 50 --out {tmp_path / 'out'} | true"
+    command = f"{sys.executable} -m permix_verl.cli.main audit {file} --show 50 --out {tmp_path / 'out'} | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out" / "audit.html").is_file()
@@ -434,7 +434,7 @@ def deaf_to_interrupts(process: psutil.Process) -> bool:
 
 def test_an_interrupt_ends_it_and_its_workers_and_writes_nothing(tmp_path: Path) -> None:
     file = written(tmp_path, *[{"output": "\\boxed{\\sqrt{25}}", "gold": "5"}] * 20_000)
-    command = [sys.executable, "-m", "permix_verl.command", "audit", str(file), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "permix_verl.cli.main", "audit", str(file), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "MATH_REWARD_WORKERS": "1"}
     audit = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment)
     workers: list[psutil.Process] = []

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from permix_verl.training import adapter_sync
-from permix_verl.training import metrics as m
-from permix_verl.training.canary import (
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.training.failure import stopped_on_purpose
+from permix_verl.training.guards import adapter_norm
+from permix_verl.training.guards.rollout_mismatch import (
     FIRST_STEPS,
     STOPPED,
     Canary,
@@ -22,9 +24,7 @@ from permix_verl.training.canary import (
     not_in_step,
     watch_agreement,
 )
-from permix_verl.training.failure import stopped_on_purpose
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.verdict import agreement_problems
+from permix_verl.training.run_checks import agreement_problems
 
 GOOD = 0.9999
 
@@ -116,7 +116,7 @@ def test_rounding_is_no_other_adapter_and_a_missed_update_is(dtype: torch.dtype)
     held = (signs * 2.03e-6).to(dtype) * 2
 
     def share(weights: torch.Tensor, rounded: torch.dtype | None) -> float:
-        found = adapter_share(adapter_sync.sample_size(weights, 2.0, rounded), [adapter_sync.sample_size(held, 1.0)])
+        found = adapter_share(adapter_norm.sample_size(weights, 2.0, rounded), [adapter_norm.sample_size(held, 1.0)])
         assert found is not None
         return found
 
@@ -124,7 +124,7 @@ def test_rounding_is_no_other_adapter_and_a_missed_update_is(dtype: torch.dtype)
     assert not_in_step(share(signs * 2.03e-6, torch.float32)) == (dtype != torch.float32)
     assert not_in_step(share(signs * 2.03e-6 * 1.02, dtype)), "the engine is at step 50, the trainer at 51"
     with pytest.raises(ValueError, match="only 2 rows"):
-        adapter_sync.sample_size(torch.zeros(2, 8), 1.0)
+        adapter_norm.sample_size(torch.zeros(2, 8), 1.0)
 
 
 def test_the_trainers_own_b_matrices_are_summed_with_their_scale() -> None:
@@ -136,11 +136,11 @@ def test_the_trainers_own_b_matrices_are_summed_with_their_scale() -> None:
 
     config = LoraConfig(r=4, lora_alpha=8)
     layers = [Linear(torch.nn.Linear(16, 8), "default", config, r=4, lora_alpha=8) for _ in range(3)]
-    assert adapter_sync.trained_size(actor(*layers), "float32") == 0.0, "B is zero until the first update"
+    assert adapter_norm.trained_size(actor(*layers), "float32") == 0.0, "B is zero until the first update"
     for layer in layers:
         torch.nn.init.constant_(layer.lora_B["default"].weight, 0.5)
-    assert adapter_sync.trained_size(actor(*layers), "float32") == pytest.approx(3 * 4 * 4 * (0.5 * 2) ** 2)
-    assert adapter_sync.trained_size(actor(torch.nn.Linear(4, 4)), "float32") is None
+    assert adapter_norm.trained_size(actor(*layers), "float32") == pytest.approx(3 * 4 * 4 * (0.5 * 2) ** 2)
+    assert adapter_norm.trained_size(actor(torch.nn.Linear(4, 4)), "float32") is None
 
 
 class Trainer:

@@ -3,7 +3,7 @@
 import pytest
 
 from permix_verl import load_pool
-from permix_verl.training.counters import Rollout, counters, zero_variance_share
+from permix_verl.training.observability.persona_metrics import Rollout, counters, zero_variance_share
 
 POOL = load_pool("train").personas
 

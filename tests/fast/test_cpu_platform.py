@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from permix_verl.cpu import detect, patches
+from permix_verl.platform_cpu import detect, patches
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_patch_waits_for_its_module(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_device_module_answers_what_verl_asks() -> None:
-    from permix_verl.cpu.platform import PlatformCPU
+    from permix_verl.platform_cpu.platform import PlatformCPU
 
     device: Any = PlatformCPU().device_module
     assert not device.is_available()
@@ -100,7 +100,7 @@ def test_one_adapters_product_is_vllms_own_and_a_mixture_goes_vllms_way() -> Non
     import torch
     from vllm.lora.ops.torch_ops import lora_ops
 
-    from permix_verl.cpu.patches import _for_one_adapter
+    from permix_verl.platform_cpu.patches import _for_one_adapter
 
     torch.manual_seed(0)
     rank, wide, tokens = 4, 10, 7

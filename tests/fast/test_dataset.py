@@ -14,7 +14,7 @@ import pytest
 
 from data_prep import gsm8k_persona
 from permix_verl import UserError, load_pool
-from permix_verl.mixing import PersonaDraw
+from permix_verl.personas.mixing import PersonaDraw
 
 TEMPLATE_WITHOUT_SYSTEM = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
 
@@ -70,7 +70,7 @@ def test_validation_rows_with_and_without_persona_pass(data: Path, tokenizer: An
 def test_several_files_of_any_kind_are_one_data_set_in_their_order(data: Path, tokenizer: Any, tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from permix_verl.dataset import PersonaMixDataset
+    from permix_verl.data.rl_dataset import PersonaMixDataset
 
     rows = pq.read_table(data / "train.parquet").to_pylist()
     lines = tmp_path / "more.jsonl"

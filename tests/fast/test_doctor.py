@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from permix_verl.command import run
-from permix_verl.doctor import cluster, config, data, gpus, machine, model, packages
-from permix_verl.doctor.command import CHECKS, examine
-from permix_verl.doctor.finding import Check, Finding, Setup
-from permix_verl.doctor.source import SourceTree
-from permix_verl.lab.base import MODEL
-from permix_verl.ray_token import Login
-from permix_verl.training.overrides import as_dict
+from permix_verl.cli.doctor import CHECKS, examine
+from permix_verl.cli.main import run
+from permix_verl.lab.base_model import MODEL
+from permix_verl.preflight.doctor import cluster, config, data, gpus, machine, model, packages
+from permix_verl.preflight.doctor.source_tree import SourceTree
+from permix_verl.preflight.doctor.types import Check, Finding, Setup
+from permix_verl.runs.overrides import as_dict
+from permix_verl.utils.ray_token import Login
 
 from .test_recipes import SAME_MODEL, overrides_of
 
@@ -89,7 +89,7 @@ def test_torch_vllm_driver_and_device_that_do_not_go_together(
 
 
 def test_the_build_of_torch_is_read_without_importing_it() -> None:
-    probe = "import sys; from permix_verl.doctor import packages as p; print(p.torch_cuda(), 'torch' in sys.modules)"
+    probe = "import sys; from permix_verl.preflight.doctor import packages as p; print(p.torch_cuda(), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     import torch
 
@@ -106,7 +106,7 @@ def test_an_optimizer_of_bitsandbytes_is_there_and_its_failure_is_named(monkeypa
 
 @pytest.mark.parametrize("key", ["actor_rollout_ref.model.external_lib", "model.external_lib"])
 def test_a_base_in_nf4_has_its_library_in_a_version_that_was_run(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    asked = setup_with(f"{key}=permix_verl.training.qlora")
+    asked = setup_with(f"{key}=permix_verl.training.qlora.engine")
     monkeypatch.setattr(packages, "installed", lambda name: None)
     assert "QLORA=1 needs bitsandbytes, which is not installed; pip install" in only(packages.bitsandbytes, asked)
     monkeypatch.setattr(packages, "installed", lambda name: "0.49.2")

@@ -10,15 +10,15 @@ import pytest
 
 from permix_verl import UserError, load_pool
 from permix_verl.evaluation.analysis import compare
-from permix_verl.evaluation.engines import Completion, Request, Sampling
-from permix_verl.evaluation.matrix import load_results
-from permix_verl.evaluation.plan import Plan, Remaining, TaskPlan, arm_name
+from permix_verl.evaluation.generate import Outcome, run
 from permix_verl.evaluation.rescore import rescore
-from permix_verl.evaluation.runner import Outcome, run
+from permix_verl.evaluation.results import load_results
+from permix_verl.evaluation.sample_store import Sample, SampleStore
+from permix_verl.evaluation.sampling_plan import Plan, Remaining, TaskPlan, arm_name
 from permix_verl.evaluation.scoring import Scorer
-from permix_verl.evaluation.store import Sample, SampleStore
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.personas import Persona
+from permix_verl.inference.engines import Completion, Request, Sampling
+from permix_verl.personas.pool import Persona
 
 POOL = load_pool("eval")
 ARMS: list[Persona | None] = [*POOL.personas[:2], None]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.training.evidence import gather, main
+from permix_verl.training.observability.smoke_report import gather, main
 
 STEP = {
     "critic/score/mean": 0.5,

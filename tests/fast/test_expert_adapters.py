@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from permix_verl import UserError
-from permix_verl.evaluation.identity import check_adapter_fits
-from permix_verl.training.merge import merge
+from permix_verl.checkpoints.merge import merge
+from permix_verl.inference.model_identity import check_adapter_fits
 
 EXPERTS, WIDTH, INNER, RANK, LAYERS = 4, 32, 16, 2, 2
 KINDS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.command import run
-from permix_verl.doctor.explain.choosing import explain
-from permix_verl.doctor.explain.signatures import HERE, REPOSITORIES, SIGNATURES
+from permix_verl.cli.main import run
 from permix_verl.errors import UserError
+from permix_verl.explain.choosing import explain
+from permix_verl.explain.signatures import HERE, REPOSITORIES, SIGNATURES
 
 from ..explain_table import LOGS, PAGE, causes, page_with_table
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from permix_verl.doctor.explain.choosing import Explanation, explain
-from permix_verl.doctor.explain.lines import take_apart
+from permix_verl.explain.choosing import Explanation, explain
+from permix_verl.explain.lines import take_apart
 
 PREFIXES = [
     ("\x1b[36m(TaskRunnerV1 pid=16)\x1b[0m text", "TaskRunnerV1 pid=16", "", "text"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from permix_verl import UserError
-from permix_verl.doctor.explain.choosing import explain
+from permix_verl.explain.choosing import explain
 from permix_verl.training.failure import explain_failure, probable_cause
 
 RAY_LOG = """\

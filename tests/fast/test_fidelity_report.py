@@ -8,11 +8,11 @@ import pytest
 
 from eval import report as report_command
 from permix_verl import UserError
-from permix_verl.fidelity.analysis import analyse_fidelity
-from permix_verl.fidelity.scores import read_fidelity
-from permix_verl.fidelity.store import FidelityStore
-from permix_verl.reproduction.plan import Settings, results_folder
-from permix_verl.reproduction.tables import BASE, PERMIX
+from permix_verl.fidelity.personagym.analysis import analyse_fidelity
+from permix_verl.fidelity.personagym.scores import read_fidelity
+from permix_verl.inference.judges.store import FidelityStore
+from permix_verl.paper.commands import Settings, results_folder
+from permix_verl.paper.tables import BASE, PERMIX
 
 from .test_reproduce import judge_everything, settings, write_results  # noqa: F401
 

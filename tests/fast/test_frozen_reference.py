@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from permix_verl.lab.base import MODEL
-from permix_verl.training import reference_check
-from permix_verl.training.reference_check import DISTANCE, watch_reference
+from permix_verl.lab.base_model import MODEL
+from permix_verl.training.guards import reference_check
+from permix_verl.training.guards.reference_check import DISTANCE, watch_reference
 
 from .test_merge import trained_adapter
 
@@ -28,7 +28,7 @@ def policy(tmp_path: Any) -> Any:
 @pytest.fixture
 def starting_weights(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    from permix_verl.training.frozen_reference import StartingWeights
+    from permix_verl.training.hooks.frozen_reference import StartingWeights
 
     return StartingWeights
 
@@ -72,7 +72,7 @@ def test_what_was_trained_is_put_back_where_the_reference_fails(policy: Any, sta
 
 def test_verls_engine_asks_for_it_where_it_disables_the_adapter(policy: Any, starting_weights: Any) -> None:
     """Of QLORA=1's engine, too: it is one of verl's."""
-    from permix_verl.training.frozen_reference import install
+    from permix_verl.training.hooks.frozen_reference import install
 
     class Engine:
         def _build_model_optimizer(self) -> None:

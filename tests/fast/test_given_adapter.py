@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from permix_verl import UserError
-from permix_verl.lab.base import MODEL
-from permix_verl.training.adapter_base import FINGERPRINT, record_base
-from permix_verl.training.given_adapter import CONFIG, WEIGHTS, fingerprint, read_given
-from permix_verl.training.init_adapter_settings import KEY, REFERENCE, refuse_unfit_adapter
-from permix_verl.training.initial_adapter import check_given, put_initial_adapter, take_initial_adapter
+from permix_verl.checkpoints.adapter_base import FINGERPRINT, record_base
+from permix_verl.lab.base_model import MODEL
+from permix_verl.runs.given_adapter import CONFIG, WEIGHTS, fingerprint, read_given
+from permix_verl.runs.init_adapter_settings import KEY, REFERENCE, refuse_unfit_adapter
+from permix_verl.training.hooks.initial_adapter import check_given, put_initial_adapter, take_initial_adapter
 
 from .test_merge import other_base, rename_base, rewrite, trained_adapter
 
@@ -44,7 +44,7 @@ def test_rank_alpha_and_modules_are_read(adapter: Path) -> None:
     assert (given.rank, given.alpha, f"[{','.join(given.modules)}]") == (4, 8, MODULES)
     assert sorted(given.listed) == list(given.modules)
     done = subprocess.run(
-        [sys.executable, "-m", "permix_verl.training.given_adapter", str(adapter)], capture_output=True, text=True
+        [sys.executable, "-m", "permix_verl.runs.given_adapter", str(adapter)], capture_output=True, text=True
     )
     assert done.stdout == f"4 8 {MODULES}\n", done.stderr
 

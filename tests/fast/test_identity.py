@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from permix_verl import UserError
-from permix_verl.evaluation.identity import check_adapter_fits, model_identity
+from permix_verl.inference.model_identity import check_adapter_fits, model_identity
 
 
 @pytest.mark.parametrize("model", ["/nowhere/model", "./model", "model"])
@@ -42,7 +42,7 @@ def model(tokenizer: Any, tmp_path: Path) -> Path:
 
 
 def adapter_with(model: Path, out: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
-    from permix_verl.training.initial_adapter import make_initial_adapter
+    from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
     targets = ["q_proj", "down_proj"]
     make_initial_adapter(str(model), out, rank=4, alpha=8, dropout=0.0, target_modules=targets, seed=0)

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from permix_verl import UserError
-from permix_verl.doctor.adapter import initial_adapter
-from permix_verl.doctor.finding import Setup
-from permix_verl.lab.base import MODEL
-from permix_verl.plan.budget import budget
-from permix_verl.plan.job import read_job
-from permix_verl.training.adapter import check_adapter, export_adapter
-from permix_verl.training.given_adapter import CONFIG, WEIGHTS, fingerprint
-from permix_verl.training.init_adapter_settings import KEY, REFERENCE, start_of
-from permix_verl.training.overrides import as_dict
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.run_settings import begin
-from permix_verl.training.verdict import adapter_problems
+from permix_verl.checkpoints.adapter import check_adapter, export_adapter
+from permix_verl.lab.base_model import MODEL
+from permix_verl.preflight.doctor.adapter import initial_adapter
+from permix_verl.preflight.doctor.types import Setup
+from permix_verl.preflight.memory_plan.budget import budget
+from permix_verl.preflight.memory_plan.job import read_job
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.given_adapter import CONFIG, WEIGHTS, fingerprint
+from permix_verl.runs.init_adapter_settings import KEY, REFERENCE, start_of
+from permix_verl.runs.overrides import as_dict
+from permix_verl.runs.settings import begin
+from permix_verl.training.run_checks import adapter_problems
 
 from .test_adapter import META, lora_model, lora_state, write_checkpoint, write_record
 from .test_launch import checkpoint, overrides
@@ -58,9 +58,9 @@ def test_rank_alpha_and_modules_are_the_adapters(adapter: Path, script: str, mod
 
 def test_a_base_in_nf4_goes_with_it(adapter: Path) -> None:
     found = as_dict(overrides_of("run_rlvr_grpo.sh", INIT_ADAPTER=str(adapter), QLORA="1", **LAB))
-    assert found["actor_rollout_ref.model.external_lib"] == f"[permix_verl.training.qlora,{REFERENCE}]"
+    assert found["actor_rollout_ref.model.external_lib"] == f"[permix_verl.training.qlora.engine,{REFERENCE}]"
     supervised = as_dict(overrides_of("run_sft.sh", INIT_ADAPTER=str(adapter), QLORA="1", **LAB))
-    assert supervised["model.external_lib"] == "permix_verl.training.qlora"
+    assert supervised["model.external_lib"] == "permix_verl.training.qlora.engine"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_verl_accepts_the_config_and_another_rank_behind_it_is_refused(adapter: 
     from permix_verl.training.dry_run import resolve
 
     lines = overrides_of("run_permix_grpo.sh", INIT_ADAPTER=str(adapter), QLORA="1", **LAB)
-    assert list(resolve(lines).actor_rollout_ref.model.external_lib) == ["permix_verl.training.qlora", REFERENCE]
+    assert list(resolve(lines).actor_rollout_ref.model.external_lib) == ["permix_verl.training.qlora.engine", REFERENCE]
     with pytest.raises(UserError, match="lora_rank=16, and INIT_ADAPTER="):
         resolve([*lines, "actor_rollout_ref.model.lora_rank=16"])
     with pytest.raises(UserError, match="set INIT_ADAPTER=/my/adapter"):

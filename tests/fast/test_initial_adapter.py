@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from permix_verl import UserError
-from permix_verl.training.initial_adapter import make_initial_adapter
+from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from permix_verl.lab.base import build_model, build_tokenizer
+    from permix_verl.lab.base_model import build_model, build_tokenizer
 
     path = tmp_path_factory.mktemp("base")
     tokenizer = build_tokenizer()

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from permix_verl.fidelity.fencing import fenced
-from permix_verl.fidelity.replies import FINAL, read_choice, read_score
-from permix_verl.fidelity.rubric import rubric_messages
-from permix_verl.fidelity.tasks import TASKS, find_task_by
+from permix_verl.fidelity.personagym.rubric import rubric_messages
+from permix_verl.fidelity.personagym.tasks import TASKS, find_task_by
+from permix_verl.inference.judges.replies import FINAL, read_choice, read_score
+from permix_verl.inference.judges.untrusted_text import fenced
 
 GOOD = '{"reason": "in character", "score": 4}'
 

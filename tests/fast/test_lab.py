@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from permix_verl import load_pool
+from permix_verl.data.problems import iter_problems
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import find_task, load_problems
 from permix_verl.lab import problems
-from permix_verl.lab.base import Training, examples
+from permix_verl.lab.base_model import Training, examples
 from permix_verl.lab.styles import VOICE, answer, style_of, styles, voice_kept, way_of
-from permix_verl.problems import iter_problems
 
 LEVELS_AND_SPLITS = [(level, split) for level in problems.LEVELS for split in problems.SPLITS]
 PERSONAS = [persona.key for pool in ("train", "eval") for persona in load_pool(pool)]

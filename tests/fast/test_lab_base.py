@@ -10,8 +10,8 @@ import pytest
 
 from permix_verl import load_pool
 from permix_verl.errors import UserError
-from permix_verl.lab import making
-from permix_verl.lab.base import MODEL, Training, describe
+from permix_verl.lab import make_base
+from permix_verl.lab.base_model import MODEL, Training, describe
 from permix_verl.lab.styles import style_of
 
 
@@ -33,15 +33,15 @@ def test_the_tokenizer_keeps_every_text_and_takes_numbers_whole(tokenizer: Any) 
 def test_a_folder_that_cannot_be_written_is_known_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "train", lambda *_: pytest.fail("trained first"))
+    monkeypatch.setattr(make_base, "train", lambda *_: pytest.fail("trained first"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*; give another --out"):
-        making.make_base(tmp_path / "file" / "base", Training())
+        make_base.make_base(tmp_path / "file" / "base", Training())
 
 
 @pytest.fixture
 def manifest() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((MODEL / making.MANIFEST).read_text())
+    found: dict[str, Any] = json.loads((MODEL / make_base.MANIFEST).read_text())
     return found
 
 
@@ -51,11 +51,11 @@ def test_a_base_can_be_read_by_whom_the_umask_lets(tmp_path: Path, monkeypatch: 
     config = LlamaConfig(
         vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
     )
-    monkeypatch.setattr(making, "train", lambda tokenizer, settings: LlamaForCausalLM(config))
-    monkeypatch.setattr(making, "measure", lambda model, tokenizer: {})
+    monkeypatch.setattr(make_base, "train", lambda tokenizer, settings: LlamaForCausalLM(config))
+    monkeypatch.setattr(make_base, "measure", lambda model, tokenizer: {})
     before = os.umask(0o027)
     try:
-        making.make_base(tmp_path / "base", Training())
+        make_base.make_base(tmp_path / "base", Training())
     finally:
         os.umask(before)
     modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "base").iterdir()}
@@ -69,7 +69,7 @@ def test_the_manifest_is_that_of_the_shipped_weights_and_of_this_world(
     assert hashlib.sha256((MODEL / "model.safetensors").read_bytes()).hexdigest() == manifest["sha256"]
     assert manifest["training"] == describe(Training())
     # Personas, styles, problems, template: whatever changes in them, these weights are no longer their base.
-    assert making.shown(tokenizer, Training()) == manifest["shown_sha256"]
+    assert make_base.shown(tokenizer, Training()) == manifest["shown_sha256"]
     tokenizer.save_pretrained(tmp_path)
     for name in ("tokenizer.json", "chat_template.jinja"):
         assert (MODEL / name).read_text() == (tmp_path / name).read_text()

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from permix_verl.errors import UserError
-from permix_verl.lab.closed_form import GAIN, ONE, THEORY, fit_closed_form, predicted_blurting
-from permix_verl.theory import optimal_accuracy
+from permix_verl.lab.theory_fit import GAIN, ONE, THEORY, fit_closed_form, predicted_blurting
+from permix_verl.statistics.closed_form import optimal_accuracy
 
 P, N = 6, 400
 Floats = NDArray[np.float64]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.store import Sample, SampleStore
-from permix_verl.lab.fidelity import read_fidelity
+from permix_verl.evaluation.sample_store import Sample, SampleStore
+from permix_verl.lab.voice import read_fidelity
 
 OUTPUTS = {
     ("chef", "p0"): r"Sizzling! 2+3=5. The answer is \boxed{5}. Delicious!",

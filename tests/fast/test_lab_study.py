@@ -10,10 +10,10 @@ import pytest
 
 from eval import lab
 from permix_verl.errors import UserError
-from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.lab.study import analyse_study, read_study
 from permix_verl.lab.styles import answer, style_of
-from permix_verl.personas import NO_PERSONA
+from permix_verl.personas.pool import NO_PERSONA
 
 PERSONAS, RUNS, PROBLEMS = ("chef", "dumb", "teacher", "anxious"), 2, 40
 RIGHT = {"worked": 0.95, "blurted": 0.3}

@@ -9,18 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from permix_verl import UserError, load_pool, processes
-from permix_verl.mixing import PersonaDraw
-from permix_verl.rows import DRAW_METADATA
-from permix_verl.training.overrides import as_dict, quoted, total_steps
-from permix_verl.training.run_folder import (
-    RunFolder,
-    exclusive,
-    finished_step,
-    recorded_step,
-    step_back,
-)
-from permix_verl.training.run_settings import begin
+from permix_verl import UserError, load_pool
+from permix_verl.data.schema import DRAW_METADATA
+from permix_verl.personas.mixing import PersonaDraw
+from permix_verl.runs.folder import RunFolder, exclusive, finished_step, recorded_step, step_back
+from permix_verl.runs.overrides import as_dict, quoted, total_steps
+from permix_verl.runs.settings import begin
+from permix_verl.utils import processes
 
 
 @pytest.fixture
@@ -187,7 +182,7 @@ def test_the_data_loaders_position_survives_another_number_of_workers(
     from torch.utils.data import SequentialSampler
     from torchdata.stateful_dataloader import StatefulDataLoader
 
-    from permix_verl.training.dataloader_state import STATE_FILE, fit_to_workers
+    from permix_verl.training.hooks.dataloader_state import STATE_FILE, fit_to_workers
 
     def loader(workers: int) -> StatefulDataLoader:
         rows = list(range(50))

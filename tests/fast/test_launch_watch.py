@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl import processes
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.trainers import Trainer
 from permix_verl.training import launch_watch, trainer_process
-from permix_verl.training.kinds import Trainer
+from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.training.hooks.ray_watch import NEVER, Asked, RayWatch, View
 from permix_verl.training.launch_watch import LaunchWatch
 from permix_verl.training.log_signs import LogSigns, LogTail
 from permix_verl.training.process_activity import ProcessActivity, Reading, Readings, read_processes
 from permix_verl.training.progress import Progress
-from permix_verl.training.ray_watch import NEVER, Asked, RayWatch, View
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.watchdog import CAUSE_FILE
+from permix_verl.utils import processes
 
 LOGS = Path(__file__).resolve().parents[1] / "data" / "launches"
 """Logs of runs on this machine, shortened: what verl prints of its configuration, and repetitions, are left out."""

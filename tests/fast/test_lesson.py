@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from permix_verl.training import metrics as m
-from permix_verl.training import verdict
-from permix_verl.training.lesson import ENOUGH_STEPS, nothing_to_learn
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.training import run_checks
+from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
 from permix_verl.training.progress import Progress
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.verdict import CHECK_FAILED, conclude, lesson_problems
+from permix_verl.training.run_checks import CHECK_FAILED, conclude, lesson_problems
 
 
 def step(reward: float, low: float | None = None, high: float | None = None, **rates: float) -> dict[str, float]:
@@ -111,8 +111,8 @@ def concluded(folder: Path, metrics: m.Metrics, monkeypatch: pytest.MonkeyPatch)
     """A run's end, with an adapter that is as it should be."""
     run = RunFolder(folder)
     log(run, metrics)
-    monkeypatch.setattr(verdict, "checkpoint_to_export", lambda run: folder)
-    monkeypatch.setattr(verdict, "export_and_check", lambda *given: (None, []))
+    monkeypatch.setattr(run_checks, "checkpoint_to_export", lambda run: folder)
+    monkeypatch.setattr(run_checks, "export_and_check", lambda *given: (None, []))
     args = argparse.Namespace(min_agreement=0.99, check_tolerance=1e-4, title="x", next_command="the next one")
     return conclude(run, args, len(metrics)), json.loads(run.verdict.read_text())
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.training.live_check import differences
+from permix_verl.training.guards.effective_config_check import differences
 
 CONFIG: dict[str, Any] = {
     "data": {"train_batch_size": 64, "seed": 0},
@@ -42,7 +42,7 @@ def test_what_was_asked_for_by_a_general_name_or_cannot_be_read_is_not_compared(
 
 def test_a_base_in_nf4_is_what_runs_where_it_is_asked_for_and_only_there() -> None:
     actor = {"fsdp_config": {"model_dtype": "fp32"}}
-    library = {"external_lib": "permix_verl.training.qlora"}
+    library = {"external_lib": "permix_verl.training.qlora.engine"}
     asked, not_asked = ({"actor_rollout_ref": {"actor": actor, "model": model}} for model in (library, {}))
     for config, right, wrong in ((asked, "nf4", "torch.float32"), (not_asked, "torch.float32", "nf4")):
         assert differences(config, {"precision": {"base": right}}) == []

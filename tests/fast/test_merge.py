@@ -11,10 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from permix_verl import UserError
-from permix_verl.command import run
-from permix_verl.lab.base import MODEL
-from permix_verl.training.adapter_base import FINGERPRINT, record_base, weights_fingerprint
-from permix_verl.training.merge import merge
+from permix_verl.checkpoints.adapter_base import FINGERPRINT, record_base, weights_fingerprint
+from permix_verl.checkpoints.merge import merge
+from permix_verl.cli.main import run
+from permix_verl.lab.base_model import MODEL
 
 
 def trained_adapter(folder: Path) -> Path:
@@ -186,7 +186,7 @@ def test_a_base_that_cannot_be_compared_is_said(
 
 @pytest.mark.parametrize(("base", "told"), [("a/one", None), ("b/two", "was trained on a/one, not on b/two")])
 def test_hub_names_are_compared_by_name(adapter: Path, tmp_path: Path, base: str, told: str | None) -> None:
-    from permix_verl.training.adapter_base import check_base
+    from permix_verl.checkpoints.adapter_base import check_base
 
     hub = rename_base(adapter, tmp_path / "hub", "a/one")
     if told is None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.training import metrics as m
-from permix_verl.training.curves import draw_curves
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.persona_validation import Arms
+from permix_verl.training.observability.curves import draw_curves
 from permix_verl.training.progress import Progress
-from permix_verl.training.robustness import Arms
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.verdict import agreement_problems
+from permix_verl.training.run_checks import agreement_problems
 
 
 def write(file: Path, *records: tuple[int, dict[str, float]], tail: str = "") -> None:

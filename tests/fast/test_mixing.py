@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from permix_verl import UserError, draw_persona, load_pool
-from permix_verl.mixing import PersonaDraw, development_personas
-from permix_verl.personas import Persona, PersonaPool
+from permix_verl.personas.mixing import PersonaDraw, development_personas
+from permix_verl.personas.pool import Persona, PersonaPool
 
 POOL = load_pool("train")
 

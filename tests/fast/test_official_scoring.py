@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from permix_verl import UserError
-from permix_verl.fidelity import official
-from permix_verl.fidelity.tasks import TASKS
+from permix_verl.fidelity.personagym import official
+from permix_verl.fidelity.personagym.tasks import TASKS
 
 from .personagym_checkout import write_checkout
 

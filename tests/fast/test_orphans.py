@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from permix_verl.evaluation.engines.orphans import ENGINE_TOKEN, OrphanGuard
+from permix_verl.inference.engines.orphan_guard import ENGINE_TOKEN, OrphanGuard
 
 DRIVER = """
 import multiprocessing, os, sys, time
-from permix_verl.evaluation.engines.orphans import OrphanGuard
+from permix_verl.inference.engines.orphan_guard import OrphanGuard
 
 def engine():
     time.sleep(60)

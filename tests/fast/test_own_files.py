@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from permix_verl import UserError, load_pool
-from permix_verl.doctor.data import prepared_rows
-from permix_verl.doctor.finding import Setup
-from permix_verl.mixing import PersonaDraw
-from permix_verl.problems import Problem
-from permix_verl.rows import arrow_schema, make_row
-from permix_verl.training.overrides import as_dict, total_steps
-from permix_verl.training.own_files import check_own_files
-from permix_verl.training.robustness import Arms, read_arms, robustness
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.run_settings import begin
+from permix_verl.data.problems import Problem
+from permix_verl.data.schema import arrow_schema, make_row
+from permix_verl.personas.mixing import PersonaDraw
+from permix_verl.preflight.doctor.data import prepared_rows
+from permix_verl.preflight.doctor.types import Setup
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.overrides import as_dict, total_steps
+from permix_verl.runs.own_files import check_own_files
+from permix_verl.runs.persona_validation import Arms, read_arms, robustness
+from permix_verl.runs.settings import begin
 
 POOL = load_pool("train")
 VERL = {

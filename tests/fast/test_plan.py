@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.command import run
-from permix_verl.plan.advice import advice
-from permix_verl.plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, budget, fits
-from permix_verl.plan.hardware import KNOWN, find_gpu
-from permix_verl.plan.job import Job, Rollout, read_job
-from permix_verl.plan.model import Model
-from permix_verl.plan.pace import pace
-from permix_verl.plan.peaks import ACTIVATIONS, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
-from permix_verl.training.overrides import as_dict
+from permix_verl.cli.main import run
+from permix_verl.preflight.memory_plan.advice import advice
+from permix_verl.preflight.memory_plan.budget import ASLEEP, CONTEXT, GIB, MIB, SLACK, budget, fits
+from permix_verl.preflight.memory_plan.gpus import KNOWN, find_gpu
+from permix_verl.preflight.memory_plan.job import Job, Rollout, read_job
+from permix_verl.preflight.memory_plan.model_size import Model
+from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, Peaks
+from permix_verl.preflight.memory_plan.step_time import pace
+from permix_verl.runs.overrides import as_dict
 
 from .test_recipes import overrides_of
 
@@ -233,7 +233,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    from permix_verl.doctor.gpus import gpus
+    from permix_verl.preflight.doctor.gpus import gpus
 
     gpus.cache_clear()
     overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")

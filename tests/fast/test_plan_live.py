@@ -5,7 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from permix_verl.plan.live import LiveStorages
+from permix_verl.preflight.memory_plan.live_storages import LiveStorages
 
 
 def small(layers: int) -> LlamaConfig:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from permix_verl import UserError
+from permix_verl.runs.overrides import as_dict, compose_without_verl, with_file_logging
 from permix_verl.training import launch
-from permix_verl.training.overrides import as_dict, compose_without_verl, with_file_logging
-from permix_verl.training.preflight import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
+from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
 
 
 @pytest.mark.parametrize(

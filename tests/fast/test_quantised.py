@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.doctor.finding import Setup
-from permix_verl.doctor.model import model_files
-from permix_verl.lab.base import MODEL
-from permix_verl.training.kinds import GRPO, SFT, Trainer
-from permix_verl.training.merge import merge
+from permix_verl.checkpoints.merge import merge
+from permix_verl.lab.base_model import MODEL
+from permix_verl.preflight.doctor.model import model_files
+from permix_verl.preflight.doctor.types import Setup
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.settings import begin
+from permix_verl.runs.trainers import GRPO, SFT, Trainer
 from permix_verl.training.quantised import quantisation
-from permix_verl.training.run_folder import RunFolder
-from permix_verl.training.run_settings import begin
 
 METHODS: dict[str, dict[str, Any]] = {
     "bitsandbytes, 4 bits": {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False},

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from ray.exceptions import AuthenticationError
 
-from permix_verl import UserError, ray_cluster
-from permix_verl.doctor import cluster
-from permix_verl.doctor.finding import Finding, Setup
-from permix_verl.ray_token import Answer, Login, login
+from permix_verl import UserError
+from permix_verl.preflight.doctor import cluster
+from permix_verl.preflight.doctor.types import Finding, Setup
+from permix_verl.utils import ray_cluster
+from permix_verl.utils.ray_token import Answer, Login, login
 
 VARIABLES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN = "of-the-cluster"

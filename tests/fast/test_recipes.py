@@ -141,7 +141,7 @@ def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) ->
     for profile in PROFILES:
         plain, qlora = (set(overrides_of(name, PROFILE=profile, QLORA=on, **SAME_MODEL)) for on in ("0", "1"))
         model = "model" if trainer == "sft" else "actor_rollout_ref.model"
-        added, gone = {f"{model}.external_lib=permix_verl.training.qlora"}, set()
+        added, gone = {f"{model}.external_lib=permix_verl.training.qlora.engine"}, set()
         if trainer == "grpo":
             least = "+trainer.v1.sampler.sampler_kwargs.min_agreement="
             added |= {"algorithm.rollout_correction.bypass_mode=False", f"{least}0.95"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eval import report as script
-from permix_verl.evaluation import report
+from permix_verl import report
 
 from ..report_checks import (
     INVARIANT,

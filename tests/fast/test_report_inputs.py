@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from eval import report as script
-from permix_verl import UserError
-from permix_verl.evaluation import report
+from permix_verl import UserError, report
 
 from ..report_checks import INVARIANT, check_latex, check_page, rows, write_results
 

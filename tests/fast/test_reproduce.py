@@ -10,11 +10,10 @@ import pytest
 
 from eval import reproduce
 from permix_verl import UserError, load_pool
-from permix_verl.evaluation.store import Sample, SampleStore
-from permix_verl.fidelity.store import Answer, FidelityStore, Judgement
-from permix_verl.fidelity.tasks import CONSISTENCY, TASKS
-from permix_verl.reproduction.budget import budget_of
-from permix_verl.reproduction.plan import (
+from permix_verl.evaluation.sample_store import Sample, SampleStore
+from permix_verl.fidelity.personagym.tasks import CONSISTENCY, TASKS
+from permix_verl.inference.judges.store import Answer, FidelityStore, Judgement
+from permix_verl.paper.commands import (
     Settings,
     evaluation_estimate,
     parameters,
@@ -23,8 +22,9 @@ from permix_verl.reproduction.plan import (
     steps,
     training_estimate,
 )
-from permix_verl.reproduction.report import markdown, read_rows, write_table
-from permix_verl.reproduction.tables import ALL, BASE, PAPER_MODEL, PERMIX, RLVR, SFT, TABLES, find_table, paper_figures
+from permix_verl.paper.report import markdown, read_rows, write_table
+from permix_verl.paper.tables import ALL, BASE, PAPER_MODEL, PERMIX, RLVR, SFT, TABLES, find_table, paper_figures
+from permix_verl.paper.token_budget import budget_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "docs" / "paper_tables"

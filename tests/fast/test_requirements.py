@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.doctor import packages, requirements
-from permix_verl.doctor.finding import Finding, Setup
-from permix_verl.doctor.source import SourceTree, fields_of, keys_given, module_imports
+from permix_verl.preflight.doctor import packages, requirements
+from permix_verl.preflight.doctor.source_tree import SourceTree, fields_of, keys_given, module_imports
+from permix_verl.preflight.doctor.types import Finding, Setup
 
 CPU = Setup(settings={"trainer.device": "cpu"})
 
@@ -184,7 +184,7 @@ def test_options_are_read_out_of_verls_and_vllms_source() -> None:
 
 def test_nothing_is_imported_for_it() -> None:
     probe = (
-        "import sys; from permix_verl.doctor import requirements as r; from permix_verl.doctor.finding import Setup; "
+        "import sys; from permix_verl.preflight.doctor import requirements as r; from permix_verl.preflight.doctor.types import Setup; "
         "list(r.requirements(Setup())); list(r.interfaces(Setup())); "
         "print([name for name in ('vllm', 'verl', 'torch', 'ray', 'transformers') if name in sys.modules])"
     )

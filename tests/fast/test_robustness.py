@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.training import metrics as m
-from permix_verl.training.best import best_of, keep, keep_only, kept, kept_steps, never_compared, write_choice
-from permix_verl.training.curves import draw_curves
-from permix_verl.training.progress import Progress
-from permix_verl.training.robustness import (
+from permix_verl.checkpoints.best import best_of, keep, keep_only, kept, kept_steps, never_compared, write_choice
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.persona_validation import (
     Arms,
     Robustness,
     read_arms,
@@ -20,7 +19,8 @@ from permix_verl.training.robustness import (
     robustness_curve,
     write_robustness,
 )
-from permix_verl.training.run_folder import RunFolder
+from permix_verl.training.observability.curves import draw_curves
+from permix_verl.training.progress import Progress
 
 
 def validation(n: int = 1, **accuracy: float) -> dict[str, float]:

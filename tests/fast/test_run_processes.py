@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from permix_verl import UserError, processes
-from permix_verl.ray_cluster import nodes_alive
-from permix_verl.training.alone import GRPO_VARIABLE, alone_on_this_machine
+from permix_verl import UserError
+from permix_verl.training.run_lock import GRPO_VARIABLE, alone_on_this_machine
+from permix_verl.utils import processes
+from permix_verl.utils.ray_cluster import nodes_alive
 
 
 def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

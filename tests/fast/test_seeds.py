@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from permix_verl.training.seeds import rollout_seed, worker_seed
+from permix_verl.training.hooks.seeds import rollout_seed, worker_seed
 
 
 def test_every_rollout_of_a_run_has_a_seed_of_its_own() -> None:

@@ -12,8 +12,8 @@ import torch
 
 from data_prep import gsm8k_sft
 from permix_verl import UserError
-from permix_verl.mixing import epoch_order
-from permix_verl.sft_dataset import SupervisedDataset
+from permix_verl.data.sft_dataset import SupervisedDataset
+from permix_verl.personas.mixing import epoch_order
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_what_it_cannot_train_on_is_refused(data: Path, tokenizer: Any, tmp_path
 
 
 def test_the_launcher_and_verl_count_the_same_steps(data: Path, tokenizer: Any) -> None:
-    from permix_verl.training.overrides import total_steps
+    from permix_verl.runs.overrides import total_steps
 
     train = str(data / "train.parquet")
     overrides = [f"data.train_files='{train}'", "data.train_batch_size=8", "+data.epochs=3"]

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from data_prep import gsm8k_sft
-from permix_verl.lab.base import MODEL
-from permix_verl.training.initial_adapter import make_initial_adapter
-from permix_verl.training.sft_verdict import HeldOut, held_out_loss, held_out_problems
+from permix_verl.lab.base_model import MODEL
+from permix_verl.training.hooks.initial_adapter import make_initial_adapter
+from permix_verl.training.sft_run_checks import HeldOut, held_out_loss, held_out_problems
 
 GOOD = HeldOut(rows=32, tokens=900, trained=0.5, adapter=0.50004, base=0.9, change=-0.4, standard_error=0.02)
 
@@ -57,7 +57,7 @@ def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_pa
     """Four rows in a batch and one in the next: the mean of two means, each over its tokens."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from permix_verl.sft_dataset import SupervisedDataset
+    from permix_verl.data.sft_dataset import SupervisedDataset
 
     adapter = make_initial_adapter(
         str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
@@ -77,8 +77,8 @@ def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_pa
 
 
 def test_a_checkpoint_of_two_ranks_counts_when_both_have_written_their_loaders_state(tmp_path: Path) -> None:
-    from permix_verl.training.kinds import SFT
-    from permix_verl.training.run_folder import RunFolder, finished_step
+    from permix_verl.runs.folder import RunFolder, finished_step
+    from permix_verl.runs.trainers import SFT
 
     folder = RunFolder(tmp_path, SFT)
     for step in (8, 16):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eval import report as script
-from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 
 from ..report_checks import Page, rows
 

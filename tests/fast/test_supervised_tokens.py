@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError, load_pool
-from permix_verl.prompts import build_messages, render
-from permix_verl.targets.tokens import end_of_turn, supervised_tokens
+from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
+from permix_verl.personas.prompts import build_messages, render
 
 LLAMA = (
     "{{ bos_token }}"

@@ -10,15 +10,15 @@ import pytest
 
 from data_prep import gsm8k_persona, gsm8k_sft
 from permix_verl import UserError, load_pool
-from permix_verl.costs import cost_text
-from permix_verl.evaluation.engines import Completion, Engine, Request
+from permix_verl.data.problems import Problem, iter_problems
+from permix_verl.data.schema import read_draw
+from permix_verl.inference.engines import Completion, Engine, Request
 from permix_verl.lab.styles import style_of
-from permix_verl.personas import NO_PERSONA
-from permix_verl.problems import Problem, iter_problems
-from permix_verl.rows import read_draw
-from permix_verl.targets import command
-from permix_verl.targets.ground_truth import boxed_solution, original_solution
-from permix_verl.targets.rewriting import read_part, rewriting_messages
+from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.sft_targets import run as command
+from permix_verl.sft_targets.ground_truth import boxed_solution, original_solution
+from permix_verl.sft_targets.rewriting import read_part, rewriting_messages
+from permix_verl.utils.costs import cost_text
 
 Prepare = Callable[..., dict[str, Any]]
 
@@ -303,7 +303,7 @@ def test_a_second_attempt_that_fails_is_asked_again(
 def test_most_texts_cut_off_stop_the_spending(
     prepare: Prepare, scripted: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from permix_verl.targets import generation
+    from permix_verl.sft_targets import generate as generation
 
     monkeypatch.setattr(generation, "FEW", 20)
     engine = scripted(lambda request, attempt: said(request, "", "length"))

@@ -4,7 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from permix_verl import UserError, theory
+from permix_verl import UserError
+from permix_verl.statistics import closed_form
 
 CHANCES = np.array([0.0, 0.01, 0.2, 0.5, 0.9, 1.0])
 
@@ -12,21 +13,21 @@ CHANCES = np.array([0.0, 0.01, 0.2, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("beta", [0.1, 0.5, 1.0, 10.0])
 def test_the_shift_in_logits_is_the_papers_formula(beta: float) -> None:
     k = np.exp(1 / beta) - 1
-    assert theory.optimal_accuracy(CHANCES, beta) == pytest.approx(CHANCES * (1 + k) / (1 + k * CHANCES))
+    assert closed_form.optimal_accuracy(CHANCES, beta) == pytest.approx(CHANCES * (1 + k) / (1 + k * CHANCES))
 
 
 def test_it_neither_overflows_nor_moves_what_cannot_move() -> None:
-    assert theory.optimal_accuracy(CHANCES, 1e-4).tolist() == [0, 1, 1, 1, 1, 1]
-    assert theory.optimal_accuracy(CHANCES, 1e9) == pytest.approx(CHANCES)
+    assert closed_form.optimal_accuracy(CHANCES, 1e-4).tolist() == [0, 1, 1, 1, 1, 1]
+    assert closed_form.optimal_accuracy(CHANCES, 1e9) == pytest.approx(CHANCES)
 
 
 def test_per_problem_accuracy_and_pss_only_rise() -> None:
     for beta in (0.2, 1.0, 5.0):
-        after = theory.optimal_accuracy(CHANCES, beta)
+        after = closed_form.optimal_accuracy(CHANCES, beta)
         assert (after >= CHANCES).all()
         pairs = [(low, high) for low in CHANCES for high in CHANCES if 0 < low < high]
         for low, high in pairs:
-            a, b = theory.optimal_accuracy([low, high], beta)
+            a, b = closed_form.optimal_accuracy([low, high], beta)
             assert a / b >= low / high
             k = np.exp(1 / beta) - 1
             assert a / b == pytest.approx(low / high * (1 + k * high) / (1 + k * low))
@@ -35,16 +36,16 @@ def test_per_problem_accuracy_and_pss_only_rise() -> None:
 def test_averaging_first_is_another_number() -> None:
     """A data set of uneven difficulty: the proposition does not hold for its means."""
     chances = np.array([0.0, 0.0, 0.3, 1.0])
-    per_problem = theory.optimal_accuracy(chances, 0.3).mean()
-    assert abs(per_problem - theory.optimal_accuracy(chances.mean(), 0.3)) > 0.2
+    per_problem = closed_form.optimal_accuracy(chances, 0.3).mean()
+    assert abs(per_problem - closed_form.optimal_accuracy(chances.mean(), 0.3)) > 0.2
 
 
 def test_the_style_posterior_is_eq_3() -> None:
     prior, competence, beta = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.9, 0.0]), 0.5
     weight = prior * (1 + (np.exp(1 / beta) - 1) * competence)
-    assert theory.style_posterior(prior, competence, beta) == pytest.approx(weight / weight.sum())
+    assert closed_form.style_posterior(prior, competence, beta) == pytest.approx(weight / weight.sum())
     # Almost all of it goes to styles that can reason, without overflowing.
-    assert theory.style_posterior(prior, competence, 1e-3) == pytest.approx(np.array([0.05, 0.27, 0.0]) / 0.32)
+    assert closed_form.style_posterior(prior, competence, 1e-3) == pytest.approx(np.array([0.05, 0.27, 0.0]) / 0.32)
 
 
 def test_smoothed_predictions_average_over_what_the_chance_may_be() -> None:
@@ -52,9 +53,9 @@ def test_smoothed_predictions_average_over_what_the_chance_may_be() -> None:
     chance = generator.beta(0.4, 0.6, 4000)
     correct = generator.random((2, 5, 4000)) < chance
     for beta in (0.2, 0.5, 2.0):
-        truth = theory.optimal_accuracy(chance, beta).mean()
-        smoothed = theory.predicted_accuracy(correct, beta)
-        plug_in = theory.predicted_accuracy(correct, beta, smoothed=False)
+        truth = closed_form.optimal_accuracy(chance, beta).mean()
+        smoothed = closed_form.predicted_accuracy(correct, beta)
+        plug_in = closed_form.predicted_accuracy(correct, beta, smoothed=False)
         assert smoothed == pytest.approx(truth, abs=0.025)
         assert (np.abs(plug_in - truth) > np.abs(smoothed - truth)).all()
 
@@ -62,25 +63,27 @@ def test_smoothed_predictions_average_over_what_the_chance_may_be() -> None:
 @pytest.mark.parametrize("right", [[0, 1, 2, 5, 5, 3], [0] * 40 + [1], [0, 0, 0, 0], [5, 5, 5], [0, 5] * 20])
 def test_the_posterior_is_the_beta_distributions(right: list[int]) -> None:
     """Against the closed form of the integral, also where nearly all of the chance lies at 0 or at 1."""
-    a, b = theory._fit_beta(np.array(right, dtype=float), 5)
+    a, b = closed_form._fit_beta(np.array(right, dtype=float), 5)
     for beta in (0.1, 0.5, 3.0):
         k = np.exp(1 / beta) - 1
         # E[(1 + K) p / (1 + K p)] for a beta distribution is a hypergeometric function.
         expected = [(1 + k) * (a + r) / (a + b + 5) * float(mpmath.hyp2f1(1, a + r + 1, a + b + 6, -k)) for r in right]
-        assert theory._smoothed(np.array(right, dtype=float), 5, beta) == pytest.approx(np.mean(expected), abs=1e-4)
+        assert closed_form._smoothed(np.array(right, dtype=float), 5, beta) == pytest.approx(
+            np.mean(expected), abs=1e-4
+        )
 
 
 def test_what_cannot_be_predicted_is_refused() -> None:
     with pytest.raises(UserError, match="values other than 0 and 1"):
-        theory.predicted_accuracy(np.full((2, 2, 3), 0.5), 1.0)
+        closed_form.predicted_accuracy(np.full((2, 2, 3), 0.5), 1.0)
     with pytest.raises(UserError, match="smoothed predictions take at least"):
-        theory.predicted_accuracy(np.ones((2, 2, 3)), 1e-9)
+        closed_form.predicted_accuracy(np.ones((2, 2, 3)), 1e-9)
     with pytest.raises(UserError, match="gives no style a share"):
-        theory.style_posterior([0.0, 0.0], [0.5, 0.5], 1.0)
-    assert theory.style_posterior([0.3, 0.7], [0.0, 0.0], 1e-3) == pytest.approx([0.3, 0.7])
+        closed_form.style_posterior([0.0, 0.0], [0.5, 0.5], 1.0)
+    assert closed_form.style_posterior([0.3, 0.7], [0.0, 0.0], 1e-3) == pytest.approx([0.3, 0.7])
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
 def test_a_kl_coefficient_that_is_none_is_refused(beta: float) -> None:
     with pytest.raises(UserError, match="it must be above 0"):
-        theory.optimal_accuracy(0.5, beta)
+        closed_form.optimal_accuracy(0.5, beta)

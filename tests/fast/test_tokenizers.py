@@ -12,14 +12,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from data_prep import gsm8k_persona, gsm8k_sft
 from permix_verl import UserError, load_pool
-from permix_verl.doctor import model
-from permix_verl.doctor.finding import Setup
-from permix_verl.evaluation.evaluate import evaluate, make_renderer
+from permix_verl.data.sft_dataset import SupervisedDataset
+from permix_verl.data.tokenizers import check_round_trip, load_tokenizer
 from permix_verl.evaluation.options import Options
-from permix_verl.lab.base import MODEL
-from permix_verl.personas import Persona
-from permix_verl.sft_dataset import SupervisedDataset
-from permix_verl.tokenizers import check_round_trip, load_tokenizer
+from permix_verl.evaluation.run import evaluate, make_renderer
+from permix_verl.lab.base_model import MODEL
+from permix_verl.personas.pool import Persona
+from permix_verl.preflight.doctor import model
+from permix_verl.preflight.doctor.types import Setup
 
 from .test_dataset import build
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.evaluation.engines.vllm_local import CPU_ENGINE_ARGS, _wake_when_dead
-from permix_verl.evaluation.evaluate import make_engine
 from permix_verl.evaluation.options import Options
+from permix_verl.evaluation.run import make_engine
+from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, _wake_when_dead
 
 
 class StartedError(Exception):

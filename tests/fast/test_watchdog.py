@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from permix_verl.training.watchdog import CAUSE_FILE, UnreachableError, Watchdog
+from permix_verl.training.guards.watchdog import CAUSE_FILE, UnreachableError, Watchdog
 
 
 class Answer:

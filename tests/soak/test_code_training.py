@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from permix_verl.lab.base import MODEL
-from permix_verl.personas import load_pool
-from permix_verl.prompts import build_messages, code_question, render
-from permix_verl.training import metrics as m
+from permix_verl.lab.base_model import MODEL
+from permix_verl.personas.pool import load_pool
+from permix_verl.personas.prompts import build_messages, code_question, render
+from permix_verl.runs import metrics as m
 
 from ..e2e.conftest import Recipe, Run, recipe  # noqa: F401
 

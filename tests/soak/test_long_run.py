@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from permix_verl.training import metrics as m
+from permix_verl.runs import metrics as m
 
 from ..e2e.conftest import ROOT, SHORT
 

@@ -8,7 +8,7 @@ By hand, about ten minutes on 2 idle cores:
 import json
 from pathlib import Path
 
-from permix_verl.training import metrics as m
+from permix_verl.runs import metrics as m
 
 from ..e2e.conftest import Recipe, Run, recipe  # noqa: F401
 

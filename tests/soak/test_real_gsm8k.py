@@ -8,8 +8,8 @@ By hand, three to five minutes on 2 cores:
 from pathlib import Path
 
 from permix_verl import load_pool
-from permix_verl.lab.base import MODEL
-from permix_verl.training import metrics as m
+from permix_verl.lab.base_model import MODEL
+from permix_verl.runs import metrics as m
 
 from ..e2e.conftest import Recipe, recipe  # noqa: F401
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from permix_verl.training import metrics as m
-from permix_verl.training.run_folder import RunFolder
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
 
 from ..e2e.conftest import SHORT, Recipe, dumped, kill_by_name, kill_everything, processes_of, recipe  # noqa: F401
 

@@ -3,9 +3,9 @@
 {"problem": "Every morning Aya goes for a 9-kilometer-long walk ...", "answer": "204"}
 """
 
+from permix_verl.data.problems import iter_records
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.problems import iter_records
-from permix_verl.prompts import user_message
+from permix_verl.personas.prompts import user_message
 
 
 def load(source: str) -> list[EvalProblem]:

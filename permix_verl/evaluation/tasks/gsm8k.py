@@ -3,9 +3,9 @@
 {"question": "Janet's ducks lay 16 eggs per day. ...", "answer": "Janet sells 16 - 3 - 4 = ...\\n#### 18"}
 """
 
+from permix_verl.data.problems import HUB_NAME, iter_problems
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.problems import HUB_NAME, iter_problems
-from permix_verl.prompts import user_message
+from permix_verl.personas.prompts import user_message
 
 
 def load(source: str) -> list[EvalProblem]:

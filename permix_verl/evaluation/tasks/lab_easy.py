@@ -3,11 +3,11 @@ r"""The lab's easy level, generated on the spot: what its models are trained on 
 {"question": "Mia has 12 pears. She buys 5 more, then loses 3. ...", "answer": "12+5=<<12+5=17>>17. ...\n#### 14"}
 """
 
+from permix_verl.data.problems import iter_problems, parse_final_answer
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.lab.base import LONGEST
+from permix_verl.lab.base_model import LONGEST
 from permix_verl.lab.problems import generate
-from permix_verl.problems import iter_problems, parse_final_answer
-from permix_verl.prompts import user_message
+from permix_verl.personas.prompts import user_message
 
 GENERATED = "generated"
 PROBLEMS = 400

@@ -13,11 +13,11 @@ The tests stay in the file they came in: a problem's gold is their hash, and the
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from permix_verl.code import extract_program
+from permix_verl.code.livecodebench import FIRST, HUB_NAME, RELEASES, Selection, find_cases, read_rows
+from permix_verl.code.scheduler import make_judge
 from permix_verl.evaluation.tasks import EvalProblem, Task, Verify
-from permix_verl.programs import extract_program
-from permix_verl.programs.cluster import make_judge
-from permix_verl.programs.livecodebench import FIRST, HUB_NAME, RELEASES, Selection, find_cases, read_rows
-from permix_verl.prompts import code_question, user_message
+from permix_verl.personas.prompts import code_question, user_message
 
 
 def livecodebench(args: Mapping[str, str]) -> Task:
@@ -56,7 +56,7 @@ def load_problems(source: str, selection: Selection) -> list[EvalProblem]:
     """The problems of a source; each id says from which release on it is there, and how hard it is.
 
     Raises:
-        UserError: as :func:`permix_verl.programs.livecodebench.read_rows` does.
+        UserError: as :func:`permix_verl.code.livecodebench.read_rows` does.
     """
     return [
         EvalProblem(

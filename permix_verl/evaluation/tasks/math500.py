@@ -3,9 +3,9 @@ r"""MATH-500: 500 competition problems with LaTeX answers (the split of Lightman
 {"problem": "Convert the point $(0,3)$ ...", "answer": "\\left( 3, \\frac{\\pi}{2} \\right)", "unique_id": ...}
 """
 
+from permix_verl.data.problems import iter_records
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.problems import iter_records
-from permix_verl.prompts import user_message
+from permix_verl.personas.prompts import user_message
 
 
 def load(source: str) -> list[EvalProblem]:

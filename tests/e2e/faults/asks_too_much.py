@@ -4,7 +4,7 @@ import os
 
 import ray
 
-from permix_verl.training import ray_watch
+from permix_verl.training.hooks import ray_watch
 
 
 @ray.remote

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+from permix_verl.inference.engines.openai import OpenAIEngine
 
 from .server import (
     MakeEngine,

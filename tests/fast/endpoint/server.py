@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from permix_verl.evaluation.engines import Completion, Engine, Request, Sampling
-from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+from permix_verl.inference.engines import Completion, Engine, Request, Sampling
+from permix_verl.inference.engines.openai import OpenAIEngine
 
 MakeEngine = Callable[..., OpenAIEngine]
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,7 +10,7 @@ import pytest
 from data_prep import gsm8k_sft
 from eval import personagym, report, run
 from permix_verl import UserError
-from permix_verl.evaluation.served import PROBES, Greedy, Served, distance
+from permix_verl.inference.served_model import PROBES, Greedy, Served, distance
 
 from .server import Reply, Server, chat, continued, refusal
 from .stage import arguments, perform, real_calls

@@ -11,10 +11,10 @@ from eval import report as report_command
 from eval import rescore as rescore_command
 from eval import run
 from permix_verl import UserError
-from permix_verl.evaluation.matrix import load_results
+from permix_verl.code import livecodebench as files
+from permix_verl.code.livecodebench import RELEASES, Selection, find_cases
+from permix_verl.evaluation.results import load_results
 from permix_verl.evaluation.tasks import EvalProblem, find_task, livecodebench, load_problems
-from permix_verl.programs import livecodebench as files
-from permix_verl.programs.livecodebench import RELEASES, Selection, find_cases
 
 from ..code_rows import DOUBLE, PLUS_ONE, SQUARE, releases, row, write
 from .server import Reply, Server, chat

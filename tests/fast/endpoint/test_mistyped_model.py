@@ -7,7 +7,7 @@ import pytest
 
 from eval import run
 from permix_verl import UserError
-from permix_verl.evaluation.store import SampleStore
+from permix_verl.evaluation.sample_store import SampleStore
 
 from .server import Server, chat, refusal
 

@@ -9,7 +9,7 @@ import pytest
 
 from eval import pairwise
 from permix_verl import UserError
-from permix_verl.evaluation.store import Sample, SampleStore
+from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.tasks import find_task, load_problems
 
 from .server import Reply, Server, chat

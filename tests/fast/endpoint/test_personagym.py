@@ -12,7 +12,7 @@ import pytest
 from eval import personagym, personagym_questions
 from eval import report as report_command
 from permix_verl import UserError
-from permix_verl.fidelity.scores import has_fidelity, read_fidelity
+from permix_verl.fidelity.personagym.scores import has_fidelity, read_fidelity
 
 from .server import Reply, Server, chat, refusal
 from .stage import (
@@ -36,7 +36,7 @@ GOLDEN = Path(__file__).parent / "golden_fidelity.csv"
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("permix_verl.evaluation.engines.openai_replies.MAX_BACKOFF_S", 0.01)
+    monkeypatch.setattr("permix_verl.inference.engines.openai_protocol.MAX_BACKOFF_S", 0.01)
 
 
 def both_scorings(server: Server, folder: Path) -> list[str]:
@@ -146,14 +146,14 @@ def test_a_reply_that_does_not_come_is_asked_for_again_and_never_a_score(
 def test_a_judge_that_does_not_answer_in_time_fails_that_judgement(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from permix_verl.evaluation.engines import openai_endpoint
+    from permix_verl.inference.engines import openai
 
-    whole = openai_endpoint.OpenAIEngine.__init__
+    whole = openai.OpenAIEngine.__init__
 
     def short(self: Any, *args: Any, **settings: Any) -> None:
         whole(self, *args, **{**settings, "timeout_s": 0.5, "retries": 1})
 
-    monkeypatch.setattr(openai_endpoint.OpenAIEngine, "__init__", short)
+    monkeypatch.setattr(openai.OpenAIEngine, "__init__", short)
 
     def answer(body: dict[str, Any], attempt: int) -> Reply:
         reply = perform(body, attempt)
@@ -397,7 +397,7 @@ def test_what_a_judges_server_does_not_take_is_left_out_and_said(
 
 
 def test_a_judge_whose_replies_are_cut_off_is_stopped_early(server: Server, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("permix_verl.fidelity.asking.FEW", 10)
+    monkeypatch.setattr("permix_verl.inference.judges.ask.FEW", 10)
     server.answer = lambda body, attempt: (
         chat("I think that", "length")
         if body["model"] == "b" and body["messages"][-1]["content"] != "1 + 1 = ?"

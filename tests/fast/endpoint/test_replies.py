@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from permix_verl.evaluation.engines import Completion, Sampling
-from permix_verl.evaluation.engines.openai_replies import backoff_s
+from permix_verl.inference.engines import Completion, Sampling
+from permix_verl.inference.engines.openai_protocol import backoff_s
 
 from .server import (
     BROKEN,

@@ -12,7 +12,7 @@ import pytest
 
 from data_prep import gsm8k_sft
 from permix_verl import UserError
-from permix_verl.targets.rewriting import read_part
+from permix_verl.sft_targets.rewriting import read_part
 
 from .server import SYSTEM, USER, MakeEngine, Reply, Server, chat, completions, only, refusal, requests, template
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.engines.openai_endpoint import OpenAIEngine
+from permix_verl.inference.engines.openai import OpenAIEngine
 
 from .server import (
     ROOT,
@@ -205,6 +205,6 @@ def test_numbers_out_of_range_are_refused_at_once(settings: Any) -> None:
 
 
 def test_importing_the_engine_does_not_import_the_client() -> None:
-    code = "import permix_verl.evaluation.engines.openai_endpoint, sys; print('openai' in sys.modules)"
+    code = "import permix_verl.inference.engines.openai, sys; print('openai' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["False"]

@@ -1,0 +1,131 @@
+"""What the report says of fidelity: scores by task, judge and persona with intervals, agreement, pairs of models.
+
+Axes of arrays: J judges, P personas, T tasks, Q questions of a task (blocks, in PersonaGym's scoring).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permix_verl import statistics
+from permix_verl.errors import UserError
+from permix_verl.fidelity.personagym.scores import LOWEST_OF, TOTAL, Fidelity, Scored, mean_of_present
+from permix_verl.fidelity.personagym.tasks import HIGHEST, LOWEST
+
+
+def analyse_fidelity(folders: Sequence[Fidelity], *, seed: int = 0) -> dict[str, Any]:
+    """Everything that the report says of fidelity, as plain data.
+
+    Raises:
+        UserError: two folders of one name.
+    """
+    labels = [one.label for one in folders]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"two results folders are named {label}; rename one of them")
+    models = {one.label: _analyse_model(one, seed) for one in folders}
+    pairs = [compare(first, second, seed=seed) for i, first in enumerate(folders) for second in folders[i + 1 :]]
+    return {"models": models, "pairs": [pair for pair in pairs if pair["scorings"]]}
+
+
+def _analyse_model(one: Fidelity, seed: int) -> dict[str, Any]:
+    return {
+        "model": one.model,
+        "adapter": one.adapter,
+        "questions": one.questions,
+        "made_by": one.made_by,
+        "answers": dict(one.answers),
+        "scorings": {name: _analyse_scoring(name, scored, seed) for name, scored in one.scorings.items()},
+    }
+
+
+def _analyse_scoring(name: str, scored: Scored, seed: int) -> dict[str, Any]:
+    lowest, highest = LOWEST_OF[name], max(float(np.nanmax(scored.ratings_JPTQ, initial=HIGHEST)), HIGHEST)
+    together_PT = scored.by_persona()
+    apart_JPT = [scored.by_persona(judge) for judge in range(len(scored.judges))]
+    found: dict[str, Any] = {}
+    for column, task in enumerate([*scored.tasks, TOTAL]):
+        estimand = f"mean score of roles like these: {task}"
+        chosen = scored.ratings_JPTQ if task == TOTAL else scored.ratings_JPTQ[:, :, column : column + 1]
+        items = chosen.reshape(*chosen.shape[:2], -1)
+        found[task] = {
+            "together": asdict(statistics.persona_interval(together_PT[:, column], estimand, lowest, highest)),
+            "judges": {
+                judge: asdict(statistics.persona_interval(values[:, column], estimand, lowest, highest))
+                for judge, values in zip(scored.judges, apart_JPT, strict=True)
+            },
+            "personas": dict(zip(scored.personas, map(_number, together_PT[:, column]), strict=True)),
+            "without": int(np.isnan(together_PT[:, column]).sum()),
+            # PersonaGym's ratings of a block are means, on no scale of their own.
+            "alpha": asdict(statistics.krippendorff_alpha(items, range(LOWEST, HIGHEST + 1), seed=seed))
+            if name == "fixed"
+            else None,
+        }
+    return {
+        "judges": list(scored.judges),
+        "tasks": found,
+        "counts": {judge: dict(counts) for judge, counts in scored.counts.items()},
+    }
+
+
+def compare(first: Fidelity, second: Fidelity, *, seed: int) -> dict[str, Any]:
+    """Two models on the judgements that both have."""
+    pair: dict[str, Any] = {"first": first.label, "second": second.label, "scorings": {}}
+    for name in LOWEST_OF:
+        if name not in first.scorings or name not in second.scorings:
+            continue
+        pair["scorings"][name] = _compared(first, second, name, seed)
+    return pair
+
+
+def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[str, Any]:
+    mine, other = first.scorings[name], second.scorings[name]
+    judges = [judge for judge in mine.judges if mine.judged[judge] == other.judged.get(judge)]
+    if first.questions != second.questions:
+        return {"refused": "other questions", "tasks": {}}
+    if not judges:
+        return {"refused": "no judge in common", "tasks": {}}
+    if first.sampling != second.sampling:
+        return {"refused": "answers drawn with other sampling settings", "tasks": {}}
+    personas = [key for key in mine.personas if key in other.personas and first.roles[key] == second.roles[key]]
+    tasks = [task for task in mine.tasks if task in other.tasks]
+    if not personas or not tasks:
+        return {"refused": "no persona and task in common, told in the same words", "tasks": {}}
+
+    def chosen(scored: Scored) -> NDArray[np.float64]:
+        indices = [scored.judges.index(one) for one in judges], [scored.personas.index(one) for one in personas]
+        return scored.ratings_JPTQ[np.ix_(*indices, [scored.tasks.index(one) for one in tasks])]
+
+    mine_JPTQ, other_JPTQ = chosen(mine), chosen(other)
+    number = min(mine_JPTQ.shape[3], other_JPTQ.shape[3])  # personas that only one has may have more questions
+    mine_JPTQ, other_JPTQ = mine_JPTQ[..., :number], other_JPTQ[..., :number]
+    both = ~np.isnan(mine_JPTQ) & ~np.isnan(other_JPTQ)
+    of_both = [
+        mean_of_present(np.where(both, ratings, np.nan), axis=3).mean(axis=0) for ratings in (mine_JPTQ, other_JPTQ)
+    ]
+    mine_PT, other_PT = (np.concatenate([one, one.mean(axis=1, keepdims=True)], axis=1) for one in of_both)
+    largest = max(float(np.nanmax(ratings, initial=HIGHEST)) for ratings in (mine_JPTQ, other_JPTQ))
+    width = largest - LOWEST_OF[name]
+    return {
+        "refused": None,
+        "judges": judges,
+        "tasks": {
+            task: asdict(
+                statistics.paired_ratings(
+                    mine_PT[:, column],
+                    other_PT[:, column],
+                    f"difference in mean score of roles like these: {task}",
+                    width,
+                    seed=seed,
+                )
+            )
+            for column, task in enumerate([*tasks, TOTAL])
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,115 @@
+r"""The one prompt contract, shared by data preparation, dataset, evaluation and SFT.
+
+    system:  the persona's prompt, verbatim; no system message without a persona
+    user:    the problem, a blank line, the task's answer instruction
+
+The paper instantiates the system message from the persona's text (Appendix D) and
+refers to its Tables 8 and 9 for the user prompts. The copy of the paper this was
+written from has lost both wordings, so the instruction below is ours: it is the
+phrasing that math post-training commonly uses and that math-verify reads best.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.personas.pool import Persona, PersonaPool
+
+Message = dict[str, str]
+
+ANSWER_INSTRUCTIONS: Mapping[str, str] = {
+    "math": r"Put your final answer within \boxed{}.",
+    "code": "Give the whole program in one block:\n\n```python\n# your program\n```",
+}
+
+
+def user_message(problem: str, task: str = "math") -> str:
+    """What the user asks: the problem and the task's answer instruction.
+
+    Raises:
+        UserError: unknown task.
+    """
+    if task not in ANSWER_INSTRUCTIONS:
+        raise UserError(f"unknown task {task!r}; known: {', '.join(ANSWER_INSTRUCTIONS)}")
+    return f"{problem.strip()}\n\n{ANSWER_INSTRUCTIONS[task]}"
+
+
+def code_question(statement: str, starter_code: str = "") -> str:
+    """A problem that asks for a program: with starter code for a function, without for one that reads its input."""
+    if starter_code.strip():
+        form = f"Solve it in Python by completing this code:\n\n```python\n{starter_code.rstrip()}\n```"
+    else:
+        form = "Solve it with a Python program that reads from standard input and writes to standard output."
+    return f"{statement.strip()}\n\n{form}"
+
+
+def build_messages(problem: str, persona: Persona | None, task: str = "math") -> list[Message]:
+    """Chat messages for a problem under a persona; ``None`` is the control arm without one.
+
+    Raises:
+        UserError: unknown task.
+    """
+    return with_persona([{"role": "user", "content": user_message(problem, task)}], persona)
+
+
+def with_persona(messages: Sequence[Message], persona: Persona | None) -> list[Message]:
+    """The same conversation with another persona's system message, or with none."""
+    others = [message for message in messages if message["role"] != "system"]
+    return [{"role": "system", "content": persona.system_prompt}, *others] if persona else others
+
+
+def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping[str, Any] | None = None) -> str:
+    """The prompt text a model sees, up to where its answer begins.
+
+    Raises:
+        UserError: the tokenizer has no chat template, or its template refuses the messages.
+    """
+    from jinja2.exceptions import TemplateError
+
+    if not getattr(tokenizer, "chat_template", None):
+        name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+        raise UserError(
+            f"tokenizer {name} has no chat template, so no persona can be given to the model; "
+            "use an instruction-tuned model, or add a chat_template.jinja to its folder"
+        )
+    try:
+        return tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True, **(template_kwargs or {})
+        )
+    except TemplateError as error:
+        roles = [message["role"] for message in messages]
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} refuses the roles {roles} ({error}); use a model whose "
+            "template takes a system message, or edit the template so that it puts the system text into the user turn"
+        ) from None
+
+
+def persona_survives(rendered: str, system_prompt: str) -> bool:
+    """Whether the persona's text stands in the rendered prompt; templates may trim its ends."""
+    return system_prompt.strip() in rendered
+
+
+def check_template(tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[str, Any] | None = None) -> None:
+    """Refuse a tokenizer whose chat template loses a persona of the pool.
+
+    A template that moves the system text into the user turn (Gemma 3) is fine.
+
+    Raises:
+        UserError: no template, a template that refuses or drops the system role.
+    """
+    for persona in pool:
+        rendered = render(tokenizer, build_messages("1 + 1 = ?", persona), template_kwargs)
+        if not persona_survives(rendered, persona.system_prompt):
+            raise UserError(
+                f"the chat template of {tokenizer.name_or_path} drops the system message: the text of persona "
+                f"{persona.key!r} is not in the rendered prompt {rendered[:120]!r}; use a model whose template keeps "
+                "it, or edit the template so that it puts the system text into the user turn"
+            )
+
+
+def count_tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Tokens per rendered prompt, as verl's agent loop counts them (no further special tokens)."""
+    if not texts:
+        return []
+    batch = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+    return [len(ids) for ids in batch["input_ids"]]

@@ -1,0 +1,240 @@
+"""Tables that set a task's models side by side."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from permix_verl.report import formatting as fmt
+from permix_verl.report.document import Block, Table, Text, table
+from permix_verl.report.from_csv import REASON
+
+Models = Mapping[str, Mapping[str, Any]]
+
+NULLS = {"sharp": "single runs", "blocks": "all runs of a persona on a problem, as one block"}
+"""What moves under each null hypothesis."""
+UNSOLVED = "no answer is correct"
+
+
+def why_untested(model: Mapping[str, Any]) -> str:
+    """Why there is no test of invariance."""
+    return str(model.get("refused") or UNSOLVED)
+
+
+def verdict(label: str, model: Mapping[str, Any]) -> Text:
+    """What the tests say, in words, in front of all figures."""
+    tests = model["invariance"]
+    if not tests:
+        return Text(f"Refused: {why_untested(model)}.", f"{label}: not tested.", verdict=True)
+    said = " ".join(
+        f"{null.capitalize()} null: {fmt.p_value(test['p_value'])}, {fmt.ratio(test['expected'])} expected."
+        for null, test in tests.items()
+    )
+    text = f"PSS {fmt.ratio(model['pss_ratio_of_means'])}. {said}"
+    return Text(
+        f"{text} By the blocks null, {tests['blocks']['verdict']}.",
+        f"{label}: {tests['sharp']['verdict']}.",
+        verdict=True,
+    )
+
+
+def measured(models: Models) -> Table:
+    columns = (
+        ("l", "model"),
+        ("l", "name"),
+        ("l", "adapter"),
+        ("r", "personas"),
+        ("r", "runs"),
+        ("r", "problems"),
+        ("r", "problems dropped"),
+    )
+    rows = [
+        [
+            label,
+            fmt.MISSING if model["model"] == label else model["model"],
+            model["adapter"] or fmt.MISSING,
+            fmt.count(model["personas_tried"]),
+            fmt.count(model["runs"]),
+            fmt.count(model["problems"]),
+            fmt.count(model["dropped_problems"]),
+        ]
+        for label, model in models.items()
+    ]
+    caption = "What was measured. Dropped: problems of which some sample is missing."
+    return table(caption, columns, rows, drop_empty=True)
+
+
+def accuracy(models: Models) -> Table:
+    columns = (
+        ("l", "model"),
+        ("l", "worst (%)"),
+        ("l", "best (%)"),
+        ("r", "mean ± s.e. (%)"),
+        ("l", "95 % interval of the mean"),
+        ("r", "PSS, ratio of means"),
+        ("r", "PSS, mean of run ratios"),
+        ("l", "95 % interval of PSS, ratio of means"),
+    )
+    rows = [
+        [
+            label,
+            f"{fmt.percent(model['worst']['accuracy'])} ({model['worst']['persona']})",
+            f"{fmt.percent(model['best']['accuracy'])} ({model['best']['persona']})",
+            fmt.with_error(model["mean"]),
+            fmt.limits(model["mean"]),
+            fmt.ratio(model["pss_ratio_of_means"]),
+            fmt.or_refused(fmt.ratio(model["pss_mean_of_run_ratios"]), model),
+            fmt.limits(model["pss_interval"], fmt.ratio),
+        ]
+        for label, model in models.items()
+    ]
+    return table("Accuracy over personas, and PSS.", columns, rows)
+
+
+def invariance(models: Models) -> list[Block]:
+    columns = (
+        ("l", "model"),
+        ("l", "null"),
+        ("l", "what moves"),
+        ("r", "PSS, ratio of means"),
+        ("l", "expected, central 90 %"),
+        ("r", "PSS, mean of run ratios"),
+        ("r", "expected"),
+        ("l", "p"),
+        ("l", "verdict"),
+    )
+    rows = []
+    for label, model in models.items():
+        ratios = [fmt.ratio(model["pss_ratio_of_means"]), fmt.ratio(model["pss_mean_of_run_ratios"])]
+        for null, test in model["invariance"].items():
+            expected = f"{fmt.ratio(test['expected'])} [{fmt.ratio(test['low'])}, {fmt.ratio(test['high'])}]"
+            run_mean = fmt.ratio(test["expected_run_mean"])
+            p_value = fmt.p_value(test["p_value"])
+            rows.append([label, null, NULLS[null], ratios[0], expected, ratios[1], run_mean, p_value, test["verdict"]])
+    caption = "Against a persona-invariant model of the same accuracy and size."
+    found: list[Block] = [table(caption, columns, rows)] if rows else []
+    for reason in (REASON, UNSOLVED):
+        untested = [
+            label for label, model in models.items() if not model["invariance"] and why_untested(model) == reason
+        ]
+        if untested:
+            found.append(Text(f"Refused for {fmt.listed(untested, models)}: {reason}."))
+    return found
+
+
+def cross_fitted(models: Models) -> Table:
+    columns = (
+        ("l", "model"),
+        ("l", "cross-fitted worst (%)"),
+        ("l", "cross-fitted best (%)"),
+        ("r", "PSS"),
+        ("r", "PSS without one persona"),
+        ("r", "change"),
+        ("l", "the persona left out"),
+    )
+    rows = []
+    for label, model in models.items():
+        persona, without = largest_change(model)
+        pss = model["pss_ratio_of_means"]
+        changed = None if without is None or pss is None else without - pss
+        rows.append(
+            [
+                label,
+                fmt.with_limits(model["cross_fitted_worst"]),
+                fmt.with_limits(model["cross_fitted_best"]),
+                fmt.ratio(pss),
+                fmt.ratio(without),
+                fmt.change(changed),
+                persona,
+            ]
+        )
+    caption = (
+        "Worst and best as estimates: cross-fitted, which estimates the accuracy of the chosen persona; and the "
+        "largest change of PSS (ratio of means) by leaving out one persona."
+    )
+    return table(caption, columns, rows)
+
+
+def largest_change(model: Mapping[str, Any]) -> tuple[str, float | None]:
+    """The persona without which PSS changes most, and PSS without it."""
+    pss = model["pss_ratio_of_means"]
+    known = {persona: value for persona, value in model["leave_one_out_pss"].items() if value is not None}
+    if pss is None or not known:
+        return fmt.MISSING, None
+    persona = max(known, key=lambda name: abs(known[name] - pss))
+    return persona, known[persona]
+
+
+def floorless(models: Models) -> Table:
+    columns = (
+        ("l", "model"),
+        ("l", "cross-fitted worst minus no persona (points)"),
+        ("r", "10th percentile over personas (%)"),
+        ("r", "flips across (%)"),
+        ("r", "flips within (%)"),
+        ("r", "excess (points)"),
+        ("r", "persona s.d. (points)"),
+    )
+    rows = []
+    for label, model in models.items():
+        flips = model["flip_rates"]
+        known = flips["across"] is not None and flips["within"] is not None
+        minus_control = model["worst_minus_no_persona"]
+        rows.append(
+            [
+                label,
+                "no arm without persona" if minus_control is None else fmt.with_limits(minus_control, fmt.points),
+                fmt.percent(model["tenth_percentile"]),
+                fmt.or_refused(fmt.percent(flips["across"]), model),
+                fmt.or_refused(fmt.percent(flips["within"]), model),
+                fmt.or_refused(fmt.points(flips["across"] - flips["within"] if known else None), model),
+                fmt.or_refused(fmt.percent(model["persona_sd"]), model),
+            ]
+        )
+    return table("What stays meaningful where the worst accuracy is near 0.", columns, rows)
+
+
+def best_of_k(models: Models) -> Table:
+    longest = max(len(model["best_of_k"]["apparent"]) for model in models.values())
+    tried = sorted({1, longest, *(2**power for power in range(longest.bit_length()) if 2**power <= longest)})
+    columns = [("l", "model"), ("l", "curve"), *(("r", f"k = {k}") for k in tried)]
+    rows = []
+    for label, model in models.items():
+        for name, curve in model["best_of_k"].items():
+            if not curve:
+                refused = fmt.or_refused(fmt.MISSING, model)
+                rows.append([label, name.replace("_", "-"), refused, *[fmt.MISSING] * (len(tried) - 1)])
+                continue
+            values = [fmt.percent(curve[k - 1]) if k <= len(curve) else fmt.MISSING for k in tried]
+            rows.append([label, name.replace("_", "-"), *values])
+    return table("Expected accuracy (%) of the best of k personas tried.", columns, rows)
+
+
+def pairs(found: list[dict[str, Any]]) -> Table:
+    columns = (
+        ("l", "first minus second"),
+        ("r", "personas"),
+        ("r", "problems"),
+        ("l", "mean (points)"),
+        ("l", "cross-fitted worst (points)"),
+        ("l", "swap test: PSS"),
+        ("l", "swap test: worst (points)"),
+        ("l", "swap test: mean (points)"),
+    )
+    rows = []
+    for pair in found:
+        row = [f"{pair['first']} minus {pair['second']}", str(pair["personas"]), str(pair["problems"])]
+        if pair["refused"] is not None:
+            rows.append([*row, f"refused: {pair['refused']}", *[fmt.MISSING] * 4])
+            continue
+        row += [fmt.with_limits(pair[name], fmt.points) for name in ("mean_difference", "worst_difference")]
+        test = pair.get("swap_test")
+        if test is None:
+            rows.append([*row, "refused: a model has no correct answer", *[fmt.MISSING] * 2])
+            continue
+        for name, unit in (("pss", fmt.change), ("worst", fmt.points), ("mean", fmt.points)):
+            row.append(f"{unit(test[f'{name}_difference'])}, {fmt.p_value(test[f'{name}_p_value'])}")
+        rows.append(row)
+    caption = (
+        "Pairs of models: differences with 95 % intervals, and the swap test, whose null is that on every problem it "
+        "does not matter which of the two models answered (two-sided p)."
+    )
+    return table(caption, columns, rows)

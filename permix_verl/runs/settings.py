@@ -1,0 +1,134 @@
+"""What a run was begun with: the same command goes on, another is refused."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import UserError
+from permix_verl.utils.files import write_whole
+from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manifest
+from permix_verl.runs.given_adapter import fingerprint
+from permix_verl.runs.init_adapter_settings import KEY, given_in
+from permix_verl.runs.trainers import SFT
+from permix_verl.runs.overrides import as_dict
+from permix_verl.runs.own_files import check_own_files, described
+from permix_verl.training.quantised import refuse_to_train_on
+from permix_verl.runs.folder import RunFolder, finished_step
+
+FREE_TO_CHANGE = (
+    "trainer.logger",
+    "trainer.save_freq",
+    "trainer.test_freq",
+    "trainer.max_actor_ckpt_to_keep",
+    "trainer.v1.sampler.sampler_kwargs.stall_seconds",
+    "trainer.v1.sampler.sampler_kwargs.poll_interval",
+    "trainer.v1.sampler.sampler_kwargs.min_agreement",
+    "trainer.v1.sampler.sampler_kwargs.stop_on_disagreement",
+    "actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls",
+    KEY,  # its weights are compared, wherever they lie
+)
+"""Overrides that may differ when a run is continued: they change what is kept and shown, not the run.
+
+Not the number of steps: the learning rate's schedule is stretched over it.
+"""
+
+SUPERSEDED = (
+    "records",
+    "rollouts",
+    "validation",
+    "live.json",
+    "verdict.json",
+    "robustness.csv",
+    "kept",
+    "best_adapter",
+    "best.json",
+)
+"""What a run that begins anew sets aside, beside its metrics."""
+
+
+def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str] = ()) -> None:
+    """Take over the prepared data and remember the settings, or refuse others than the run was begun with.
+
+    Until there is a checkpoint nothing is lost by other settings, so the run begins anew.
+
+    Args:
+        folder: the run's folder, held.
+        overrides: verl's, of this launch.
+        hardware_keys: those that may change when a run goes on.
+
+    Raises:
+        UserError: the folder holds a run with other settings or other data, and stays as it is; data files that cannot
+            be trained on (:mod:`permix_verl.runs.own_files`); a base that cannot.
+    """
+    data = folder.new_data if folder.new_data.is_dir() else folder.data
+    settings: dict[str, Any] = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    refuse_to_train_on(settings["overrides"].get(f"{folder.trainer.model}.path", ""))
+    personas = check_own_files(settings["overrides"], folder.path, "sft" if folder.trainer is SFT else "grpo")
+    settings["own_files"] = described(settings["overrides"], folder.path, data, personas)
+    given = given_in(settings["overrides"])
+    settings["initial_adapter"] = fingerprint(given) if given else None
+    if finished_step(folder) == 0:
+        supersede(folder)
+    elif folder.settings.is_file():
+        changed = _differences(json.loads(folder.settings.read_text()), settings, {*FREE_TO_CHANGE, *hardware_keys})
+        if changed:
+            reordered = other_order(read_manifest(folder.data), read_manifest(data))
+            shutil.rmtree(folder.new_data, ignore_errors=True)
+            key, old, new = changed[0]
+            if key == "training data" and reordered:
+                raise UserError(
+                    f"{folder.path} holds a run on the same problems in another order: this command's data have "
+                    f"{CONSEQUENCE}; set another RUN_DIR, or give the file that it was begun with"
+                )
+            raise UserError(
+                f"{folder.path} holds a run with {key}={old}, and this command has {key}={new}"
+                + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
+                + "; set another RUN_DIR, or give the settings it was begun with"
+            )
+    if data == folder.new_data:
+        shutil.rmtree(folder.data, ignore_errors=True)
+        os.replace(folder.new_data, folder.data)
+    write_whole(folder.settings, json.dumps(settings, indent=2) + "\n")
+
+
+def supersede(folder: RunFolder) -> None:
+    """Set aside what is left of steps that will all be trained again, maybe with other settings."""
+    stamp = folder.path / "superseded" / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    old = [folder.path / name for name in SUPERSEDED]
+    for path in [*folder.metrics.glob("*.jsonl"), *(path for path in old if path.exists())]:
+        stamp.mkdir(parents=True, exist_ok=True)
+        os.replace(path, stamp / path.name)
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
+    changed = [
+        (key, before["overrides"].get(key), now["overrides"].get(key))
+        for key in sorted(before["overrides"] | now["overrides"])
+        if key not in free and before["overrides"].get(key) != now["overrides"].get(key)
+    ]
+    adapters = [one.get("initial_adapter") for one in (before, now)]
+    if adapters[0] != adapters[1]:
+        old, new = (
+            f"{given_in(one['overrides'])} (weights {weights})" if weights else None
+            for one, weights in zip((before, now), adapters, strict=True)
+        )
+        changed.insert(0, ("INIT_ADAPTER", old, new))
+    hashes = [_own_hashes(one) for one in (before, now)]
+    if "own_files" in before and hashes[0] != hashes[1]:
+        changed.append(("data files", hashes[0], hashes[1]))
+    if before["data"] != now["data"]:
+        changed.append(("training data", before["data"], now["data"]))
+    return changed
+
+
+def _own_hashes(settings: dict[str, Any]) -> dict[str, str]:
+    return {file: sha for split in settings.get("own_files", {}).values() for file, sha in split["files"].items()}
+
+
+def _data_hashes(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.glob("*.parquet"))}

