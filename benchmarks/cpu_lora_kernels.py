@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""LoRA on CPU: our product for one adapter against vLLM's own kernels, in one process.
+"""Speed of LoRA on CPU: our single-adapter product against vLLM's kernels, in one process.
 
     python benchmarks/cpu_lora_kernels.py
 
-Prints, for shapes of a tiny model and of larger ones, how many times faster ours is and the
-largest difference between the two results.
+Prints, for shapes of a tiny model and of larger ones, the speed-up and the largest difference
+between the two results.
 """
 
 import time
@@ -17,12 +17,12 @@ import torch
 from permix_verl.platform_cpu.patches import _for_one_adapter
 
 SHAPES = ((128, 96, 96, 16), (128, 96, 256, 16), (128, 896, 896, 32), (64, 2048, 2048, 32))
-"""Tokens in the batch, width in, width out, rank."""
+"""Shapes: tokens in the batch, input width, output width, rank."""
 REPEATS = 15
 
 
 def seconds(kernel: Callable[..., None], *arguments: Any) -> float:
-    """Median of a call."""
+    """Return the median seconds of a call."""
     kernel(*arguments)
     times = []
     for _ in range(REPEATS):

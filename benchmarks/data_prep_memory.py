@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Peak memory and rows a second of data preparation, small set against one a hundred times as large.
+"""Peak memory and rows per second of data preparation, on a small set and on one a hundred times as large.
 
     python benchmarks/data_prep_memory.py --data ../gsm8k/train.jsonl --tokenizer MODEL
 
-Each size runs in a process of its own. Prints one table; the ratio in its last
-column is the figure to watch: data preparation streams, so it should stay near 1.
+Each size runs in its own process. Prints one table. The peak ratio in the last column
+should stay near 1, because data preparation streams.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "data_prep" / "gsm8k_persona.py"
 
 
 def copies(source: Path, times: int, out: Path) -> Path:
-    """The source's rows, ``times`` over, each with numbers shifted so that texts differ."""
+    """Write the source's rows ``times`` over, with shifted numbers so that texts differ."""
     rows = [json.loads(line) for line in source.read_text().splitlines()]
     with out.open("w") as file:
         for copy in range(times):
@@ -31,7 +31,7 @@ def copies(source: Path, times: int, out: Path) -> Path:
 
 
 def measure(data: Path, tokenizer: str, out: Path) -> tuple[float, float]:
-    """(seconds, peak resident MB) of one preparation in a child process."""
+    """Prepare the data in a child process; return seconds and peak resident MiB."""
     code = (
         "import resource, runpy, sys; sys.argv = sys.argv[1:]\n"
         "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"

@@ -4,13 +4,12 @@
     python benchmarks/eval_speed.py --lm-eval PYTHON --rounds 5        # that Python has vllm and lm_eval
 
 16 personas x runs x problems, on a model of 110 million parameters and random weights. The bare
-side gets the prompts, the seeds and the settings from a file and throws its answers away: no
-rendering, no scoring, no store. The harness gets one task that holds a document for each persona and
-problem, the persona as its description, and ``repeats``: one engine and one pass, the best it can
-do; its own filter and exact match score. It has no seed per answer, so its tokens are others. On a
-GPU give it ``--vllm-args '{}'``. It asks for a distribution named vllm; where only the CPU
-build is installed, it is shown one.
-Sides alternate after a short run that counts for nothing; the ratios are of the medians.
+side reads prompts, seeds and settings from a file and discards its completions: no rendering, no
+scoring, no store. The harness gets one task with a document for each persona and problem, the persona
+as description, and ``repeats``: one engine and one pass, its fastest setup, with its own filter and
+exact match. It has no per-sample seed, so its tokens differ. On a GPU give it ``--vllm-args '{}'``.
+It requires a distribution named vllm; if only the CPU build is installed, a stub is provided.
+Sides alternate after an uncounted warm-up; ratios are of medians.
 """
 
 import argparse
@@ -43,13 +42,13 @@ def main():
     outputs = llm.generate(prompts, params, use_tqdm=False)
     print(sum(len(output.outputs[0].token_ids) for output in outputs), "tokens")
 
-if __name__ == "__main__":  # vLLM starts its engine in a process that imports this
+if __name__ == "__main__":  # vLLM's engine process imports this file
     main()
 """
 
 
 def make_model(folder: Path) -> None:
-    """A Llama of 110 million parameters, random, with the lab's tokenizer."""
+    """Write a random Llama of 110 million parameters with the lab's tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -73,7 +72,7 @@ def make_model(folder: Path) -> None:
 
 
 def bare_work(folder: Path, model: Path, results: Path, max_tokens: int) -> list[str]:
-    """The command that generates what a results folder holds, and nothing else."""
+    """Return the command that only generates the samples of a results folder."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -92,7 +91,7 @@ def bare_work(folder: Path, model: Path, results: Path, max_tokens: int) -> list
 
 
 def harness_work(folder: Path, python: str, model: Path, rows: list[dict[str, str]], args: Any) -> list[str]:
-    """lm-evaluation-harness's command for the same prompts."""
+    """Return lm-evaluation-harness's command for the same prompts."""
     from permix_verl import load_pool
     from permix_verl.personas.prompts import user_message
 
@@ -146,9 +145,9 @@ print("" if "vllm" in names else metadata.version(names[0]))
 
 
 def as_vllm(folder: Path, python: str) -> dict[str, str]:
-    """Environment in which a Python's CPU build of vLLM answers to the name vllm, if it has another.
+    """Return an environment that presents a CPU build of vLLM under the distribution name vllm, if needed.
 
-    vLLM takes the CPU for its platform where its version says so.
+    vLLM selects the CPU platform by its version string.
     """
     version = subprocess.check_output([python, "-c", ASK_FOR_VLLM], text=True).strip().partition("+")[0]
     if not version:
@@ -160,6 +159,7 @@ def as_vllm(folder: Path, python: str) -> dict[str, str]:
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
+    """Run a command; return its wall seconds."""
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"}
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=settings | os.environ | environment)
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=8)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--lm-eval", help="a Python that has lm_eval and vllm")
+    parser.add_argument("--lm-eval", help="Python executable with lm_eval and vllm")
     parser.add_argument("--vllm-args", type=json.loads, default=dict(CPU_ENGINE_ARGS), help="for lm_eval, as JSON")
     args = parser.parse_args()
     from permix_verl.lab.problems import generate

@@ -1,12 +1,12 @@
-"""What ``eval/personagym.py`` costs a call, beside the bare ``openai`` client, against a server that answers at once.
+"""Client CPU time of a judge call in ``eval/personagym.py`` and in the bare ``openai`` client, against a fake server.
 
     python benchmarks/judge_client.py                    # 200 personas x 50 questions x 2 judges, a few minutes
     python benchmarks/judge_client.py --personas 20
 
-The server, in a process of its own, answers after a set time, so that calls stay under way, and says how many were at
-most. Ours is a whole judging pass: prompts, keys, requests, strict reading, a row a reply. The bare side sends the same
-prompts with ``openai.AsyncOpenAI`` behind a semaphore and throws the replies away. The figure is CPU time of the
-client's process a call; sides alternate after a short round that counts for nothing.
+The server runs in its own process, replies after a fixed delay and reports the maximum number of concurrent requests.
+Ours is a whole judging pass: prompts, keys, requests, strict parsing, one stored row a reply. The bare side sends the
+same prompts with ``openai.AsyncOpenAI`` behind a semaphore and discards the replies. The figure is CPU time of the
+client's process for each call. Sides alternate after an uncounted warm-up.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from pathlib import Path
 from permix_verl.evaluation.options import Options
 from permix_verl.fidelity.personagym.judge_prompts import judge_questions
 from permix_verl.fidelity.personagym.questions import as_text
-from permix_verl.fidelity.personagym.session import Session, Settings, prepare
+from permix_verl.fidelity.personagym.session import PersonagymSettings, Session, prepare
 from permix_verl.fidelity.personagym.tasks import TASKS
-from permix_verl.inference.judges.ask import Asking
+from permix_verl.inference.judges.ask import JudgeClient
 from permix_verl.inference.judges.config import Judge
 from permix_verl.inference.judges.store import Answer, JudgementStore
 
@@ -47,7 +47,7 @@ REPLY = json.dumps(
 
 
 def serve(port: Connection, delay_s: float) -> None:
-    """A server that reads a request and answers after a while; ends when the other end of the pipe closes."""
+    """Serve fixed replies after a delay, until killed; report the port, and the peak of requests when asked."""
     running = peak = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,6 +88,7 @@ def serve(port: Connection, delay_s: float) -> None:
 
 @contextlib.contextmanager
 def server(delay_s: float) -> Iterator[tuple[str, Connection]]:
+    """Start the server; yield its URL and the pipe to it."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, delay_s), daemon=True)
@@ -100,40 +101,40 @@ def server(delay_s: float) -> Iterator[tuple[str, Connection]]:
 
 
 def peak_of(pipe: Connection) -> int:
-    """Most requests at the server since the last call."""
+    """Return the maximum number of concurrent requests since the last call."""
     pipe.send(None)
     return int(pipe.recv())
 
 
 def make_session(folder: Path, personas: int, questions: int, url: str) -> Session:
-    """So many personas with so many questions each, over the five tasks."""
+    """Create a session with ``questions`` questions for each persona, spread over the five tasks."""
     keys = [f"persona {number}" for number in range(personas)]
     pool = folder / "pool.jsonl"
     pool.write_text("".join(json.dumps({"key": key, "system_prompt": f"You are {key}."}) + "\n" for key in keys))
     each = questions // len(TASKS)
-    asked = {key: {task: tuple(f"{task}: what now, {n}?" for n in range(each)) for task in TASKS} for key in keys}
-    (folder / "questions.json").write_text(as_text(asked, "benchmark"))
+    texts = {key: {task: tuple(f"{task}: what now, {n}?" for n in range(each)) for task in TASKS} for key in keys}
+    (folder / "questions.json").write_text(as_text(texts, "benchmark"))
     options = Options("model", folder, personas=str(pool), base_url=url, runs=1)
-    return prepare(Settings(options, questions=str(folder / "questions.json")))
+    return prepare(PersonagymSettings(options, questions=str(folder / "questions.json")))
 
 
 def ours(session: Session, judge: Judge, folder: Path) -> tuple[float, float, int]:
-    """CPU and wall seconds of judging everything, and how many calls that were."""
+    """Judge everything; return CPU seconds, wall seconds and the number of calls."""
     answers = {
-        asked.place: Answer(f"key {asked.place}", *asked.place, asked.text, ANSWER, "stop", 50, 150, 0)
-        for asked in session.asked
+        item.item_id: Answer(f"key {item.item_id}", *item.item_id, item.text, ANSWER, "stop", 50, 150, 0)
+        for item in session.persona_questions
     }
     cpu, wall = time.process_time(), time.monotonic()
     store = JudgementStore(folder)
     with store.writing():
-        tally = Asking(judge, store, 2).ask(judge_questions(session, judge, "fixed", answers, {}), judge.label)
+        tally = JudgeClient(judge, store, 2).ask(judge_questions(session, judge, "fixed", answers, {}), judge.label)
     spent = time.process_time() - cpu, time.monotonic() - wall
-    assert all(row is not None and row.verdict == 4 for row in tally.verdicts)
-    return *spent, tally.asked
+    assert all(row is not None and row.verdict == 4 for row in tally.judgements)
+    return *spent, tally.replies
 
 
 def bare(prompts: list[list[dict[str, str]]], url: str) -> tuple[float, float]:
-    """The same requests by the client alone."""
+    """Send the same requests by the bare client; return CPU and wall seconds."""
     import openai
 
     async def main() -> None:
@@ -161,40 +162,43 @@ def main() -> None:
     parser.add_argument("--personas", type=int, default=200)
     parser.add_argument("--questions", type=int, default=50, help="of each persona, over five tasks")
     parser.add_argument("--judges", type=int, default=2)
-    parser.add_argument("--delay", type=float, default=0.5, help="seconds until the server answers")
+    parser.add_argument("--delay", type=float, default=0.5, help="seconds until the server replies")
     args = parser.parse_args()
     calls = args.personas * args.questions
     figures: dict[str, list[float]] = {"ours": [], "bare client": []}
     peaks: dict[str, list[int]] = {"ours": [], "bare client": []}
     with tempfile.TemporaryDirectory() as name, server(args.delay) as (url, pipe):
         folder = Path(name)
-        for number in range(-1, args.judges):  # the first one is a short round that counts for nothing
-            place = folder / str(number)
-            place.mkdir()
-            session = make_session(place, 4 if number < 0 else args.personas, args.questions, url)
+        for number in range(-1, args.judges):  # the first round is a short warm-up
+            round_folder = folder / str(number)
+            round_folder.mkdir()
+            session = make_session(round_folder, 4 if number < 0 else args.personas, args.questions, url)
             judge = Judge(f"judge {number}", url, concurrency=IN_FLIGHT)
             peak_of(pipe)
-            cpu, wall, asked = ours(session, judge, place / "store")
+            cpu, wall, judged = ours(session, judge, round_folder / "store")
             reached = peak_of(pipe)
             questions = judge_questions(
                 session,
                 judge,
                 "fixed",
-                {a.place: Answer("", *a.place, a.text, ANSWER, "stop", 0, 0, 0) for a in session.asked},
+                {
+                    item.item_id: Answer("", *item.item_id, item.text, ANSWER, "stop", 0, 0, 0)
+                    for item in session.persona_questions
+                },
                 {},
             )
             bare_cpu, bare_wall = bare([list(one.messages) for one in questions], url)
             bare_reached = peak_of(pipe)
             if number < 0:
                 continue
-            figures["ours"].append(1000 * cpu / asked)
-            figures["bare client"].append(1000 * bare_cpu / asked)
+            figures["ours"].append(1000 * cpu / judged)
+            figures["bare client"].append(1000 * bare_cpu / judged)
             peaks["ours"].append(reached)
             peaks["bare client"].append(bare_reached)
-            print(f"judge {number}: {asked} calls, ours {wall:.1f} s, bare client {bare_wall:.1f} s", flush=True)
-    print(f"{args.judges} x {calls} calls, the server answers after {args.delay:g} s")
+            print(f"judge {number}: {judged} calls, ours {wall:.1f} s, bare client {bare_wall:.1f} s", flush=True)
+    print(f"{args.judges} x {calls} calls, the server replies after {args.delay:g} s")
     for side, values in figures.items():
-        print(f"{side}: {statistics.median(values):.2f} ms of CPU a call, at most {max(peaks[side])} under way")
+        print(f"{side}: {statistics.median(values):.2f} ms of CPU a call, at most {max(peaks[side])} concurrent")
     ratio = statistics.median(figures["ours"]) / statistics.median(figures["bare client"])
     print(f"ratio: {ratio:.2f}")
 

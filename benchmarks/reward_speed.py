@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""The reward file beside math-verify and verl's own checkers: answers a second, in one run.
+"""Speed of the reward file against math-verify and verl's own checkers, in answers a second.
 
     python benchmarks/reward_speed.py --gsm8k outputs.jsonl --math solutions.jsonl
 
 Both files are JSON Lines: ``solution`` and ``gold_answer`` for the first, ``solution`` and ``answer`` for the second,
-as MATH-500 has them. Its solutions are scored against their own answers, and, so that symbols have to be compared,
-those whose answer is no number against the next one's answer. Both are scored once more without their marks (the last
-line of GSM8K's, the box of MATH's). Rates are medians of three passes over warm processes; every ratio stands against
-math-verify in this process, one thread. Then come the first call's time in a fresh process, how verl's reward loop
-takes the plain function (through its executor's threads) and its async twin, and what reading costs the caller at
-worst: over 10,000 texts of up to 10,000 characters made of marks and numbers, and how that grows with their length.
+as in MATH-500. MATH's solutions are scored against their own answers; those with a symbolic answer also against the
+next one's answer, which forces a symbolic comparison. Both sets are scored again without answer marks (GSM8K's last
+line, MATH's box). Rates are medians of three passes over warm processes; ratios are relative to math-verify in this
+process with one thread. It also prints the time of the first call in a fresh process, the rates of the synchronous and
+the async function in an event loop like verl's reward loop, and the caller's worst extraction time over 10,000 fuzzed
+texts of up to 10,000 characters, with its growth in their length.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def rate(score: Callable[[Pairs], Any], pairs: Pairs) -> float:
-    """Answers a second: the median of three passes after a short one."""
+    """Return answers per second: the median of three passes after a warm-up."""
     score(pairs[:20])
     times = []
     for _ in range(3):
@@ -43,6 +43,7 @@ def rate(score: Callable[[Pairs], Any], pairs: Pairs) -> float:
 
 
 def checkers() -> dict[str, Callable[[Pairs], Any]]:
+    """Return the checkers by name, math-verify first."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
     from verl.utils.reward_score import gsm8k, math_verify
 
@@ -73,7 +74,7 @@ def checkers() -> dict[str, Callable[[Pairs], Any]]:
 
 
 def first_call_seconds() -> float:
-    """From the loaded file to the first verdict that takes a worker, in a process that has nothing imported."""
+    """Measure the first call that needs a worker in a fresh process, seconds."""
     code = (
         "import importlib.util, sys, time\n"
         "spec = importlib.util.spec_from_file_location('r', sys.argv[1]); r = importlib.util.module_from_spec(spec)\n"
@@ -86,7 +87,7 @@ def first_call_seconds() -> float:
 
 
 def in_an_event_loop(pairs: Pairs) -> dict[str, float]:
-    """Answers a second as verl's reward loop asks: all at once, a plain function in the executor's threads."""
+    """Measure answers per second in an event loop, all at once; the synchronous function runs in executor threads."""
     module = load_reward()
 
     async def plain() -> None:
@@ -128,7 +129,7 @@ GOLDS = ("5", "1, 2", "x", "3:40", "17_8", "0,7", "\\frac{1}{2}", "a=2,b=3")
 
 
 def fuzzed(rng: random.Random, length: int) -> str:
-    """A text of a few kinds of pieces, in any order."""
+    """Generate a text from a few kinds of pieces in random order."""
     pieces = rng.sample(PIECES, rng.choice((1, 2, 3, 5, 8, 20, len(PIECES))))
     text = ""
     while len(text) < length:
@@ -137,7 +138,7 @@ def fuzzed(rng: random.Random, length: int) -> str:
 
 
 def reading_seconds(module: Any, text: str, gold: str, passes: int = 2) -> float:
-    """Processor time of reading one solution in the calling process: the best of some passes."""
+    """Return the CPU seconds of extracting one answer in the calling process: the best of ``passes``."""
     times = []
     for _ in range(passes):
         began = time.process_time()
@@ -147,22 +148,22 @@ def reading_seconds(module: Any, text: str, gold: str, passes: int = 2) -> float
 
 
 def worst_reading(count: int) -> tuple[float, float]:
-    """Seconds of the worst of fuzzed texts; and the most times that a long, slow one takes when it is written twice."""
+    """Return the worst seconds over fuzzed texts, and the largest factor by which doubling a slow text slows it."""
     module, rng = load_reward(), random.Random(0)
-    found = []
+    timings = []
     for _ in range(count):
         text, gold = fuzzed(rng, rng.choice((100, 1_000, 5_000, 10_000))), rng.choice(GOLDS)
-        found.append((reading_seconds(module, text, gold), text, gold))
-    found.sort(key=lambda entry: -entry[0])
-    slow = [(text, gold) for seconds, text, gold in found[: count // 10] if len(text) >= 5_000 and seconds > 0.001]
+        timings.append((reading_seconds(module, text, gold), text, gold))
+    timings.sort(key=lambda entry: -entry[0])
+    slow = [(text, gold) for seconds, text, gold in timings[: count // 10] if len(text) >= 5_000 and seconds > 0.001]
     growth = [
         reading_seconds(module, text + text, gold, 5) / reading_seconds(module, text, gold, 5) for text, gold in slow
     ]
-    return found[0][0], max(growth)
+    return timings[0][0], max(growth)
 
 
 def without_marks(name: str, pairs: Pairs) -> Pairs:
-    """The same solutions without what marks their answers."""
+    """Strip the answer marks from the solutions."""
     if name == "GSM8K":
         return [(re.sub(r"\n\s*(?:A:|####|The answer is)[^\n]*\s*\Z", "", solution), gold) for solution, gold in pairs]
     box = re.compile(r"\\boxed\s?\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
@@ -190,14 +191,16 @@ def main() -> None:
         for checker, score in checkers().items():
             if "gsm8k" in checker and not name.startswith("GSM8K"):
                 continue
-            found = rate(score, pairs)
-            base = base or found
-            print(f"  {checker:<24} {found:>10.0f}/s {found / base:>8.2f}x")
-    print(f"\nfirst call that takes a worker: {first_call_seconds():.2f} s")
-    for name, found in in_an_event_loop(sets["GSM8K"]).items():
-        print(f"in an event loop, {name}: {found:.0f}/s")
+            per_second = rate(score, pairs)
+            base = base or per_second
+            print(f"  {checker:<24} {per_second:>10.0f}/s {per_second / base:>8.2f}x")
+    print(f"\nfirst call that needs a worker: {first_call_seconds():.2f} s")
+    for name, per_second in in_an_event_loop(sets["GSM8K"]).items():
+        print(f"in an event loop, {name}: {per_second:.0f}/s")
     worst, growth = worst_reading(10_000)
-    print(f"\nreading, worst of 10,000 fuzzed texts: {worst * 1000:.1f} ms; twice the text takes at most {growth:.2f}x")
+    print(
+        f"\nextraction, worst of 10,000 fuzzed texts: {worst * 1000:.1f} ms; at most {growth:.2f}x for twice the text"
+    )
 
 
 if __name__ == "__main__":

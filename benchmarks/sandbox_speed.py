@@ -1,9 +1,9 @@
-"""Runs of a program a second, in the sandbox and in a plain subprocess without isolation, on all cores; what is left.
+"""Speed of the sandbox against a plain subprocess, on all cores, and a check for leaked resources.
 
-    python benchmarks/sandbox_speed.py                # 400 runs each, in turns, then 1,000 in a row
+    python benchmarks/sandbox_speed.py                # 400 runs each, alternating, then 1,000 in a row
 
-The peer is ``subprocess.run`` of the same interpreter with the same flags, input and program: what is measured is what
-isolation costs. The last lines compare processes, mounts, descriptors and files before and after 1,000 runs.
+The baseline is ``subprocess.run`` of the same interpreter with the same flags, input and program, so the difference is
+the cost of isolation. The last lines compare processes, mounts, descriptors and files before and after 1,000 runs.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from permix_verl.sandbox import Limits, Sandbox
 from permix_verl.sandbox.bubblewrap import python
 
 PROGRAM = "n = int(input())\nprint(sum(i * i for i in range(n)))\n"
-STDIN, WANTED = "1000\n", b"332833500\n"
-LOT = 50
+STDIN, EXPECTED = "1000\n", b"332833500\n"
+BATCH_SIZE = 50
 
 
 def main() -> None:
@@ -46,33 +46,34 @@ def main() -> None:
             return subprocess.run(command, input=STDIN.encode(), capture_output=True, check=True).stdout
 
         seconds: dict[str, list[float]] = {"isolated": [], "plain": []}
-        for _ in range(max(1, args.runs // LOT)):  # in turns, so that both meet the same machine
+        for _ in range(max(1, args.runs // BATCH_SIZE)):  # alternate, so that both see the same machine load
             for name, run in (("plain", plain), ("isolated", isolated)):
                 seconds[name].append(_time(pool, run))
-        for name, lots in seconds.items():
-            print(f"{name:<9} {LOT / statistics.median(lots):7.1f} runs/s   {_each(lots, args.workers):6.2f} ms a run")
+        for name, batches in seconds.items():
+            rate = BATCH_SIZE / statistics.median(batches)
+            print(f"{name:<9} {rate:7.1f} runs/s   {_each(batches, args.workers):6.2f} ms a run")
         more = _each(seconds["isolated"], args.workers) - _each(seconds["plain"], args.workers)
-        print(f"isolation costs {more:.2f} ms a run on one of {args.workers} workers (median lots of {LOT})")
+        print(f"isolation costs {more:.2f} ms a run on one of {args.workers} workers (median, batches of {BATCH_SIZE})")
 
         before = _state()
         started = time.perf_counter()
         outputs = list(pool.map(isolated, range(args.in_a_row)))
         print(f"{args.in_a_row} in a row: {args.in_a_row / (time.perf_counter() - started):.1f} runs/s")
-        assert all(output == WANTED for output in outputs)
+        assert all(output == EXPECTED for output in outputs)
         for what, value in _state().items():
             print(f"  {what:<24} {before[what]:>8} before {value:>8} after")
 
 
 def _time(pool: ThreadPoolExecutor, run: Callable[[int], bytes]) -> float:
     started = time.perf_counter()
-    outputs = list(pool.map(run, range(LOT)))
+    outputs = list(pool.map(run, range(BATCH_SIZE)))
     seconds = time.perf_counter() - started
-    assert all(output == WANTED for output in outputs)
+    assert all(output == EXPECTED for output in outputs)
     return seconds
 
 
-def _each(lots: list[float], workers: int) -> float:
-    return 1000 * workers * statistics.median(lots) / LOT
+def _each(batches: list[float], workers: int) -> float:
+    return 1000 * workers * statistics.median(batches) / BATCH_SIZE
 
 
 def _state() -> dict[str, int]:

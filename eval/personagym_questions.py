@@ -1,40 +1,17 @@
-r"""Have a model write a question set for PersonaGym's five tasks: once, then a fixed file that all models share.
+#!/usr/bin/env python
+r"""Have a model write a question set for PersonaGym's five tasks, once: a fixed file that all models share.
 
     python eval/personagym_questions.py --writer gpt-5-mini@https://api.openai.com/v1 --personas eval --number 10 \
         --out questions/eval-10.json
     python eval/personagym.py --questions questions/eval-10.json ...
 
-Interrupted or killed, the same command asks for what is missing.
+The same command continues an interrupted or killed one.
 """
 
-import argparse
+import importlib
+import sys
 from pathlib import Path
 
-from permix_verl.errors import exit_with_message
-from permix_verl.fidelity.personagym.write_questions import write_questions
-from permix_verl.inference.judges.config import read_judge
-from permix_verl.personas.pool import load_pool
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    add = parser.add_argument
-    add(
-        "--writer",
-        required=True,
-        help="MODEL (local vLLM), MODEL@URL, or a JSON object, as a judge is given",
-    )
-    add("--personas", default="eval", help="a pool: eval, train or a JSON Lines file")
-    add("--number", type=int, default=10, help="questions for each persona and task (PersonaGym's: 10)")
-    add("--attempts", type=int, default=5, help="replies until one is of the form")
-    add("--out", type=Path, required=True, help="file to write, .json")
-    args = parser.parse_args(argv)
-    questions = write_questions(
-        read_judge(args.writer), list(load_pool(args.personas)), args.number, args.out, attempts=args.attempts
-    )
-    total = sum(len(texts) for of in questions.values() for texts in of.values())
-    print(f"{total} questions for {len(questions)} personas in {args.out}")
-
-
 if __name__ == "__main__":
-    exit_with_message(main)
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    importlib.import_module("permix_verl.cli.environment").run_script("judge-questions")

@@ -1,21 +1,21 @@
-"""The one exception for what a user gave: problem, value, remedy in its text."""
+"""The exception for bad user input, and how commands report it."""
 
 import sys
 from collections.abc import Callable
 
 
 class UserError(ValueError):
-    """Bad input. The message says what is wrong, with which value, and what to do."""
+    """Bad user input. The message gives the problem, the value and the remedy."""
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's exception says, in one line; its kind where it says nothing."""
+    """Return the first line of an exception's message, or its type's name if the message is empty."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def exit_with_message(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit status 2.
+    """Run a command's ``main``; report a :class:`UserError` as one line on stderr, with exit status 2.
 
     Any other exception keeps its traceback: it is our bug, not the user's input.
     """
@@ -25,5 +25,5 @@ def exit_with_message(main: Callable[[], int | None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)

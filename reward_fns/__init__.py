@@ -1,1 +1,1 @@
-"""Reward functions for verl; each file stands alone and can be copied or loaded by path."""
+"""Reward functions for verl, loadable by path. ``math_reward.py`` stands alone and can be copied."""

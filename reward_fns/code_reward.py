@@ -1,27 +1,27 @@
-r"""Binary correctness of programs, blind to the persona: the math reward's twin for code.
+r"""Reward for code: binary correctness of programs, independent of the persona.
 
 verl:  reward.custom_reward_function.path=/path/to/code_reward.py
        reward.custom_reward_function.name=compute_score_async   (or compute_score)
 
-``ground_truth`` is JSON, as verl's code rows have it; the function's values may also be their JSON texts:
+``ground_truth`` is JSON, as in verl's code rows; a function's values may also be given as JSON text:
 
     {"inputs": ["3\n1 2 3\n"], "outputs": ["6\n"], "fn_name": null}             reads standard input
     {"inputs": [[[1, 2, 3]]], "outputs": [6], "fn_name": "total"}               a function, or a method of Solution
 
-``compute_score`` returns 1.0 if the program in the solution passes every test, else 0.0, in a dict that has the keys of
+``compute_score`` returns 1.0 if the program in the completion passes every test, else 0.0, in a dict with the keys of
 ``math_reward.py``, the same for every sample:
 
     score, acc        1.0 or 0.0
-    no_answer         1.0 if there is no program in the solution
-    timeout           1.0 if the program ran into its time limit
-    error             1.0 if no verdict was reached: the sandbox failed, or the ground truth does not read
+    no_answer         1.0 if there is no program in the completion
+    timeout           1.0 if the program exceeded its time limit
+    error             1.0 if there is no result: the sandbox failed, or the ground truth cannot be parsed
     status            "correct", "wrong", "no_answer", "timeout" or "error"
     pred              "12 of 12 tests", "test 3 of 12: wrong output", ...
     persona, row_id   copied from extra_info, for curves per persona
 
-Each test runs in a sandbox of its own (``permix_verl.sandbox``): bubblewrap's namespaces, no network, a read-only file
-system, limits. What is wanted never enters it. Where the machine does not allow that, the first call raises an error
-that says why; CODE_REWARD_SANDBOX=off-programs-run-with-my-rights accepts the risk.
+Each test runs in its own sandbox (``permix_verl.sandbox``): bubblewrap's namespaces, no network, a read-only file
+system, limits. The expected output never enters it. If the machine does not allow that, the first call raises an error
+with the reason; CODE_REWARD_SANDBOX=off-programs-run-with-my-rights accepts the risk.
 
 Needs: permix-verl and bubblewrap, on every node that scores. Works in any thread.
 """
@@ -36,27 +36,27 @@ from permix_verl.errors import UserError
 from permix_verl.sandbox import Limits, Sandbox
 
 WORKERS = int(os.environ.get("CODE_REWARD_WORKERS") or os.cpu_count() or 1)
-"""Programs at a time beside one calling process."""
+"""Concurrent programs per calling process."""
 LIMITS = Limits(cpu_s=int(os.environ.get("CODE_REWARD_CPU_S") or 6))
-"""Of each test."""
+"""Limits of each test."""
 MAX_SOLUTION_CHARS = 200_000
-"""Only the end of a longer solution is read; the program stands at the end."""
+"""Only the end of a longer completion is read; the program is at the end."""
 
 _lock = threading.Lock()
-_made: dict = {}
+_shared: dict = {}
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
-    """Score one solution: the signature of verl's custom reward functions.
+    """Score one completion: the signature of verl's custom reward functions.
 
     Args:
-        data_source: the row's data source; not used.
-        solution_str: the model's whole answer.
+        data_source: the row's data source; unused.
+        solution_str: the model's whole completion.
         ground_truth: the tests, as JSON.
-        extra_info: the row's extra_info; ``persona`` and ``row_id`` are passed through.
+        extra_info: the row's extra_info; ``persona`` and ``row_id`` are copied.
 
     Returns:
-        The keys that the file's docstring lists.
+        A dict with the keys listed in the module's docstring.
 
     Raises:
         permix_verl.sandbox.SandboxUnavailableError: this machine cannot isolate a program.
@@ -65,12 +65,12 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
 
 
 async def compute_score_async(data_source, solution_str, ground_truth, extra_info=None, **_):
-    """``compute_score`` for an event loop: programs that run hold none of its threads."""
+    """Async version of ``compute_score``; running programs block no thread of the event loop."""
     return await asyncio.wrap_future(_submit(solution_str, ground_truth, extra_info))
 
 
 def compute_score_batch(data_sources, solution_strs, ground_truths, extra_infos=None, **_):
-    """Score many at once, ``WORKERS`` at a time: the signature of verl's batch reward manager.
+    """Score many completions, ``WORKERS`` concurrently: the signature of verl's batch reward manager.
 
     Returns:
         A list of ``compute_score``'s dicts, in order.
@@ -82,20 +82,20 @@ def compute_score_batch(data_sources, solution_strs, ground_truths, extra_infos=
 
 def _submit(solution, ground_truth, extra_info):
     with _lock:
-        if not _made:
-            _made["sandbox"] = Sandbox(os.environ.get("CODE_REWARD_SANDBOX") or "on")
-            _made["pool"] = concurrent.futures.ThreadPoolExecutor(WORKERS)
-    return _made["pool"].submit(_score, solution, ground_truth, extra_info)
+        if not _shared:
+            _shared["sandbox"] = Sandbox(os.environ.get("CODE_REWARD_SANDBOX") or "on")
+            _shared["pool"] = concurrent.futures.ThreadPoolExecutor(WORKERS)
+    return _shared["pool"].submit(_score, solution, ground_truth, extra_info)
 
 
 def _score(solution, ground_truth, extra_info):
     try:
-        cases = Cases.of_ground_truth(ground_truth)
+        cases = Cases.from_ground_truth(ground_truth)
     except UserError as error:
         return _result("error", str(error), extra_info)
     program = extract_program((solution or "")[-MAX_SOLUTION_CHARS:], cases.call)
-    judgement = judge(program, cases, _made["sandbox"], LIMITS)
-    return _result(judgement.status, judgement.summary, extra_info)
+    result = judge(program, cases, _shared["sandbox"], LIMITS)
+    return _result(result.status, result.summary, extra_info)
 
 
 def _result(status, pred, extra_info):

@@ -91,7 +91,7 @@ MAX_SOLUTION_CHARS = 100_000
 MAX_GOLD_CHARS = 10_000
 """A longer ground truth is an error."""
 MAX_PRED_CHARS = 200
-"""What is kept of the answer that was read."""
+"""Maximum length of ``pred``."""
 
 STATUSES = ("correct", "wrong", "no_answer", "timeout", "error")
 
@@ -392,7 +392,7 @@ BOLD = Mark(
 """The last number in bold type, where no calculation follows it."""
 MARKS = (*EXPLICIT, OBJECT, HASH, *PHRASES, BOLD)
 STRICT_MARKS = ("boxed", "hash")
-"""What counts under ``strict``: closed boxes, and GSM8K's own mark."""
+"""Marks that count under ``strict``: closed boxes, and GSM8K's own mark."""
 
 
 class _Found(NamedTuple):
@@ -511,7 +511,7 @@ def _asked(number):
     return text + ("\\%" if number.percent else "")
 
 
-# Which mark of a solution counts.
+# Choice of the mark that counts.
 
 _MAX_LINE_CHARS = 500
 _MAX_TAIL_CHARS = 2_000
@@ -583,7 +583,7 @@ _STATES = re.compile(
 
 
 def _read(solution, gold, strict=False):
-    """What can be said here and now, as ((status, pred, mark), None), or else (None, the request to a worker)."""
+    """Return ((status, pred, mark), None) if no worker is needed, else (None, the request to a worker)."""
     try:
         return _read_solution(solution, gold, strict)
     except Exception as error:  # one sample that cannot be read must not cost the others
@@ -699,7 +699,7 @@ def _explicit(text, gold):
 
 
 def _says_number(line):
-    """Whether the words behind a mark hold a number, a formula or a number in words before they end."""
+    """Return whether the paragraph after a mark has a number, a formula or a number in words."""
     paragraph = re.split(r"\n\s*\n", line, maxsplit=1)[0]
     return bool(re.search(r"[0-9\\$\u221a\u03c0\u221e]", paragraph) or _SPELLED.search(paragraph))
 
@@ -741,7 +741,7 @@ def _last_box(text, gold):
 
 
 def _first_box(text):
-    """Where the last boxes begin; more than these are not looked at."""
+    """Return where the last ``_MAX_MARKS`` boxes begin; earlier ones are not read."""
     start = len(text)
     for _ in range(_MAX_MARKS):
         before = max(text.rfind("\\boxed", 0, start), text.rfind("\\fbox", 0, start))
@@ -821,7 +821,7 @@ def _nested(text, start):
 
 
 def _cut_object(text):
-    """Where the last JSON object begins, if it is not closed, or -1."""
+    """Return where the last JSON object begins if it is not closed, else -1."""
     if '"' not in text:
         return -1
     objects = list(_OBJECT_BEGINS.finditer(text))
@@ -829,7 +829,7 @@ def _cut_object(text):
 
 
 def _cut_line(text):
-    """Where a mark, or an annotation of GSM8K's, begins that the text ends in, or -1."""
+    """Return where a mark or a GSM8K annotation begins that the text ends in, else -1."""
     annotation = text.rfind("<<")
     if annotation >= 0 and text.find(">>", annotation) < 0 and len(text) - annotation < 80:
         return annotation
@@ -840,7 +840,7 @@ def _cut_line(text):
 
 
 def _line(text):
-    """What stands behind the last mark: "####" that is no heading, else words that an answer follows, else others."""
+    """Return the text after the last mark: "####" (no heading), else words that an answer follows, else others."""
     if "####" in text:
         for mark in list(_OPENERS[HASH].finditer(text))[: -_MAX_MARKS - 1 : -1]:
             line = _behind(text, mark)
@@ -887,7 +887,7 @@ def _begins(line):
 
 
 def _behind(text, mark):
-    """What stands behind a mark; a bullet on a line of its own is no minus."""
+    """Return the text after a mark; a bullet on its own line is not a minus."""
     line = text[mark.end() : mark.end() + _MAX_LINE_CHARS]
     stripped = line.lstrip()
     if "\n" in line[: len(line) - len(stripped)]:
@@ -1101,7 +1101,7 @@ def _number_in(content, is_gold=False):
 
 
 def _wraps(before, after):
-    """Whether there are only words around a number: a unit, a name, a sentence without another meaning."""
+    """Return whether there are only words around a number: a unit, a name, a sentence without another meaning."""
     trailing = _UNIT_POWER.sub("", re.sub(r"(?<=[A-Za-z\x00\s])!+\s*$", "", after))
     if _NO_WRAP.search(before) or _NO_WRAP.search(trailing):
         return False
@@ -1197,7 +1197,7 @@ def _numeral(content):
 
 
 def _equal(found, gold):
-    """Whether two readings agree; None where math-verify's rounding to six decimals may matter."""
+    """Return whether two readings agree; None if math-verify's rounding to six decimals may matter."""
     number = gold.number or gold.comma
     values, golds = found.values, number.values[:1]
     # A percentage is its number, or its hundredth where that is no whole one: nobody writes 15 as 1500 %.
@@ -1437,7 +1437,7 @@ def _other_kind(form, content, gold):
 
 
 def _says_words(content, words):
-    """Whether an answer begins with these words, or with this letter of a choice; None if math-verify must say."""
+    """Return whether an answer begins with these words or this letter of a choice; None if math-verify must decide."""
     plain = _TEXT.sub(r" \1 ", content).lstrip(" *_`$\"'#:").replace("**", "")
     if len(words) == 1:
         letter = re.match(r"\(?\s?([A-J])\s?\)?(?![A-Za-z0-9^*/+=])", plain)
@@ -1553,7 +1553,7 @@ def _calculation(line, end, value):
     return None if expression is None else ("box", _to_latex(expression), None)
 
 
-# What a sentence says, and which sentence of a text concludes it.
+# Reading of sentences, and choice of the sentence that concludes a text.
 
 _MOST_TOKENS = 40
 _MAX_GAP_CHARS = 60
@@ -1726,7 +1726,7 @@ def _plain_prose(text):
 
 
 def _sentences(text):
-    """Where the sentences of a text end."""
+    """Return the end positions of a text's sentences."""
     ends = []
     for end in _SENTENCE_END.finditer(text):
         if text[end.start()] != "." or not _ABBREVIATED.search(text, max(0, end.start() - 8), end.start() + 1):
@@ -1798,7 +1798,7 @@ def _relate(text, tokens):
 
 
 def _rank(text, token, begins, ends):
-    """What a number is in its sentence.
+    """Return the role of a number in its sentence.
 
     0 stated, 1 compared, 2 a circumstance, 3 a part of a calculation, 4 no quantity.
     """
@@ -1825,7 +1825,7 @@ def _rank(text, token, begins, ends):
 
 
 def _sentence_number(line):
-    """What the sentence behind a mark says, or a reading without values."""
+    """Return the number that the sentence after a mark states, or a reading without values."""
     paragraph = re.split(r"\n\s*\n", line.lstrip(), maxsplit=1)[0]
     plain = _plain_prose(paragraph)
     if "\\" in plain:
@@ -1927,7 +1927,7 @@ _EVIDENCE = {
     "in brackets": -1.0,
     "aside": -0.5,  # "..., but I ..."
 }
-"""What makes a number more or less likely to be the one that a text concludes with; the sum decides.
+"""Weights of the features that make a number more or less likely to be a text's conclusion; their sum decides.
 
 Fitted, and rounded to halves, on GSM8K's own rationales, on real outputs with the answer cut off, and on replies of
 personas written for it (docs/answers.md); measured on others.
@@ -1993,7 +1993,7 @@ def _as_percent(token, last):
 
 
 def _rounded(value, last):
-    """Whether a number is the last result, which is no whole one, rounded up or down."""
+    """Return whether a number is the last result, a fraction, rounded up or down."""
     return last is not None and 0 < abs(value - float(last.values[0])) < 1 and value == int(value)
 
 
@@ -2056,7 +2056,7 @@ def _magnitude(value):
 
 
 def _derived(value, earlier):
-    """Whether a value is the sum, difference, product or quotient of two earlier ones."""
+    """Return whether a value is the sum, difference, product or quotient of two earlier ones."""
     known = set(earlier[-14:])
     for one in known:
         if any(_near(other, known) and other != one for other in (value - one, value + one)):
@@ -2091,7 +2091,7 @@ _FILE = os.path.abspath(__file__)
 
 
 class _State:
-    """What one process has: threads that drive a worker process each. Pickled, by Ray say, it arrives empty."""
+    """State of one process: threads that each drive a worker process. Pickled (by Ray, say), it arrives empty."""
 
     def __init__(self):
         self.complaints, self.request_ids = itertools.count(1), itertools.count()
@@ -2216,7 +2216,7 @@ def _running_worker():
 
 
 def _ready(pipe, event, deadline):
-    """Whether the pipe can be used before the deadline. Not select(), which fails on descriptors above 1023."""
+    """Return whether the pipe is ready before the deadline. Not select(), which fails on descriptors above 1023."""
     poll = select.poll()
     poll.register(pipe, event)
     return bool(poll.poll(max(deadline - time.monotonic(), 0) * 1000))

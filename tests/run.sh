@@ -24,6 +24,7 @@ end_to_end_runs() {
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
+"$PYTHON" -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 case ${1:-all} in
   fast) fast_tests ;;
   all) fast_tests && end_to_end_runs ;;

@@ -1,1 +1,1 @@
-"""The answer checker, audited on a model's outputs: which answers it and its neighbours judge differently."""
+"""Audit of the answer checker: outputs on which the reward file, its strict mode and math-verify disagree."""

@@ -1,16 +1,21 @@
-"""How many of each, over all outputs and by group."""
+"""Counts of statuses and disagreements, over all outputs and by group."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from permix_verl.audit.verdicts import JUDGES, KINDS, STATUSES, Case
+from permix_verl.audit.cases import CHECKERS, KINDS, STATUSES, Case
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one judge. ``lost``: of the answers that their label calls right; ``credited``: of the wrong ones."""
+    """Counts of one checker.
+
+    Attributes:
+        lost: outputs labelled right that it does not credit.
+        credited: outputs labelled wrong that it credits.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     lost: int = 0
@@ -22,16 +27,16 @@ class Counts:
     """Counts of a group of outputs.
 
     Attributes:
-        answers: all of them.
-        right, wrong: those with a label, by what it says.
-        judges: judge -> its tally.
-        kinds: kind of difference -> cases.
+        outputs: number of outputs.
+        right, wrong: outputs labelled right and labelled wrong.
+        checkers: checker -> its tally.
+        kinds: kind of difference -> number of cases.
     """
 
-    answers: int = 0
+    outputs: int = 0
     right: int = 0
     wrong: int = 0
-    judges: dict[str, Tally] = field(default_factory=lambda: {judge: Tally() for judge in JUDGES})
+    checkers: dict[str, Tally] = field(default_factory=lambda: {checker: Tally() for checker in CHECKERS})
     kinds: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -40,47 +45,48 @@ class Counts:
 
     @property
     def differences(self) -> int:
-        return self.answers - self.kinds["agreed"]
+        return self.outputs - self.kinds["agreed"]
 
     def add(self, case: Case) -> None:
-        self.answers += 1
+        self.outputs += 1
         self.right += case.label is True
         self.wrong += case.label is False
         self.kinds[case.kind] += 1
-        for judge, tally in self.judges.items():
-            verdict = case.verdicts[judge]
-            tally.statuses[verdict.status] += 1
-            tally.lost += case.label is True and not verdict.credit
-            tally.credited += case.label is False and verdict.credit
+        for checker, tally in self.checkers.items():
+            result = case.results[checker]
+            tally.statuses[result.status] += 1
+            tally.lost += case.label is True and not result.credit
+            tally.credited += case.label is False and result.credit
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON's types; ``lost`` and ``credited`` are ``None`` without labels."""
+    def as_json(self) -> dict[str, Any]:
+        """Convert to JSON types; ``lost`` and ``credited`` are ``None`` without labels."""
         return {
-            "answers": self.answers,
+            "answers": self.outputs,
             "labelled_right": self.right,
             "labelled_wrong": self.wrong,
             "judges": {
-                judge: {
+                checker: {
                     **{status: tally.statuses[status] for status in STATUSES},
                     "lost": tally.lost if self.labelled else None,
                     "credited": tally.credited if self.labelled else None,
                 }
-                for judge, tally in self.judges.items()
+                for checker, tally in self.checkers.items()
             },
             "differences": {kind: self.kinds[kind] for kind in KINDS},
         }
 
 
 def count(cases: Iterable[Case]) -> Counts:
-    found = Counts()
+    """Count all cases."""
+    counts = Counts()
     for case in cases:
-        found.add(case)
-    return found
+        counts.add(case)
+    return counts
 
 
 def count_by(cases: Sequence[Case], group: Callable[[Case], str]) -> dict[str, Counts]:
-    """Counts of each group, those with the most differences first."""
-    found: dict[str, Counts] = {}
+    """Count the cases of each group; the groups with the most differences come first."""
+    counts: dict[str, Counts] = {}
     for case in cases:
-        found.setdefault(group(case), Counts()).add(case)
-    return dict(sorted(found.items(), key=lambda entry: (-entry[1].differences, -entry[1].answers, entry[0])))
+        counts.setdefault(group(case), Counts()).add(case)
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1].differences, -entry[1].outputs, entry[0])))

@@ -1,4 +1,4 @@
-"""What a row's fields may be called, and what their values may be."""
+"""Field names and values accepted in a row of outputs."""
 
 import json
 from collections.abc import Mapping
@@ -13,61 +13,60 @@ NAMES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question"),
     "persona": ("persona",),
 }
-"""For each field its own name, and others that count where that is not there."""
+"""Field -> its own name, then the names accepted if that one is missing."""
 RIGHT = frozenset({"true", "correct", "right", "yes", "1", "1.0"})
 WRONG = frozenset({"false", "incorrect", "wrong", "no", "0", "0.0"})
 
 
-def check_names(given: Mapping[str, str]) -> None:
-    """Refuse a setting of a field that there is not.
+def check_names(field_names: Mapping[str, str]) -> None:
+    """Check the fields named by ``--field``.
 
     Raises:
-        UserError: which one, and those that there are.
+        UserError: an unknown field.
     """
-    for name in given:
+    for name in field_names:
         if name not in NAMES:
-            raise UserError(f"--field {name}={given[name]}: no such field; known: {', '.join(NAMES)}")
+            raise UserError(f"--field {name}={field_names[name]}: unknown field; known: {', '.join(NAMES)}")
 
 
-def value_of(row: Mapping[str, Any], name: str, given: Mapping[str, str], where: str) -> Any:
-    """The value of a field, under whichever of its names it has; ``None`` where the row has none.
+def value_of(row: Mapping[str, Any], name: str, field_names: Mapping[str, str], where: str) -> Any:
+    """Return a field's value under any of its names; ``None`` if the row has none.
 
     Args:
-        given: field -> the name that the user says it has.
+        field_names: field -> name given by the user.
         where: file and line, for messages.
 
     Raises:
         UserError: several names with different values.
     """
-    if name in given:
-        return row.get(given[name])
+    if name in field_names:
+        return row.get(field_names[name])
     own, *others = NAMES[name]
     if row.get(own) is not None:
         return row[own]
-    there = [other for other in others if row.get(other) is not None]
-    if any(row[other] != row[there[0]] for other in there):
-        raise UserError(
-            f"{where}: {' and '.join(map(repr, there))} may each be the {name}; say which: --field {name}={there[0]}"
-        )
-    return row[there[0]] if there else None
+    present = [other for other in others if row.get(other) is not None]
+    if any(row[other] != row[present[0]] for other in present):
+        names = " and ".join(map(repr, present))
+        raise UserError(f"{where}: {names} may each be the {name}; choose one: --field {name}={present[0]}")
+    return row[present[0]] if present else None
 
 
 def text_of(value: Any, role: str) -> str | None:
-    """A text, or the last message of this role in a chat; ``None`` where it is neither."""
+    """Return a text, or the last message of ``role`` in a chat; ``None`` if the value is neither."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         return None
-    said = [message.get("content") for message in value if message.get("role") == role]
-    if not said:
+    contents = [message.get("content") for message in value if message.get("role") == role]
+    if not contents:
         return None
-    if isinstance(said[-1], list):
-        return "".join(str(part.get("text", "")) for part in said[-1] if isinstance(part, dict))
-    return said[-1] if isinstance(said[-1], str) else None
+    if isinstance(contents[-1], list):
+        return "".join(str(part.get("text", "")) for part in contents[-1] if isinstance(part, dict))
+    return contents[-1] if isinstance(contents[-1], str) else None
 
 
 def question_of(prompt: Any) -> str | None:
-    """What the user asks: the prompt, or the last user message of a chat, which may be written as JSON."""
+    """Return the question: the prompt, or the last user message of a chat (a list or its JSON text)."""
     if isinstance(prompt, str) and prompt.startswith("[{"):
         try:
             return text_of(json.loads(prompt), "user") or prompt
@@ -77,10 +76,10 @@ def question_of(prompt: Any) -> str | None:
 
 
 def label_of(value: Any) -> bool | None:
-    """Whether another judge calls the output right; ``None`` where there is no label.
+    """Parse a label: True for right, False for wrong, ``None`` if empty.
 
     Raises:
-        ValueError: no such label.
+        ValueError: an unknown label.
     """
     word = str(value).strip().lower()
     if value is None or word == "":

@@ -1,4 +1,4 @@
-"""Outputs to audit, read as a stream from JSON Lines and from folders of results."""
+"""Stream of outputs to audit, from JSON Lines files and results folders."""
 
 import functools
 import os
@@ -13,15 +13,15 @@ from permix_verl.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One output and the answer that it should give.
+class OutputRow:
+    """One output and its gold answer.
 
     Attributes:
-        file, line: where it stands.
-        name: the row's own id, or empty.
-        persona: empty where there is none.
-        question: what was asked, or empty.
-        label: whether another judge calls the output right.
+        file, line: location of the row.
+        name: id of the row, or empty.
+        persona: persona key or text, or empty.
+        question: question, or empty.
+        label: True if labelled right, ``None`` without a label.
     """
 
     file: str
@@ -34,31 +34,31 @@ class Row:
     label: bool | None
 
 
-def read_rows(paths: Sequence[Path], given: Mapping[str, str]) -> Iterator[Row]:
-    """The rows of all paths, in order.
+def read_rows(paths: Sequence[Path], field_names: Mapping[str, str]) -> Iterator[OutputRow]:
+    """Read the rows of all paths, in order.
 
     Args:
-        paths: JSON Lines files, and folders that ``eval/run.py`` wrote.
-        given: field -> the name that it has in the rows, where the names in ``fields.NAMES`` leave a doubt.
+        paths: JSON Lines files, and results folders written by ``eval/run.py``.
+        field_names: field -> its name in the rows, where ``fields.NAMES`` is ambiguous.
 
     Raises:
-        UserError: nothing there, no rows, a line that does not read, a field that is missing or ambiguous.
+        UserError: a missing path, no rows, an unreadable line, or a missing or ambiguous field.
     """
     for path in paths:
         empty = True
-        for row in _folder_rows(path) if path.is_dir() else _file_rows(path, given):
+        for row in _folder_rows(path) if path.is_dir() else _file_rows(path, field_names):
             empty = False
             yield row
         if empty:
-            raise UserError(f"{path} holds no rows; give a file with a JSON object a line")
+            raise UserError(f"{path} has no rows; give a file with one JSON object a line")
 
 
-def _folder_rows(folder: Path) -> Iterator[Row]:
+def _folder_rows(folder: Path) -> Iterator[OutputRow]:
     from permix_verl.evaluation.sample_store import SampleStore
 
     store = SampleStore(folder)
     if not store.tasks():
-        raise UserError(f"{folder} holds no samples/*.jsonl; give a results folder of eval/run.py, or a file")
+        raise UserError(f"{folder} has no samples/*.jsonl; give a results folder of eval/run.py, or a file")
     for task in store.tasks():
         file = str(folder / "samples" / f"{task}.jsonl")
         for line, sample in enumerate(store.samples(task), start=1):
@@ -66,67 +66,69 @@ def _folder_rows(folder: Path) -> Iterator[Row]:
             _check_task(task, where)
             name = f"{sample.problem}#{sample.run}"
             question = question_of(sample.prompt) or ""
-            yield Row(file, line, name, sample.persona, question, sample.output, sample.gold, None)
+            yield OutputRow(file, line, name, sample.persona, question, sample.output, sample.gold, None)
 
 
-def _file_rows(file: Path, given: Mapping[str, str]) -> Iterator[Row]:
+def _file_rows(file: Path, field_names: Mapping[str, str]) -> Iterator[OutputRow]:
     if not file.exists():
         raise UserError(f"no such file or folder: {file}; give JSON Lines, or a results folder of eval/run.py")
     if not file.is_file() or not os.access(file, os.R_OK):
-        raise UserError(f"cannot read {file}: no file that may be read; save the outputs to one (it is read twice)")
+        raise UserError(
+            f"cannot read {file}: not a readable regular file (it is read twice); save the outputs to a file"
+        )
     for number, record in jsonl_records(file):
         where = f"{file}, line {number}"
         if not isinstance(record, dict):
             raise UserError(f"{where}: expected an object, got {type(record).__name__}; write one object a line")
-        yield _row(record, str(file), number, where, given)
+        yield _row(record, str(file), number, where, field_names)
 
 
-def _row(record: Mapping[str, Any], file: str, line: int, where: str, given: Mapping[str, str]) -> Row:
+def _row(record: Mapping[str, Any], file: str, line: int, where: str, field_names: Mapping[str, str]) -> OutputRow:
     _check_task(record.get("task"), where)
-    prompt = value_of(record, "prompt", given, where)
-    persona = value_of(record, "persona", given, where)
+    prompt = value_of(record, "prompt", field_names, where)
+    persona = value_of(record, "persona", field_names, where)
     if persona is not None and not isinstance(persona, str):
-        raise UserError(f"{where}: the persona is {str(persona)[:80]!r}; it must be a string, its key or text")
-    label = value_of(record, "label", given, where)
+        raise UserError(f"{where}: the persona is {str(persona)[:80]!r}; it must be a string: its key or its text")
+    label = value_of(record, "label", field_names, where)
     try:
         right = label_of(label)
     except ValueError:
         raise UserError(
             f"{where}: the label is {str(label)[:80]!r}; write true or false, correct or wrong, 1 or 0, or leave it out"
         ) from None
-    return Row(
+    return OutputRow(
         file,
         line,
         _name(record),
         persona or "",
         question_of(prompt) or "",
-        _output(record, where, given),
-        _gold(record, where, given),
+        _output(record, where, field_names),
+        _gold(record, where, field_names),
         right,
     )
 
 
-def _output(record: Mapping[str, Any], where: str, given: Mapping[str, str]) -> str:
-    value = value_of(record, "output", given, where)
+def _output(record: Mapping[str, Any], where: str, field_names: Mapping[str, str]) -> str:
+    value = value_of(record, "output", field_names, where)
     text = text_of(value, "assistant")
     if text is None:
-        raise UserError(f"{where}: {_lacking(record, 'output', value)}")
+        raise UserError(f"{where}: {_field_error(record, 'output', value)}")
     return text
 
 
-def _gold(record: Mapping[str, Any], where: str, given: Mapping[str, str]) -> str:
-    value = value_of(record, "gold", given, where)
+def _gold(record: Mapping[str, Any], where: str, field_names: Mapping[str, str]) -> str:
+    value = value_of(record, "gold", field_names, where)
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: {_lacking(record, 'gold', value)}")
+        raise UserError(f"{where}: {_field_error(record, 'gold', value)}")
     return text
 
 
-def _lacking(record: Mapping[str, Any], name: str, value: Any) -> str:
+def _field_error(record: Mapping[str, Any], name: str, value: Any) -> str:
     if value is not None:
-        return f"the {name} is {str(value)[:80]!r}; it must be a text"
-    there = ", ".join(map(str, record))[:200] or "none"
-    return f"no {name} among the fields ({there}); name the field that has it: --field {name}=FIELD"
+        return f"the {name} is {str(value)[:80]!r}; it must be text"
+    present = ", ".join(map(str, record))[:200] or "none"
+    return f"no {name} among the fields ({present}); name the field that has it: --field {name}=FIELD"
 
 
 def _name(record: Mapping[str, Any]) -> str:
@@ -135,12 +137,12 @@ def _name(record: Mapping[str, Any]) -> str:
 
 
 def _check_task(task: Any, where: str) -> None:
-    if isinstance(task, str) and _judged_by_tests(task):
-        raise UserError(f"{where}: task {task} has no answers to check, its programs are run; give other tasks' files")
+    if isinstance(task, str) and _scored_by_tests(task):
+        raise UserError(f"{where}: task {task} is scored by running programs and has no answers to check; leave it out")
 
 
 @functools.cache
-def _judged_by_tests(task: str) -> bool:
+def _scored_by_tests(task: str) -> bool:
     from permix_verl.evaluation.tasks import find_task, known_tasks
 
     return task in known_tasks() and find_task(task).gold_output is None

@@ -5,9 +5,7 @@ python -m permix_verl.checkpoints.adapter runs/NAME/checkpoints/global_step_116 
 
 import argparse
 import json
-import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from permix_verl.checkpoints.nf4 import quantize_base
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.runs.trainers import RECORD
 from permix_verl.utils.file_modes import give_usual_modes
+from permix_verl.utils.files import atomic_folder
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
@@ -118,16 +117,12 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
         base_model_name_or_path=base,
         inference_mode=True,
     )
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    config.save_pretrained(partial)
-    _sort_modules(partial / "adapter_config.json")
-    save_file(weights, partial / "adapter_model.safetensors", metadata={"format": "pt"})
-    give_usual_modes(partial)
-    record_base(partial, base)
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
+    with atomic_folder(out) as partial:
+        config.save_pretrained(partial)
+        _sort_modules(partial / "adapter_config.json")
+        save_file(weights, partial / "adapter_model.safetensors", metadata={"format": "pt"})
+        give_usual_modes(partial)
+        record_base(partial, base)
     return out
 
 

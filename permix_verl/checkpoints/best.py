@@ -14,7 +14,7 @@ from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.metrics import read_metrics
 from permix_verl.runs.persona_validation import Arms, Robustness, read_arms, robustness_curve
 from permix_verl.runs.trainers import GRPO, RECORD
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import atomic_folder, write_atomic
 
 RULE = "highest accuracy of the worst persona in validation; then the highest mean; then the earliest step"
 WARNING = (
@@ -54,15 +54,12 @@ def keep(folder: RunFolder, checkpoint: Path) -> None:
     if not meta.is_file():
         return
     target = folder.kept / checkpoint.name
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / GRPO.weights).mkdir(parents=True)
-    for file in [*actor.glob("model_world_size_*_rank_*.pt"), meta]:
-        _link(file, partial / GRPO.weights / file.name)
-    if (checkpoint / RECORD).is_file():
-        _link(checkpoint / RECORD, partial / RECORD)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    with atomic_folder(target) as partial:
+        (partial / GRPO.weights).mkdir(parents=True)
+        for file in [*actor.glob("model_world_size_*_rank_*.pt"), meta]:
+            _link(file, partial / GRPO.weights / file.name)
+        if (checkpoint / RECORD).is_file():
+            _link(checkpoint / RECORD, partial / RECORD)
     step = int(checkpoint.name.rsplit("_", 1)[1])
     earlier = [one for one in kept_steps(folder) if one < step]
     best = best_of(robustness_curve(read_metrics(folder.metrics), read_arms(folder.data)), earlier)
@@ -133,4 +130,4 @@ def write_choice(folder: RunFolder, best: Robustness, curve: Sequence[Robustness
         "compared": [{"step": one.step, "worst": one.worst, "mean": one.mean} for one in competitors(folder, curve)],
         "before_training": base.record() if base else None,
     }
-    write_whole(folder.best, json.dumps(record, indent=2) + "\n")
+    write_atomic(folder.best, json.dumps(record, indent=2) + "\n")

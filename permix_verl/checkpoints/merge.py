@@ -26,7 +26,7 @@ from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import load_pool
 from permix_verl.personas.prompts import build_messages, render
 from permix_verl.runs.adapter_keys import check_keys, read_adapter_weights
-from permix_verl.training.quantised import refuse_quantised
+from permix_verl.runs.quantized_base import refuse_quantised
 from permix_verl.utils.file_modes import give_usual_modes
 
 QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")

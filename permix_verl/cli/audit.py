@@ -1,4 +1,4 @@
-"""``permix audit``: the answer checker beside a strict one and math-verify, on outputs of your own."""
+"""Compare the reward with its strict reading and with math-verify on your own outputs (``permix audit``)."""
 
 import argparse
 import contextlib
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from permix_verl.audit.cases import Case, select_cases
+from permix_verl.audit.checks import check_rows
 from permix_verl.audit.counts import count, count_by
 from permix_verl.audit.fields import NAMES, check_names
-from permix_verl.audit.judging import judge_rows
-from permix_verl.audit.plain import PlainMathVerify
+from permix_verl.audit.math_verify_pool import MathVerifyPool
 from permix_verl.audit.rows import read_rows
-from permix_verl.audit.verdicts import Case, chosen
 from permix_verl.errors import UserError
-from permix_verl.utils.cli_types import Settings
+from permix_verl.utils.cli_types import KeyValueAction
 from permix_verl.utils.files import check_folder
 
 INTERRUPTED = 130
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(args)
     except KeyboardInterrupt:
-        print("interrupted; no file is half written, and the same command begins again", file=sys.stderr)
+        print("interrupted; no file is partly written, and the same command starts over", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 def run(args: argparse.Namespace) -> None:
-    """Judge, write and print, in this order: whoever stops reading the terminal's text has the files."""
-    from permix_verl.audit.table import cases_text, counts_text
+    """Check, write and print, in this order: the files are complete even if the terminal output is cut short."""
+    from permix_verl.audit.terminal import cases_text, counts_text
 
     cases = audit(args.paths, args.field)
     overall = count(cases)
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> None:
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     texts = [
         counts_text(overall, marks, personas, width),
-        cases_text(chosen(cases, args.show, agreed=False), overall, width),
+        cases_text(select_cases(cases, args.show, agreed=False), overall, width),
     ]
     if args.out:
-        from permix_verl.audit.page import write_audit
+        from permix_verl.audit.html_report import write_audit
 
         write_audit(args.out, cases, overall, marks, personas)
         texts.append(f"{args.out}: audit.html, audit.csv, audit.json")
@@ -55,30 +55,30 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print(text: str) -> None:
-    with contextlib.suppress(AttributeError):  # a terminal that cannot show a letter gets its escape
+    with contextlib.suppress(AttributeError):  # characters that the terminal cannot show are escaped
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # head, or a pager that was left
+    except BrokenPipeError:  # the reader has closed the pipe, such as head or a pager
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="permix audit", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="OUTPUTS", help="JSON Lines, or a results folder of eval/run.py"
+        "paths", nargs="+", type=Path, metavar="OUTPUTS", help="JSON Lines file, or results folder of eval/run.py"
     )
-    parser.add_argument("--show", type=int, default=10, metavar="N", help="cases to print (default: 10)")
+    parser.add_argument("--show", type=int, default=10, metavar="N", help="number of cases to print (default: 10)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for audit.html, audit.csv and audit.json")
     parser.add_argument(
         "--field",
-        action=Settings,
+        action=KeyValueAction,
         metavar="NAME=FIELD",
-        help=f"the field that has the {', '.join(NAMES)}, where it is called otherwise",
+        help=f"field of the {', '.join(NAMES)}, if it has another name",
     )
     args = parser.parse_args(argv)
     if args.show < 0:
-        raise UserError(f"--show {args.show}: a number of cases; give 0 or more")
+        raise UserError(f"--show is {args.show}; it must be 0 or more")
     check_names(args.field)
     if args.out:
         check_folder(args.out)
@@ -86,17 +86,17 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def audit(paths: Sequence[Path], given: Mapping[str, str]) -> list[Case]:
-    """Judge every output of these files. They are read twice: what does not read is said before anything is judged.
+    """Check every output of these files. They are read twice, so that bad rows are reported before any is checked.
 
     Raises:
-        UserError: as ``rows.read_rows`` does.
+        UserError: as in ``rows.read_rows``.
     """
     from permix_verl.evaluation.scoring import load_reward
 
     total = sum(1 for _ in read_rows(paths, given))
-    reward, plain = load_reward(), PlainMathVerify()
+    reward, plain = load_reward(), MathVerifyPool()
     try:
-        return list(_with_progress(judge_rows(read_rows(paths, given), reward, plain), total))
+        return list(_with_progress(check_rows(read_rows(paths, given), reward, plain), total))
     finally:
         plain.close()
         reward.close()

@@ -1,4 +1,4 @@
-"""``permix doctor``: every check, in order, and an exit status by the worst of them."""
+"""Run all checks of ``permix doctor`` in order; the exit status is that of the worst finding."""
 
 import argparse
 import json
@@ -40,15 +40,15 @@ CHECKS: Sequence[Check] = (
 
 
 def examine(setup: Setup, checks: Sequence[Check] = CHECKS) -> list[tuple[str, Finding]]:
-    """What every check found, with its name. A check that breaks is a warning: it should keep nobody from a run."""
-    found = []
+    """Run the checks, and return their findings with the checks' names. A check that raises gives a warning only."""
+    findings = []
     for check in checks:
         try:
-            found += [(check.name, finding) for finding in check.run(setup)]
+            findings += [(check.name, finding) for finding in check.run(setup)]
         except Exception as problem:
             text = f"the check itself failed ({type(problem).__name__}: {str(problem)[:200]})"
-            found.append((check.name, warning(text, "look at this yourself, and report it")))
-    return found
+            findings.append((check.name, warning(text, "check this by hand, and report the bug")))
+    return findings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,23 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="permix doctor", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", help="hub name or folder")
-    parser.add_argument("--personas", default="train", help="pool that is trained on")
-    parser.add_argument("--dev-personas", default="", help="of that pool, held out of training: how many, or keys")
-    parser.add_argument("--run-dir", type=Path, help="folder of the run")
+    parser.add_argument("--personas", default="train", help="training pool")
+    parser.add_argument(
+        "--dev-personas", default="", help="personas of that pool held out of training: their number, or keys"
+    )
+    parser.add_argument("--run-dir", type=Path, help="run folder")
     parser.add_argument("--trainer", default="grpo", choices=list(config.CONFIGS))
     parser.add_argument("--json", action="store_true", help="findings as a JSON list on standard output")
-    parser.add_argument(
-        "--explain",
-        metavar="LOG",
-        help="the root cause out of a log of verl, vLLM or Ray (- for stdin), or of a run's folder",
-    )
-    parser.add_argument("--quiet", action="store_true", help="only what is wrong")
-    parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
+    parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides for verl, after --")
     args = parser.parse_args(argv)
     if args.explain is not None:
         return explain_log(args.explain, args.json)
     settings = as_dict(args.overrides)
-    found = examine(
+    findings = examine(
         Setup(
             args.model,
             args.personas,
@@ -83,15 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.dev_personas,
         )
     )
-    worst = max((EXIT_STATUS[finding.severity] for _, finding in found), default=0)
+    worst = max((EXIT_STATUS[finding.severity] for _, finding in findings), default=0)
     if args.json:
         rows = [
             {"check": name, "severity": finding.severity, "text": finding.text, "remedy": finding.remedy}
-            for name, finding in found
+            for name, finding in findings
         ]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        for name, finding in found:
+        for name, finding in findings:
             if finding.severity != "ok" or not args.quiet:
                 remedy = f"; {finding.remedy}" if finding.remedy else ""
                 print(f"{finding.severity:<8}{name:<15}{finding.text}{remedy}", file=sys.stderr if args.quiet else None)

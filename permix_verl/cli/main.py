@@ -1,60 +1,55 @@
-"""The console script ``permix``: what is asked before and after a run."""
+"""The console script ``permix``; each verb is a module of this package."""
 
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from permix_verl.errors import exit_with_message
 
-
-def doctor(arguments: Sequence[str]) -> int:
-    """What would end a run, said before it begins."""
-    from permix_verl.cli.doctor import main as run
-
-    return run(arguments)
-
-
-def merge(arguments: Sequence[str]) -> int:
-    """An adapter and its base as one Hugging Face folder, checked to say what the adapter says."""
-    from permix_verl.checkpoints.merge import main as run
-
-    return run(arguments)
-
-
-def plan(arguments: Sequence[str]) -> int:
-    """What a run will take of memory and time, from its settings and the model's config.json."""
-    from permix_verl.cli.plan import main as run
-
-    return run(arguments)
-
-
-def audit(arguments: Sequence[str]) -> int:
-    """Which answers of a model the reward, its strict reading and math-verify judge differently."""
-    from permix_verl.cli.audit import main as run
-
-    return run(arguments)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "doctor": doctor,
-    "plan": plan,
-    "merge": merge,
-    "audit": audit,
+VERBS: Mapping[str, tuple[str, str]] = {
+    "prep": ("prep", "Prepare training and validation rows with personas, for RL."),
+    "prep-sft": ("prep_sft", "Prepare supervised targets for the same rows: solutions, rewrites, or a teacher's."),
+    "train": ("train", "Train PerMix-RLVR, RLVR or a supervised baseline with a recipe."),
+    "eval": ("eval", "Sample every problem under every persona, and score the samples."),
+    "report": ("report", "Report worst, best, mean and PSS of one or more results folders."),
+    "judge": ("judge", "Score persona fidelity on PersonaGym's five tasks."),
+    "judge-questions": ("judge_questions", "Write PersonaGym questions for personas that have none."),
+    "compare": ("compare", "Ask judges which of two models is more in character."),
+    "rescore": ("rescore", "Score stored samples again after a change of the reward or of a task."),
+    "lab": ("lab", "Report the lab study: base model and methods side by side."),
+    "lab-problems": ("lab_problems", "Generate problems of the lab, in GSM8K's format."),
+    "lab-base": ("lab_base", "Train the lab's base model from scratch."),
+    "reproduce": ("reproduce", "Print or run the commands for a table of the paper."),
+    "doctor": ("doctor", "Check machine, model, data and settings before a run."),
+    "plan": ("plan", "Estimate memory and time of a run from its settings and the model's config.json."),
+    "merge": ("merge", "Merge an adapter into its base, and check the result."),
+    "audit": ("audit", "Compare the reward, its strict reading and math-verify on a model's outputs."),
 }
+"""Verb -> module of this package with a ``main(argv)``, and a line of help."""
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Dispatch to a command.
+    """Run a verb.
+
+    Args:
+        argv: the verb and its arguments; default: the command line's.
 
     Returns:
-        Its exit status; 2 for an unknown command.
+        Its exit status; 2 for an unknown verb.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in COMMANDS:
-        return COMMANDS[arguments[0]](arguments[1:])
-    about = "\n".join(f"  {name:<10}{command.__doc__}" for name, command in COMMANDS.items())
-    asked_for_help = arguments[:1] in (["-h"], ["--help"])
-    print(f"usage: permix COMMAND ...\n\n{about}", file=sys.stdout if asked_for_help else sys.stderr)
-    return 0 if asked_for_help else 2
+    if arguments and arguments[0] in VERBS:
+        verb = arguments[0]
+        sys.argv[0] = f"permix {verb}"  # argparse takes the program's name from it
+        module = importlib.import_module(f"permix_verl.cli.{VERBS[verb][0]}")
+        return module.main(arguments[1:]) or 0
+    help_wanted = arguments[:1] in (["-h"], ["--help"])
+    if arguments and not help_wanted:
+        print(f"error: permix has no verb {arguments[0]!r}", file=sys.stderr)
+    lines = "\n".join(f"  {verb:<17}{text}" for verb, (_, text) in VERBS.items())
+    usage = f"usage: permix VERB ...\n\n{lines}\n\npermix VERB --help lists its options."
+    print(usage, file=sys.stdout if help_wanted else sys.stderr)
+    return 0 if help_wanted else 2
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``permix plan``: what a run will take of a GPU's memory and of your time, before it is started."""
+"""Estimate a run's GPU memory and time before it starts (``permix plan``)."""
 
 import argparse
 import json
@@ -9,10 +9,10 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.preflight.memory_plan.advice import advice
-from permix_verl.preflight.memory_plan.budget import GIB, MIB, Budget, budget, fits
-from permix_verl.preflight.memory_plan.gpus import Gpu, find_gpu
+from permix_verl.preflight.memory_plan.budget import GIB, MIB, MemoryBudget, budget, fits
+from permix_verl.preflight.memory_plan.gpus import GpuSpec, find_gpu
 from permix_verl.preflight.memory_plan.job import Job, read_job
-from permix_verl.preflight.memory_plan.step_time import Pace, pace, steps_of
+from permix_verl.preflight.memory_plan.step_time import StepTime, estimate_step_time, steps_of
 
 DOES_NOT_FIT = 1
 """Exit status of a plan that does not fit."""
@@ -28,38 +28,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     job = read_job(settings, args.trainer, args.rows)
     name = args.model or settings.get("actor_rollout_ref.model.path") or settings.get("model.path")
     if not name:
-        raise UserError("no model: give --model, or verl's overrides behind --")
+        raise UserError("no model is given; set --model, or verl's overrides after --")
     gpu, memory = device(job, args)
-    found = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)
-    print(json.dumps(found["json"], indent=1) if args.json else found["text"])
-    return 0 if found["fits"] else DOES_NOT_FIT
+    plan = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)
+    print(json.dumps(plan["json"], indent=1) if args.json else plan["text"])
+    return 0 if plan["fits"] else DOES_NOT_FIT
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="permix plan", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", help="hub name or folder; only its config.json is read")
-    parser.add_argument("--gpu", help="such as A5000; default: the GPU of this machine")
-    parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of a GPU that is not known, or less of one")
-    parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
-    parser.add_argument("--rows", type=int, default=GSM8K_ROWS, help="of the training data (default: GSM8K's)")
+    parser.add_argument("--gpu", help="GPU name, such as A5000; default: the GPU of this machine")
     parser.add_argument(
-        "--answer-tokens", type=int, help="of a mean answer, for the time (default: all that are allowed)"
+        "--gpu-memory", type=float, metavar="GIB", help="memory in GiB: of an unknown GPU, or a part of a known one"
     )
-    parser.add_argument("--json", action="store_true", help="for scripts; bytes and seconds")
-    parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides, behind --")
+    parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
+    parser.add_argument("--rows", type=int, default=GSM8K_ROWS, help="rows of the training data (default: GSM8K's)")
+    parser.add_argument(
+        "--answer-tokens", type=int, help="mean tokens of a completion, for the time estimate (default: the limit)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, in bytes and seconds")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides for verl, after --")
     args = parser.parse_args(argv)
     for flag in ("gpu_memory", "rows", "answer_tokens"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
-            raise UserError(f"--{flag.replace('_', '-')} {value}: nothing to plan with; give more than 0")
+            raise UserError(f"--{flag.replace('_', '-')} is {value}; it must be more than 0")
     return args
 
 
-def device(job: Job, args: argparse.Namespace) -> tuple[Gpu | None, int]:
-    """The GPU, if the run is for one and it is known, and bytes of memory.
+def device(job: Job, args: argparse.Namespace) -> tuple[GpuSpec | None, int]:
+    """Return the GPU, ``None`` if unknown or on a CPU, and its memory in bytes.
 
     Raises:
-        UserError: no GPU is named and none is here.
+        UserError: no GPU is named and this machine has none.
     """
     if job.device == "cpu":
         import os
@@ -85,13 +87,13 @@ def device(job: Job, args: argparse.Namespace) -> tuple[Gpu | None, int]:
             return None, memory
     if given:
         return None, given
-    raise UserError("no GPU here, and none is named; give --gpu, such as A5000, or --gpu-memory GIB")
+    raise UserError("this machine has no GPU, and none is named; give --gpu, such as A5000, or --gpu-memory GIB")
 
 
 def make_plan(
-    name: str, job: Job, gpu: Gpu | None, memory: int, answer_tokens: int | None, quiet: bool = False
+    name: str, job: Job, gpu: GpuSpec | None, memory: int, answer_tokens: int | None, quiet: bool = False
 ) -> dict[str, Any]:
-    """The plan as text and as JSON's types, and whether it fits."""
+    """Return the plan as text and as JSON data, and whether it fits."""
     from permix_verl.preflight.memory_plan.model_size import measure, read_config
     from permix_verl.preflight.memory_plan.trace import actor_peaks
 
@@ -99,11 +101,11 @@ def make_plan(
     model = measure(config, job)
     peaks = actor_peaks(job, config, lambda text: None if quiet else print(text, file=sys.stderr))
     plan = budget(job, model, peaks, memory)
-    said = list(advice(job, model, peaks, plan, memory))
+    suggestions = list(advice(job, model, peaks, plan, memory))
     fit = fits(plan, memory)
     times = None
     if gpu is not None and not model.experts and (plan.cache is None or plan.cache.sequences):
-        times = pace(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
+        times = estimate_step_time(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
     where = f"{job.ranks} x {gpu.name if gpu else job.device}, {memory / GIB:.1f} GiB each"
     if job.device == "cpu":
         where = f"{job.ranks} ranks on a machine without a GPU, {memory / GIB:.1f} GiB"
@@ -114,7 +116,7 @@ def make_plan(
             *_memory_lines(plan, memory),
             *_host_lines(plan),
             *_time_lines(job, times),
-            *(f"to fit: {line}" for line in said),
+            *(f"to fit: {line}" for line in suggestions),
             "it fits" if fit else "it does NOT fit",
         ]
     )
@@ -122,21 +124,21 @@ def make_plan(
         "job": asdict(job),
         "model": asdict(model),
         "memory": memory,
-        "turns": {turn.name: {line.name: line.size for line in turn.lines} for turn in plan.turns},
+        "turns": {phase.name: {line.name: line.size for line in phase.lines} for phase in plan.phases},
         "cache": asdict(plan.cache) if plan.cache else None,
         "host": {line.name: line.size for line in plan.host},
         "pace": asdict(times) if times else None,
-        "advice": said,
+        "advice": suggestions,
         "fits": fit,
     }
     return {"text": text, "json": as_json, "fits": fit}
 
 
-def _memory_lines(plan: Budget, memory: int) -> list[str]:
+def _memory_lines(plan: MemoryBudget, memory: int) -> list[str]:
     lines = []
-    for turn in plan.turns:
-        lines.append(f"\n{turn.name:<50}{turn.total / GIB:>8.2f} GiB{'' if turn.total <= memory else '   OVER'}")
-        lines += [f"  {line.name:<48}{line.size / GIB:>8.2f}" for line in turn.lines]
+    for phase in plan.phases:
+        lines.append(f"\n{phase.name:<50}{phase.total / GIB:>8.2f} GiB{'' if phase.total <= memory else '   OVER'}")
+        lines += [f"  {line.name:<48}{line.size / GIB:>8.2f}" for line in phase.lines]
     if plan.cache is not None:
         cache = plan.cache
         lines.append(
@@ -146,12 +148,12 @@ def _memory_lines(plan: Budget, memory: int) -> list[str]:
     return lines
 
 
-def _host_lines(plan: Budget) -> list[str]:
+def _host_lines(plan: MemoryBudget) -> list[str]:
     lines = [f"  {line.name:<48}{line.size / GIB:>8.2f}" for line in plan.host]
     return ["\non the host of a node, beside the processes", *lines] if lines else []
 
 
-def _time_lines(job: Job, times: Pace | None) -> list[str]:
+def _time_lines(job: Job, times: StepTime | None) -> list[str]:
     if times is None:
         return [f"\n{steps_of(job)} steps; how long they take is not known here", ""]
     sampled = f" ({times.tokens:,} of them sampled)" if times.tokens else ""

@@ -1,10 +1,10 @@
-"""Programs that a model wrote, judged by tests: which text is the program, what it is run on, what its output must be.
+"""Scoring of programs that a model wrote: extract the program, run it on the tests, compare its output.
 
-The rules are those of LiveCodeBench's runner; docs/code.md lists where they differ and why.
+The rules are those of LiveCodeBench's runner; docs/code.md lists the differences and the reasons.
 """
 
 from permix_verl.code.extract import extract_program
-from permix_verl.code.judge import Judgement, judge
+from permix_verl.code.judge import ProgramResult, judge
 from permix_verl.code.tests import Case, Cases
 
-__all__ = ["Case", "Cases", "Judgement", "extract_program", "judge"]
+__all__ = ["Case", "Cases", "ProgramResult", "extract_program", "judge"]

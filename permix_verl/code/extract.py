@@ -1,8 +1,8 @@
-"""Which part of an answer is the program.
+"""Extraction of the program from a completion.
 
-LiveCodeBench takes what stands between the last two lines that hold three backticks. That is the program where an
-answer has one block; where more is said in blocks behind it, or the last one was cut off, it is something else or
-nothing. Characters differ in just that, so a block is chosen here: the last one that can be the program.
+LiveCodeBench takes the text between the last two lines with three backticks. That is the program if a completion has
+one block; if more blocks follow, or the last one is truncated, it is something else or empty. Personas differ in just
+that, so we choose a block: the last one that can be the program.
 """
 
 import re
@@ -20,34 +20,34 @@ class _Block:
     closed: bool
 
 
-def extract_program(answer: str, call: str | None = None) -> str | None:
-    """The program in an answer, or ``None``.
+def extract_program(completion: str, call: str | None = None) -> str | None:
+    """Return the program in a completion, or ``None``.
 
-    Text up to the last ``</think>`` is not read. Of the blocks in Python, or if there are none those of no named
-    language, the last one that can be the answer: that defines the function asked for, or else that reads the input;
-    if none of them does so, the last one. A block that the answer's end cut off counts if there is no other. Without
-    any block an answer that begins like a program is one.
+    Text up to the last ``</think>`` is ignored. The candidates are the Python blocks or, if there are none, the blocks
+    without a language. The program is the last candidate that can solve the problem: it defines the required function,
+    or reads standard input. If there is no such candidate, it is the last one. A truncated block counts only if there
+    is no complete one. A completion without blocks is the program if it begins like one.
 
     Args:
         call: the function that the program must define; ``None`` where it reads standard input.
     """
-    _, mark, tail = answer.rpartition("</think>")
-    if not mark and "<think>" in answer:
-        tail = answer.partition("<think>")[0]  # still thinking when it ended
+    _, mark, tail = completion.rpartition("</think>")
+    if not mark and "<think>" in completion:
+        tail = completion.partition("<think>")[0]  # the completion ended inside its reasoning
     blocks = [block for block in _blocks(tail) if block.text.strip()]
     if not blocks:
         return tail if "```" not in tail and _begins_like_a_program(tail) else None
     named = [block for block in blocks if block.language.lower() in PYTHON]
     unnamed = [block for block in blocks if not block.language]
     for candidates in (named, unnamed):
-        whole = [block for block in candidates if block.closed] or candidates
-        fitting = [block for block in whole if _can_be_the_answer(block.text, call)]
-        if fitting or whole:
-            return (fitting or whole)[-1].text
+        complete = [block for block in candidates if block.closed] or candidates
+        solving = [block for block in complete if _can_solve(block.text, call)]
+        if complete:
+            return (solving or complete)[-1].text
     return None
 
 
-def _can_be_the_answer(text: str, call: str | None) -> bool:
+def _can_solve(text: str, call: str | None) -> bool:
     if call is None:
         return bool(_READS.search(text))
     name = re.escape(call)
@@ -60,9 +60,9 @@ def _begins_like_a_program(text: str) -> bool:
 
 
 def _opening(line: str) -> tuple[str, str]:
-    """Fence and language of a line that opens a block, both empty if it does not.
+    """Return fence and language of a line that opens a block, both empty if it does not.
 
-    By hand, not by a pattern: this runs on what a model wrote, and must be done in time whatever that is.
+    No regular expression: this runs on arbitrary model output and must take linear time.
     """
     text = line.lstrip()
     mark = text[:1]
@@ -74,7 +74,7 @@ def _opening(line: str) -> tuple[str, str]:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    """Fenced blocks as in Markdown; a fence behind a last line of code closes it too."""
+    """Yield the fenced blocks of Markdown; a fence at the end of a code line also closes its block."""
     fence, language, lines = "", "", list[str]()
     for line in text.split("\n"):
         if not fence:

@@ -1,26 +1,25 @@
-"""A program's verdict: right if it passes every test."""
+"""Score a program: correct if it passes every test."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from permix_verl.code.compare import same_output, same_value
 from permix_verl.code.tests import Case, Cases
-from permix_verl.sandbox import Finished, Limits, Sandbox, SandboxError
+from permix_verl.sandbox import Limits, RunResult, Sandbox, SandboxError
 
 Status = Literal["correct", "wrong", "no_answer", "timeout", "error"]
-"""As the math reward has them. ``timeout``: the program ran into its time limit. ``error``: the sandbox failed, and
-there is no verdict."""
+"""Same values as the math reward's. ``timeout``: the program exceeded its time limit. ``error``: the sandbox failed."""
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict on a program.
+class ProgramResult:
+    """Result of a program's tests.
 
     Attributes:
-        passed: tests passed before the first that was not; the rest is not run.
-        tests: how many there are.
-        detail: what went wrong, in a line; empty if nothing did.
+        passed: number of tests passed before the first failure; the rest are not run.
+        tests: number of tests.
+        detail: one line on the failure; empty if correct.
     """
 
     status: Status
@@ -30,7 +29,7 @@ class Judgement:
 
     @property
     def summary(self) -> str:
-        """For people: "12 of 12 tests", "test 3 of 12: wrong output"."""
+        """One line for people: "12 of 12 tests", "test 3 of 12: wrong output"."""
         if self.status == "correct":
             return f"{self.passed} of {self.tests} tests"
         if self.status == "no_answer":
@@ -38,30 +37,30 @@ class Judgement:
         return f"test {self.passed + 1} of {self.tests}: {self.detail}"
 
 
-def judge(program: str | None, cases: Cases, sandbox: Sandbox, limits: Limits | None = None) -> Judgement:
-    """Run a program on the tests, up to the first that it does not pass.
+def judge(program: str | None, cases: Cases, sandbox: Sandbox, limits: Limits | None = None) -> ProgramResult:
+    """Run a program on the tests, up to the first that it fails.
 
     Args:
-        program: ``None`` where an answer has none.
-        limits: of each test; LiveCodeBench's 6 seconds, and what its runner does not limit, if not given.
+        program: Python source; ``None`` if the completion has no program.
+        limits: limits of each test; default: LiveCodeBench's 6 seconds and the other defaults of ``Limits``.
     """
     total = len(cases.cases)
     if program is None:
-        return Judgement("no_answer", 0, total, "no program in the answer")
+        return ProgramResult("no_answer", 0, total, "no program in the answer")
     for number, case in enumerate(cases.cases):
         try:
-            finished = _run(program, case, cases.call, sandbox, limits or Limits())
+            result = _run(program, case, cases.call, sandbox, limits or Limits())
         except SandboxError as error:
-            return Judgement("error", number, total, str(error))
-        status, detail = _verdict(finished, case, cases.call)
+            return ProgramResult("error", number, total, str(error))
+        status, detail = _score(result, case, cases.call)
         if status != "correct":
-            return Judgement(status, number, total, detail)
-    return Judgement("correct", total, total)
+            return ProgramResult(status, number, total, detail)
+    return ProgramResult("correct", total, total)
 
 
-def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: Limits) -> Finished:
-    """A sandbox that fails for want of memory or processes may work in a moment."""
-    # Nothing longer than this would be compared anyway.
+def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: Limits) -> RunResult:
+    """Run one test, and retry a sandbox that fails: a lack of memory or processes may be temporary."""
+    # Longer output is wrong without a comparison.
     limits = replace(limits, output_bytes=max(limits.output_bytes, 16 * len(case.output)))
     for attempt in range(_ATTEMPTS):
         try:
@@ -72,18 +71,18 @@ def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: L
     raise AssertionError
 
 
-def _verdict(finished: Finished, case: Case, call: str | None) -> tuple[Status, str]:
-    if finished.ended in ("cpu_time", "wall_time"):
+def _score(result: RunResult, case: Case, call: str | None) -> tuple[Status, str]:
+    if result.ended in ("cpu_time", "wall_time"):
         return "timeout", "time limit"
-    if finished.ended == "output":
+    if result.ended == "output":
         return "wrong", "too much output"
-    if finished.ended == "failed":
-        last = "".join(filter(str.isprintable, finished.stderr.strip().rsplit("\n", 1)[-1][:200]))
-        return "wrong", last or f"ended with status {finished.exit_status}"
+    if result.ended == "failed":
+        last = "".join(filter(str.isprintable, result.stderr.strip().rsplit("\n", 1)[-1][:200]))
+        return "wrong", last or f"ended with status {result.exit_status}"
     if call is None:
-        return ("correct", "") if same_output(case.output, finished.stdout) else ("wrong", "wrong output")
+        return ("correct", "") if same_output(case.output, result.stdout) else ("wrong", "wrong output")
     try:
-        right = same_value(case.output, finished.stdout)
+        right = same_value(case.output, result.stdout)
     except ValueError:
         return "error", f"the wanted value {case.output[:80]!r} is no JSON"
     return ("correct", "") if right else ("wrong", "wrong value")

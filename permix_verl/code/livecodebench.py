@@ -1,4 +1,4 @@
-"""LiveCodeBench's files: which rows are asked for, and their tests, which stay where they are until they are needed."""
+"""LiveCodeBench's files: select rows, and read their tests from the file only when needed."""
 
 import datetime
 import functools
@@ -23,21 +23,21 @@ RELEASES: Mapping[str, tuple[str, int]] = {
     "v5": ("test5.jsonl", 880),
     "v6": ("test6.jsonl", 1055),
 }
-"""Release -> the file that it adds to the one before, and its problems, those of earlier releases included."""
+"""Release -> (the file that it adds, number of problems including earlier releases)."""
 FIRST = "v1"
-"""The release that the paper's figures fit, by their denominators; it names v6 (docs/code.md)."""
+"""The release that the denominators of the paper's figures fit; the paper names v6 (docs/code.md)."""
 DIFFICULTIES = ("easy", "medium", "hard")
 _FIELDS = ("question_content", "question_id", "contest_date", "difficulty", "public_test_cases", "private_test_cases")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which problems, and how their programs are run; as ``-T NAME=VALUE`` gives it.
+    """Selection of problems, and whether their programs run in a sandbox; the task's ``-T NAME=VALUE`` settings.
 
     Attributes:
-        release: v1 to v6, each with all before it; of a single file it is not asked.
+        release: v1 to v6, each including all earlier ones; ignored for a single file.
         difficulty: one or more of easy, medium and hard.
-        start_date, end_date: YYYY-MM-DD, both included; of the contest.
+        start_date, end_date: dates of the contest, YYYY-MM-DD, both inclusive.
         sandbox: "on", or the value of :data:`permix_verl.sandbox.OFF`.
     """
 
@@ -48,8 +48,8 @@ class Selection:
     sandbox: str = "on"
 
     @classmethod
-    def of(cls, args: Mapping[str, str]) -> "Selection":
-        """Checked.
+    def from_args(cls, args: Mapping[str, str]) -> "Selection":
+        """Validate and parse the settings.
 
         Raises:
             UserError: an unknown name or value.
@@ -57,7 +57,7 @@ class Selection:
         known = tuple(cls.__dataclass_fields__)
         unknown = sorted(set(args) - set(known))
         if unknown:
-            raise UserError(f"livecodebench takes no {unknown[0]!r}; known: {', '.join(known)}")
+            raise UserError(f"livecodebench has no setting {unknown[0]!r}; known: {', '.join(known)}")
         given: dict[str, Any] = dict(args)
         if "release" in given:
             given["release"] = given["release"].removeprefix("release_")
@@ -83,7 +83,7 @@ class Selection:
         )
 
     def window(self) -> str:
-        """Part of the names in reports: figures of another window are of other problems."""
+        """Return the date range as part of names in reports: another range means other problems."""
         return f"_{self.start_date or 'begin'}_to_{self.end_date or 'end'}" if self.start_date or self.end_date else ""
 
 
@@ -91,29 +91,29 @@ def _date(text: str, what: str) -> datetime.date:
     try:
         return datetime.datetime.fromisoformat(text).date()
     except ValueError:
-        raise UserError(f"{what} is no date; write YYYY-MM-DD") from None
+        raise UserError(f"{what} is not a date; write YYYY-MM-DD") from None
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a row stands, so that its tests, up to hundreds of megabytes, need not be kept."""
+class _RowLocation:
+    """Position of a row in its file, so that its tests, up to hundreds of megabytes, need not stay in memory."""
 
     file: Path
     offset: int
     length: int
 
 
-_places: dict[str, _Place] = {}
-"""Hash of a problem's tests -> its row, of every source that this process has loaded."""
+_row_locations: dict[str, _RowLocation] = {}
+"""Hash of a problem's tests -> its row, for every source that this process has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row that is asked for.
+class LiveCodeBenchRow:
+    """A selected row.
 
     Attributes:
-        release: the first that holds it; "" of a single file.
-        tests: hash of its tests, by which :func:`find_cases` finds them.
+        release: the first release with this problem; "" for a single file.
+        tests: hash of its tests, the key for :func:`find_cases`.
     """
 
     release: str
@@ -124,60 +124,62 @@ class Row:
     tests: str
 
 
-def read_rows(source: str, selection: Selection) -> Iterator[Row]:
-    """The rows of a source that are asked for, in order.
+def read_rows(source: str, selection: Selection) -> Iterator[LiveCodeBenchRow]:
+    """Stream the selected rows of a source, in order.
 
     Args:
         source: the hub name, a folder with its files, or one ``.jsonl`` file.
 
     Raises:
-        UserError: nothing there, rows that do not read, a problem without tests.
+        UserError: no such source, malformed rows, a problem without tests.
     """
     for release, file in _files(source, selection.release):
-        for place, row in _rows(file):
+        for location, row in _rows(file):
             where = f"{file}, problem {row.get('question_id')!r}"
             if not selection.takes(row, where):
                 continue
             digest = _digest(row)
-            if digest not in _places:
+            if digest not in _row_locations:
                 try:
-                    Cases.of_record(row)
+                    Cases.from_record(row)
                 except UserError as error:
                     raise UserError(f"{where}: {error}") from None
-            _places[digest] = place
+            _row_locations[digest] = location
             starter = row.get("starter_code") or ""
-            yield Row(release, row["difficulty"], row["question_id"], row["question_content"], starter, digest)
+            yield LiveCodeBenchRow(
+                release, row["difficulty"], row["question_id"], row["question_content"], starter, digest
+            )
 
 
 def find_cases(tests: str, problem: str) -> Cases:
-    """A problem's tests, from the file that it was read from.
+    """Read a problem's tests from its file.
 
     Args:
-        tests: their hash.
-        problem: its name, for the error.
+        tests: hash of the tests.
+        problem: the problem's name, for errors.
 
     Raises:
-        UserError: it was not loaded here, or the file has changed since.
+        UserError: the problem was not loaded by this process, or the file has changed since.
     """
-    if tests not in _places:
+    if tests not in _row_locations:
         raise UserError(
             f"the tests of {problem} are not loaded; name their source: --tasks livecodebench=FOLDER_OR_HUB_NAME"
         )
-    return _read_cases(tests, _places[tests])
+    return _read_cases(tests, _row_locations[tests])
 
 
 @functools.lru_cache(maxsize=8)
-def _read_cases(digest: str, place: _Place) -> Cases:
-    with place.file.open("rb") as stream:
-        stream.seek(place.offset)
-        line = stream.read(place.length)
+def _read_cases(digest: str, location: _RowLocation) -> Cases:
+    with location.file.open("rb") as stream:
+        stream.seek(location.offset)
+        line = stream.read(location.length)
     try:
         row = json.loads(line)
     except ValueError:
         row = {}
     if not isinstance(row, dict) or _digest(row) != digest:
-        raise UserError(f"{place.file} has changed since it was read; give the same command again")
-    return Cases.of_record(row)
+        raise UserError(f"{location.file} has changed since it was read; run the same command again")
+    return Cases.from_record(row)
 
 
 def _digest(row: Mapping[str, Any]) -> str:
@@ -187,38 +189,37 @@ def _digest(row: Mapping[str, Any]) -> str:
 
 
 def _files(source: str, release: str) -> list[tuple[str, Path]]:
-    """Release and file, in order; a single file is of no release."""
+    """Return (release, file) in order; a single file has release ""."""
     path = Path(source).expanduser()
     if path.is_file():
         return [("", path)]
-    wanted = list(RELEASES)[: list(RELEASES).index(release) + 1]
+    releases = list(RELEASES)[: list(RELEASES).index(release) + 1]
     if path.is_dir():
-        missing = [RELEASES[one][0] for one in wanted if not (path / RELEASES[one][0]).is_file()]
+        missing = [RELEASES[one][0] for one in releases if not (path / RELEASES[one][0]).is_file()]
         if missing:
             raise UserError(
                 f"folder {path} has no {missing[0]}, which release {release} needs; download it from {HUB_NAME}, or "
                 "take an earlier one (-T release=v1)"
             )
-        return [(one, path / RELEASES[one][0]) for one in wanted]
+        return [(one, path / RELEASES[one][0]) for one in releases]
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
         raise UserError(f"no such file or folder: {source!r}; give a path, or a hub name such as {HUB_NAME}")
-    return [(one, _download(source, RELEASES[one][0])) for one in wanted]
+    return [(one, _download(source, RELEASES[one][0])) for one in releases]
 
 
 def _download(source: str, name: str) -> Path:
     import huggingface_hub
 
-    # Not with datasets: this one came as a loading script, which datasets 4 no longer runs.
-    try:
+    try:  # not with datasets: this data set is a loading script, which datasets 4 no longer runs
         return Path(huggingface_hub.hf_hub_download(source, name, repo_type="dataset"))
-    except Exception as error:  # the hub client raises a dozen kinds; each means: not to be had from there
+    except Exception as error:  # the hub client raises a dozen types, all meaning that the file cannot be loaded
         raise UserError(
             f"cannot load {name} of {source!r} from the hub ({first_line(error)}); check the name and the network, or "
             "give a folder with its files: --tasks livecodebench=FOLDER"
         ) from error
 
 
-def _rows(file: Path) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def _rows(file: Path) -> Iterator[tuple[_RowLocation, dict[str, Any]]]:
     size = file.stat().st_size
     bar = tqdm(
         total=size, unit="B", unit_scale=True, desc=f"reading {file.name}", leave=False, disable=size < 100 << 20
@@ -226,11 +227,11 @@ def _rows(file: Path) -> Iterator[tuple[_Place, dict[str, Any]]]:
     offset = 0
     with file.open("rb") as lines, bar:
         for number, line in enumerate(lines, start=1):
-            place = _Place(file, offset, len(line))
+            location = _RowLocation(file, offset, len(line))
             offset += len(line)
             bar.update(len(line))
             if line.strip():
-                yield place, _checked(line, f"{file}, line {number}")
+                yield location, _checked(line, f"{file}, line {number}")
 
 
 def _checked(line: bytes, where: str) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def _checked(line: bytes, where: str) -> dict[str, Any]:
         raise UserError(f"{where}: no {missing[0]}; every row needs {', '.join(_FIELDS)}")
     if row["difficulty"] not in DIFFICULTIES:
         raise UserError(
-            f"{where}: difficulty {row['difficulty']!r} is none of {', '.join(DIFFICULTIES)}; repair the row"
+            f"{where}: difficulty {row['difficulty']!r} is not one of {', '.join(DIFFICULTIES)}; repair the row"
         )
     checked: dict[str, Any] = row
     return checked

@@ -1,4 +1,4 @@
-"""Where programs are judged: on this machine's cores, or as tasks of a Ray cluster if there is one."""
+"""Schedule programs' tests on this machine's cores, or as tasks of a Ray cluster."""
 
 import functools
 import os
@@ -7,36 +7,36 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from permix_verl.code.judge import Judgement, judge
+from permix_verl.code.judge import ProgramResult, judge
 from permix_verl.code.tests import Cases
 from permix_verl.sandbox import Sandbox
 from permix_verl.utils.ray_cluster import connect
 
-Judge = Callable[[str | None, Cases], Judgement]
-_KEPT = 64
-"""Problems whose tests stay in Ray's object store."""
+ProgramJudge = Callable[[str | None, Cases], ProgramResult]
+_CACHED_PROBLEMS = 64
+"""Number of problems whose tests stay in Ray's object store."""
 
 
 @functools.cache
-def make_judge(sandbox: str = "on") -> Judge:
-    """The judge of this process, which many threads may call: it runs as many programs at a time as there are cores.
+def make_judge(sandbox: str = "on") -> ProgramJudge:
+    """Return this process's judge. It is thread-safe and runs as many programs concurrently as there are cores.
 
-    With ``RAY_ADDRESS`` each program is a task of that cluster, with one core to itself; its nodes need bubblewrap.
+    With ``RAY_ADDRESS`` each program is a task on that cluster with one core; its nodes need bubblewrap.
 
     Args:
-        sandbox: as :class:`~permix_verl.sandbox.Sandbox` takes it.
+        sandbox: as in :class:`~permix_verl.sandbox.Sandbox`.
 
     Raises:
         SandboxUnavailableError: this machine cannot isolate a program.
         UserError: the cluster cannot be reached.
     """
     if os.environ.get("RAY_ADDRESS"):
-        return _OnCluster(sandbox)
-    return _Here(sandbox)
+        return _RayJudge(sandbox)
+    return _LocalJudge(sandbox)
 
 
-def judges_at_a_time() -> int:
-    """How many threads keep :func:`make_judge`'s judge busy."""
+def judge_concurrency() -> int:
+    """Return the number of threads that keep :func:`make_judge`'s judge busy."""
     if os.environ.get("RAY_ADDRESS"):
         import ray
 
@@ -45,19 +45,19 @@ def judges_at_a_time() -> int:
     return os.cpu_count() or 1
 
 
-class _Here:
+class _LocalJudge:
     def __init__(self, sandbox: str) -> None:
         self._sandbox = Sandbox(sandbox)
-        self._free = threading.Semaphore(os.cpu_count() or 1)
+        self._slots = threading.Semaphore(os.cpu_count() or 1)
 
-    def __call__(self, program: str | None, cases: Cases) -> Judgement:
+    def __call__(self, program: str | None, cases: Cases) -> ProgramResult:
         if program is None:
             return judge(None, cases, self._sandbox)
-        with self._free:
+        with self._slots:
             return judge(program, cases, self._sandbox)
 
 
-class _OnCluster:
+class _RayJudge:
     def __init__(self, sandbox: str) -> None:
         import ray
 
@@ -65,26 +65,26 @@ class _OnCluster:
         self._sandbox = sandbox
         if not ray.is_initialized():
             connect()
-        # A node that dies takes its programs along; they are run anew elsewhere.
+        # The programs of a node that dies are retried elsewhere.
         self._task = ray.remote(num_cpus=1, max_retries=3)(judge_on_node)
-        self._kept: OrderedDict[Cases, Any] = OrderedDict()
+        self._cached: OrderedDict[Cases, Any] = OrderedDict()
         self._lock = threading.Lock()
-        ray.get(self._task.remote(None, Cases.of_ground_truth('{"inputs": [""], "outputs": [""]}'), sandbox))
+        ray.get(self._task.remote(None, Cases.from_ground_truth('{"inputs": [""], "outputs": [""]}'), sandbox))
 
-    def __call__(self, program: str | None, cases: Cases) -> Judgement:
+    def __call__(self, program: str | None, cases: Cases) -> ProgramResult:
         with self._lock:
-            if cases not in self._kept:
-                self._kept[cases] = self._ray.put(cases)
-                if len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(cases)
-            stored = self._kept[cases]
-        judgement: Judgement = self._ray.get(self._task.remote(program, stored, self._sandbox))
-        return judgement
+            if cases not in self._cached:
+                self._cached[cases] = self._ray.put(cases)
+                if len(self._cached) > _CACHED_PROBLEMS:
+                    self._cached.popitem(last=False)
+            self._cached.move_to_end(cases)
+            stored = self._cached[cases]
+        result: ProgramResult = self._ray.get(self._task.remote(program, stored, self._sandbox))
+        return result
 
 
-def judge_on_node(program: str | None, cases: Cases, sandbox: str) -> Judgement:
-    """What a Ray worker runs."""
+def judge_on_node(program: str | None, cases: Cases, sandbox: str) -> ProgramResult:
+    """Judge a program on a Ray worker."""
     return judge(program, cases, _sandbox_of(sandbox))
 
 

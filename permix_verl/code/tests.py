@@ -1,4 +1,4 @@
-"""The tests of a problem, read from what LiveCodeBench publishes or from verl's ``ground_truth`` of a code row."""
+"""A problem's tests, read from a LiveCodeBench row or from the ``ground_truth`` of verl's code rows."""
 
 import base64
 import io
@@ -11,13 +11,13 @@ from typing import Any
 
 from permix_verl.errors import UserError
 
-MOST_BYTES = 1 << 30
-"""Of one problem's tests when they are unpacked; the largest published ones have some hundred MB."""
+MAX_UNPACKED_BYTES = 1 << 30
+"""Maximum size of one problem's unpacked tests; the largest published ones have some hundred MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test: what goes in, and what must come out; for a function a JSON value a line, and a JSON value."""
+    """One test: input and expected output. For a function: one JSON value per line, and one JSON value."""
 
     input: str
     output: str
@@ -28,8 +28,8 @@ class Cases:
     """All tests of a problem.
 
     Attributes:
-        cases: at least one.
-        call: the function or method that is called; ``None`` where the program reads standard input.
+        cases: one or more tests.
+        call: the function or method to call; ``None`` if the program reads standard input.
     """
 
     cases: tuple[Case, ...]
@@ -42,11 +42,11 @@ class Cases:
             raise UserError(f"the function to call is {self.call!r}; give a Python name")
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> "Cases":
-        """From a row of ``livecodebench/code_generation_lite``: public and private tests, the latter often packed.
+    def from_record(cls, record: Mapping[str, Any]) -> "Cases":
+        """Read a row of ``livecodebench/code_generation_lite``: public and private tests, the latter often packed.
 
         Raises:
-            UserError: tests that do not read, or none.
+            UserError: malformed tests, or no tests.
         """
         tests = [*_listed(record.get("public_test_cases")), *_private(record.get("private_test_cases"))]
         metadata = record.get("metadata") or "{}"
@@ -57,19 +57,19 @@ class Cases:
         functional = [test.get("testtype") == "functional" for test in tests]
         if any(functional) != (call is not None):
             raise UserError(
-                f"tests for {'a function' if any(functional) else 'standard input'} and metadata.func_name {call!r} "
-                "do not go together; repair the row"
+                f"tests for {'a function' if any(functional) else 'standard input'} contradict metadata.func_name "
+                f"{call!r}; repair the row"
             )
         return cls(tuple(_case(test) for test in tests), call)
 
     @classmethod
-    def of_ground_truth(cls, text: str) -> "Cases":
-        """From the JSON that code rows carry: ``{"inputs": [...], "outputs": [...], "fn_name": null}``.
+    def from_ground_truth(cls, text: str) -> "Cases":
+        """Read the JSON of code rows: ``{"inputs": [...], "outputs": [...], "fn_name": null}``.
 
-        Inputs and outputs of a function may also be values in place of their JSON text.
+        Inputs and outputs of a function may be values or their JSON text.
 
         Raises:
-            UserError: another form, or no tests.
+            UserError: another format, or no tests.
         """
         try:
             record = json.loads(text)
@@ -79,24 +79,24 @@ class Cases:
             pairs = list(zip(inputs, outputs, strict=True))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"ground truth {str(text)[:80]!r} does not read ({type(error).__name__}: {str(error)[:80]}); it must "
-                'be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
+                f"ground truth {str(text)[:80]!r} cannot be parsed ({type(error).__name__}: {str(error)[:80]}); it "
+                'must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
             ) from None
         if call is None:
-            return cls(tuple(Case(_text(one), _text(other)) for one, other in pairs))
+            return cls(tuple(Case(_text(given), _text(expected)) for given, expected in pairs))
         return cls(
             tuple(
                 Case(
-                    one if isinstance(one, str) else _arguments(one),
-                    other if isinstance(other, str) else json.dumps(other),
+                    given if isinstance(given, str) else _arguments(given),
+                    expected if isinstance(expected, str) else json.dumps(expected),
                 )
-                for one, other in pairs
+                for given, expected in pairs
             ),
             str(call),
         )
 
-    def as_ground_truth(self) -> str:
-        """The JSON that :meth:`of_ground_truth` reads."""
+    def to_ground_truth(self) -> str:
+        """Return the JSON that :meth:`from_ground_truth` reads."""
         return json.dumps(
             {
                 "inputs": [case.input for case in self.cases],
@@ -137,26 +137,30 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _private(value: Any) -> list[Any]:
-    """As JSON, or as base64 of zlib of a pickled JSON text."""
+    """Read private tests: JSON, or base64 of zlib of a pickled JSON text."""
     if not isinstance(value, str) or value.lstrip()[:1] in ("[", ""):
         return _listed(value)
     try:
         unpack = zlib.decompressobj()
-        data = unpack.decompress(base64.b64decode(value, validate=True), MOST_BYTES)
+        data = unpack.decompress(base64.b64decode(value, validate=True), MAX_UNPACKED_BYTES)
         if not unpack.eof:
-            raise UserError(f"private tests are cut off, or larger than {MOST_BYTES >> 20} MiB; repair the row")
+            raise UserError(
+                f"private tests are truncated, or larger than {MAX_UNPACKED_BYTES >> 20} MiB; repair the row"
+            )
         text = _TextOnly(io.BytesIO(data)).load()
     except UserError:
         raise
-    except Exception as error:  # a pickle that is none raises whatever its bytes happen to do
-        raise UserError(f"private tests {value[:40]!r} do not unpack ({str(error)[:80]}); repair the row") from None
+    except Exception as error:  # malformed pickles raise arbitrary exceptions
+        raise UserError(
+            f"private tests {value[:40]!r} cannot be unpacked ({str(error)[:80]}); repair the row"
+        ) from None
     if not isinstance(text, str):
         raise UserError(f"private tests unpack to a {type(text).__name__}; they must be JSON text")
     return _listed(text)
 
 
 class _TextOnly(pickle.Unpickler):
-    """A pickle may name any function to call; a text needs none."""
+    """Unpickler that loads text only: a pickle could call any function that it names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it names {module}.{name}, and a text needs no such thing")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which a text does not need")

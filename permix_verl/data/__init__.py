@@ -1,1 +1,1 @@
-"""TODO."""
+"""From problems to parquet to verl's datasets."""

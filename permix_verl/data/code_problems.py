@@ -1,4 +1,4 @@
-"""Problems that ask for programs, as training data: rows of LiveCodeBench's form, or question and tests."""
+"""Code problems as training data: rows in LiveCodeBench's format, or question and tests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +13,12 @@ def iter_code_problems(source: str, split: str = "train", dataset: str = "code")
     """Stream the problems of a source, in order; the final answer is the tests, as JSON.
 
     Args:
-        source: as :func:`permix_verl.data.problems.iter_problems` takes it. A row has either ``question`` and
-            ``ground_truth`` (JSON: inputs, outputs, fn_name) and perhaps ``starter_code``, or LiveCodeBench's fields.
+        source: as in :func:`permix_verl.data.problems.iter_problems`. A row has either ``question``, ``ground_truth``
+            (JSON: inputs, outputs, fn_name) and optionally ``starter_code``, or LiveCodeBench's fields.
         dataset: first part of the row ids.
 
     Raises:
-        UserError: nothing there, a malformed row, a problem without tests.
+        UserError: no such source, a malformed row, a problem without tests.
     """
     for index, record in enumerate(iter_records(source, split, ())):
         where = f"{source}, problem {index + 1}"
@@ -34,11 +34,13 @@ def _to_problem(record: dict[str, Any], row_id: str) -> Problem:
         raise UserError("no question; give question and ground_truth, or LiveCodeBench's question_content and tests")
     truth = record.get("ground_truth")
     if "public_test_cases" in record:
-        cases = Cases.of_record(record)
+        cases = Cases.from_record(record)
     elif isinstance(truth, str):
-        cases = Cases.of_ground_truth(truth)
+        cases = Cases.from_ground_truth(truth)
     else:
-        raise UserError('no tests; ground_truth is JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}')
-    tests = cases.as_ground_truth()
+        raise UserError(
+            'no tests; ground_truth must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
+        )
+    tests = cases.to_ground_truth()
     question = code_question(statement, record.get("starter_code") or "")
-    return Problem(row_id=row_id, question=question, answer="", final_answer=tests, task="code")
+    return Problem(row_id=row_id, question=question, solution="", final_answer=tests, task="code")

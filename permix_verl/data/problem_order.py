@@ -1,7 +1,7 @@
-"""The same problems in another order: other personas and another held-out set, so not the same data.
+"""Problem order: the same problems in another order get other personas and another validation set.
 
-A row's id is its place in the file, and what is drawn for a row is a function of its id. Two arms of a comparison that
-were prepared from differently ordered copies of one file are trained and validated on other rows.
+A row's id is its position in the file, and a row's persona is a function of its id. Two conditions of a comparison that
+were prepared from differently ordered copies of one file are trained and validated on different rows.
 """
 
 import json
@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 CONSEQUENCE = (
-    "other personas for its rows and another held-out set, since what is drawn hangs on a row's place in the file"
+    "other personas for its rows and another held-out set, since a row's persona depends on its position in the file"
 )
-_MOST = 1000
-"""Manifests that are looked at."""
+_MAX_FOLDERS = 1000
+"""Folders whose manifests are compared, at most."""
 
 
 def other_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two manifests are of the same problems in two orders."""
+    """Return whether two manifests describe the same problems in two orders."""
     same_problems = before.get("problems_sha256") is not None and before["problems_sha256"] == now.get(
         "problems_sha256"
     )
     return same_problems and before.get("source_sha256") != now.get("source_sha256")
 
 
-def say_other_order(out: Path, identity: Mapping[str, Any], problems: int) -> None:
-    """Say it where data of the same problems in another order lie in ``out`` or beside it, as a comparison's arms do.
+def warn_of_other_order(out: Path, identity: Mapping[str, Any], problems: int) -> None:
+    """Print a note if ``out``, or a folder beside it, holds data of the same problems in another order.
 
     Args:
-        identity: of the manifest that is about to be written.
-        problems: how many there are.
+        identity: :meth:`SourceStats.identity` of the data about to be written.
+        problems: number of problems.
     """
     for folder, manifest in _manifests(out):
         if other_order(manifest, identity):
@@ -43,7 +43,7 @@ def say_other_order(out: Path, identity: Mapping[str, Any], problems: int) -> No
 
 
 def read_manifest(data: Path) -> dict[str, Any]:
-    """The manifest of a folder of prepared data; empty where it has none that reads."""
+    """Return the manifest of a prepared data folder; empty if it is missing or unreadable."""
     try:
         found = json.loads((data / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -52,9 +52,9 @@ def read_manifest(data: Path) -> dict[str, Any]:
 
 
 def _manifests(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Of ``out`` itself; of folders beside it (``data/permix``, ``data/rlvr``); of runs beside its run."""
+    """Yield the manifests of ``out``, of folders beside it (``data/rlvr``) and of runs beside its run."""
     out = out.resolve()
     beside = [out, *sorted(out.parent.glob("*/")), *sorted(out.parent.parent.glob("*/data/"))]
-    for folder in beside[:_MOST]:
+    for folder in beside[:_MAX_FOLDERS]:
         if manifest := read_manifest(folder):
             yield folder, manifest

@@ -1,8 +1,7 @@
-"""Word problems in GSM8K's format, read as a stream.
+"""Problem sources, read as streams: word problems in GSM8K's format, and rows of any other problem set.
 
-A source row is ``{"question": ..., "answer": rationale + "#### N"}``. The final
-answer is kept bare (no ``####``, no thousands separators, no ``$``): math-verify
-misreads 22 of the 7473 training golds when it is handed the whole text.
+A GSM8K row is ``{"question": ..., "answer": rationale + "#### N"}``. The final answer is stored bare (no ``####``, no
+thousands separators, no ``$``): math-verify misreads 22 of the 7473 training golds if it gets the whole text.
 """
 
 import json
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 
 HUB_NAME = "openai/gsm8k"
 FINAL_ANSWER_MARK = "####"
@@ -22,32 +21,36 @@ _NUMBER = re.compile(r"-?\$?\s*-?[\d,]*\.?\d+")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: a stable ``row_id``, such as ``gsm8k/train/17``; ``final_answer`` is bare, ``answer`` whole.
+    """One problem.
 
-    ``task`` names the answer instruction (``permix_verl.personas.prompts``) and what kind of answer is verified.
+    Attributes:
+        row_id: stable identifier, such as ``gsm8k/train/17``.
+        solution: the source's ``answer``, rationale included; empty for code.
+        final_answer: the bare answer, or a program's tests as JSON.
+        task: key of the answer instruction (``permix_verl.personas.prompts``) and of the verifier.
     """
 
     row_id: str
     question: str
-    answer: str
+    solution: str
     final_answer: str
     task: str = "math"
 
 
-def parse_final_answer(answer: str) -> str:
-    """The text after the last ``####``, as a bare number where it is one.
+def parse_final_answer(solution: str) -> str:
+    """Return the text after the last ``####``, without separators and ``$`` if it is a number.
 
     Raises:
-        ValueError: no mark, or nothing behind it.
+        ValueError: no ``####``, or nothing after it.
     """
-    _, mark, tail = answer.rpartition(FINAL_ANSWER_MARK)
+    _, mark, tail = solution.rpartition(FINAL_ANSWER_MARK)
     if not mark:
         raise ValueError(f"no {FINAL_ANSWER_MARK!r} before the final answer")
     tail = tail.strip().rstrip(".")
     if _NUMBER.fullmatch(tail):
         tail = re.sub(r"[,$\s]", "", tail)
     if not tail:
-        raise ValueError(f"nothing behind {FINAL_ANSWER_MARK!r}")
+        raise ValueError(f"nothing after {FINAL_ANSWER_MARK!r}")
     return tail
 
 
@@ -58,11 +61,11 @@ def iter_problems(source: str, split: str = "train", dataset: str = "gsm8k") -> 
         source: a ``.jsonl`` or ``.parquet`` file, a folder that holds ``<split>.jsonl``,
             ``<split>.parquet`` or ``<split>-*.parquet``, or a hub name such as ``openai/gsm8k``.
         split: ``train`` or ``test``; names the file inside a folder and the hub's split.
-        dataset: first part of the row ids. It is not taken from the path, so that the same
-            rows draw the same personas wherever they lie.
+        dataset: first part of the row ids. It is not taken from the path, so that the draw of personas does not depend
+            on where the files are.
 
     Raises:
-        UserError: nothing there, a malformed row (with its line), a row without ``####``.
+        UserError: no such source, a malformed row (with its line), a row without ``####``.
     """
     for index, (where, record) in enumerate(_records(source, split, ("question", "answer"))):
         yield _to_problem(record, row_id=f"{dataset}/{split}/{index}", where=where)
@@ -71,14 +74,14 @@ def iter_problems(source: str, split: str = "train", dataset: str = "gsm8k") -> 
 def iter_records(
     source: str, split: str, fields: tuple[str, ...], *, hub_split: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Stream rows of any problem set, checked to have these fields as non-empty strings.
+    """Stream the rows of any problem set, and check that these fields are non-empty strings.
 
     Args:
-        source: as :func:`iter_problems` takes it.
-        hub_split: the hub's name for the split, where it differs.
+        source: as in :func:`iter_problems`.
+        hub_split: the hub's name for the split, if it differs.
 
     Raises:
-        UserError: nothing there, a malformed row, a missing field.
+        UserError: no such source, a malformed row, a missing field.
     """
     for where, record in _records(source, split, fields, hub_split):
         _check_fields(record, fields, where)
@@ -93,7 +96,7 @@ def _records(
 
 
 def resolve_files(source: str, split: str) -> list[Path] | None:
-    """The local files behind a source, or ``None`` when it is a hub name.
+    """Return the local files of a source, or ``None`` if it is a hub name.
 
     Raises:
         UserError: a path that does not exist, or a folder without the split.
@@ -101,7 +104,7 @@ def resolve_files(source: str, split: str) -> list[Path] | None:
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix not in (".jsonl", ".parquet"):
-            raise UserError(f"cannot read {path}: unknown ending {path.suffix!r}; give a .jsonl or .parquet file")
+            raise UserError(f"cannot read {path}: unknown suffix {path.suffix!r}; give a .jsonl or .parquet file")
         return [path]
     if path.is_dir():
         for folder in (path, path / "main"):
@@ -126,10 +129,10 @@ def _file_records(files: list[Path], fields: tuple[str, ...]) -> Iterator[tuple[
 
 
 def jsonl_records(file: Path) -> Iterator[tuple[int, Any]]:
-    """Stream what a JSON Lines file holds, with the number of its line from 1 on; empty lines are left out.
+    """Stream (line number from 1, value) of a JSON Lines file; skip empty lines.
 
     Raises:
-        UserError: a line that does not read.
+        UserError: a line that is not JSON.
     """
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -137,7 +140,7 @@ def jsonl_records(file: Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 record = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError) as error:  # of encoding, of JSON, of a number too long
+            except (ValueError, RecursionError) as error:  # bad encoding, bad JSON, a number with too many digits
                 raise UserError(f"{file}, line {number}: not JSON ({error}); repair or remove the line") from None
             yield number, record
 
@@ -165,11 +168,10 @@ def _hub_records(name: str, split: str) -> Iterator[tuple[str, Any]]:
 
     try:
         dataset = datasets.load_dataset(name, "main" if name == HUB_NAME else None, split=split)
-    except Exception as error:  # the hub client raises a dozen kinds; each means: not to be had from there
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # the hub client raises a dozen types, all meaning that the data cannot be loaded
         raise UserError(
-            f"cannot load {name!r}, split {split!r}, from the hub ({reason}); check the name and the network, "
-            "or give the path of a local .jsonl or .parquet file"
+            f"cannot load {name!r}, split {split!r}, from the hub ({first_line(error)}); check the name and the "
+            "network, or give the path of a local .jsonl or .parquet file"
         ) from error
     for number, record in enumerate(dataset, start=1):
         yield f"{name}, {split} row {number}", record
@@ -184,7 +186,7 @@ def _to_problem(record: Any, row_id: str, where: str) -> Problem:
             f"{where}: {error} in answer {record['answer'][-60:]!r}; end the answer with "
             f"'{FINAL_ANSWER_MARK} N', or remove the row"
         ) from None
-    return Problem(row_id=row_id, question=record["question"], answer=record["answer"], final_answer=final_answer)
+    return Problem(row_id=row_id, question=record["question"], solution=record["answer"], final_answer=final_answer)
 
 
 def _check_fields(record: Any, fields: tuple[str, ...], where: str) -> None:

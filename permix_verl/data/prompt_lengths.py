@@ -1,10 +1,9 @@
-"""Prompt lengths of a problem under every persona of a pool, without rendering every pair.
+"""Prompt lengths of problems under every persona of a pool, without rendering every pair.
 
-A chat template puts special tokens between system and user text, and tokenizers
-split at special tokens first. So a prompt's length is one number for the persona
-plus one for the problem, and the same persona is the longest for every problem.
-That is checked on probes, not assumed: where it does not hold, and for every
-problem near the limit, each persona is measured on its own.
+A chat template puts special tokens between system and user text, and tokenizers split at special tokens first. So a
+prompt's length is one number for the persona plus one for the problem, and the same persona is the longest for every
+problem. This is checked on probes: where it does not hold, and for every problem near the limit, every persona is
+measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from permix_verl.personas.pool import Persona, PersonaPool
 from permix_verl.personas.prompts import build_messages, count_tokens, render
 
 NEAR_LIMIT = 8
-"""Tokens below the limit from which on a problem is measured under every persona."""
+"""Problems within this many tokens of the limit are measured under every persona."""
 
 _PROBES = (
     "1 + 1 = ?",
@@ -24,8 +23,14 @@ _PROBES = (
 )
 
 
-class PromptMeter:
-    """Measures problems in tokens under the no-persona arm and every persona of a pool."""
+class PromptLengths:
+    """Prompt lengths in tokens without a persona and under every persona of a pool.
+
+    Attributes:
+        conditions: ``None`` (no persona), then the pool's personas.
+        additive: whether length is persona part plus problem part on all probes.
+        longest_persona: the condition with the longest prompts.
+    """
 
     def __init__(
         self,
@@ -37,28 +42,28 @@ class PromptMeter:
         self.tokenizer = tokenizer
         self.task = task
         self.template_kwargs = dict(template_kwargs or {})
-        self.arms: tuple[Persona | None, ...] = (None, *pool)
-        probe_lengths = [self.lengths(probe) for probe in _PROBES]  # one list over arms per probe
+        self.conditions: tuple[Persona | None, ...] = (None, *pool)
+        probe_lengths = [self.lengths(probe) for probe in _PROBES]  # one list over conditions per probe
         offsets = [[length - lengths[0] for length in lengths] for lengths in probe_lengths]
         self.additive = all(row == offsets[0] for row in offsets)
-        self.longest_arm = self.arms[max(range(len(self.arms)), key=offsets[0].__getitem__)]
+        self.longest_persona = self.conditions[max(range(len(self.conditions)), key=offsets[0].__getitem__)]
 
     def lengths(self, question: str) -> list[int]:
-        """Prompt tokens of one problem under every arm, in the order of ``arms``."""
-        return count_tokens(self.tokenizer, [self._render(question, arm) for arm in self.arms])
+        """Return the prompt tokens of one problem under every condition, in the order of ``conditions``."""
+        return count_tokens(self.tokenizer, [self._render(question, persona) for persona in self.conditions])
 
     def longest(self, questions: Sequence[str], limit: int) -> list[int]:
-        """Prompt tokens of each problem under the arm that makes its prompt longest.
+        """Return the prompt tokens of each problem under the condition that makes its prompt longest.
 
         Exact for every problem within ``NEAR_LIMIT`` tokens of ``limit`` or above it.
         """
         if not self.additive:
             return [max(self.lengths(question)) for question in questions]
-        lengths = count_tokens(self.tokenizer, [self._render(question, self.longest_arm) for question in questions])
+        lengths = count_tokens(self.tokenizer, [self._render(question, self.longest_persona) for question in questions])
         return [
             max(self.lengths(question)) if length > limit - NEAR_LIMIT else length
             for question, length in zip(questions, lengths, strict=True)
         ]
 
-    def _render(self, question: str, arm: Persona | None) -> str:
-        return render(self.tokenizer, build_messages(question, arm, self.task), self.template_kwargs)
+    def _render(self, question: str, persona: Persona | None) -> str:
+        return render(self.tokenizer, build_messages(question, persona, self.task), self.template_kwargs)

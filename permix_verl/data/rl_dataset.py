@@ -1,18 +1,15 @@
 """The dataset class verl loads: data.custom_cls.path=pkg://permix_verl.dataset data.custom_cls.name=PersonaMixDataset
 
-Two things that verl's own class does not do.
+It differs from verl's RLHFDataset in two ways.
 
-It draws personas per epoch. verl tells a dataset no epoch, so this one holds all of
-them: ``data.epochs`` passes over the rows are one virtual length, in an order of
-their own, and item ``i`` is a pure function of the file and of ``i``. Set
-``data.shuffle=False trainer.total_epochs=1 +data.epochs=N``: then nothing depends on
-dataloader workers, on where a run was resumed, or on verl's epoch boundary. Batches
-run across the boundary between epochs. Pool, seed and probability of no persona
-travel in the metadata of the parquet file.
+(1) It resamples personas per epoch. verl does not tell a dataset the epoch, so this one spans all of them:
+``data.epochs`` passes over the rows form one virtual length, each pass in its own order, and item ``i`` is a pure
+function of the file and ``i``. Set ``data.shuffle=False trainer.total_epochs=1 +data.epochs=N``: nothing depends on
+dataloader workers, on where a run was resumed, or on verl's epoch boundary. Batches may span two epochs. Pool, seed and
+probability of no persona are in the parquet file's metadata.
 
-It refuses. verl would train without a word on prompts that lost their persona, to the
-chat template or to the agent loop, which keeps the last ``max_prompt_length`` tokens
-of a prompt and so cuts off the system message first.
+(2) It refuses bad prompts. verl would silently train on prompts that lost their persona to the chat template or to the
+agent loop, which keeps the last ``max_prompt_length`` tokens of a prompt and so truncates the system message first.
 """
 
 from functools import lru_cache
@@ -21,9 +18,9 @@ from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from permix_verl.data.prompt_lengths import PromptMeter
+from permix_verl.data.prompt_lengths import PromptLengths
 from permix_verl.data.schema import persona_text, read_draw
-from permix_verl.data.tokenizers import ROWS, check_round_trip
+from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip
 from permix_verl.errors import UserError
 from permix_verl.personas.mixing import epoch_order
 from permix_verl.personas.pool import NO_PERSONA, Persona
@@ -35,18 +32,16 @@ _CHUNK = 1024
 class PersonaMixDataset(RLHFDataset):
     """verl's RLHF dataset over persona-mixed rows (schema: ``permix_verl.data.schema``).
 
-    A file without a draw in its metadata (validation data, data of one's own) is read
-    as it is, in its order, once.
+    A file without a draw in its metadata (validation data, custom data) is read once, unchanged, in file order.
 
     Attributes:
-        draw: how personas are drawn, or ``None``.
-        epochs: passes over the rows that make up its length.
-        row_ids: of the rows, in file order.
+        draw: settings of the persona draw, or ``None``.
+        epochs: passes over the rows that make up the dataset's length.
+        row_ids: (N,) row ids, in file order.
 
     Raises:
-        UserError: a row without the schema, a persona that does not survive the chat
-            template, a tokenizer that loses text, a prompt longer than ``data.max_prompt_length``, row ids that
-            repeat.
+        UserError: a row that does not follow the schema, a persona that does not survive the chat template, a tokenizer
+            that loses text, a prompt longer than ``data.max_prompt_length``, repeated row ids.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class PersonaMixDataset(RLHFDataset):
         return len(self.dataframe) * self.epochs
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """The item that verl's trainer wants at a position: epoch ``item // rows``, in that epoch's order."""
+        """Return the item at a position: epoch ``item // N``, row ``item % N`` in that epoch's order."""
         if self.draw is None:
             return super().__getitem__(item)
         epoch, position = divmod(item, len(self.dataframe))
@@ -88,7 +83,7 @@ class PersonaMixDataset(RLHFDataset):
         return row
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the order's cache, which cannot be pickled."""
+        """Leave out the epoch-order cache, which cannot be pickled."""
         return {name: value for name, value in super().__getstate__().items() if name != "_order"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -100,10 +95,10 @@ class PersonaMixDataset(RLHFDataset):
         return epoch_order(self.row_ids, self.draw.seed, epoch)
 
     def check_prompts(self) -> tuple[int, int, int] | None:
-        """Render and measure every row as it stands in the file.
+        """Render and measure every row with the persona in the file.
 
         Returns:
-            How many prompts are too long, the row of the longest and its tokens, or ``None``.
+            Number of prompts that are too long, row and tokens of the longest; ``None`` if all fit.
         """
         too_long: list[tuple[int, int]] = []  # (tokens, row)
         personas: set[Persona] = set(self.draw.pool) if self.draw else set()
@@ -128,20 +123,20 @@ class PersonaMixDataset(RLHFDataset):
         return _longest(too_long)
 
     def _check_tokenizer(self, personas: set[Persona]) -> None:
-        chats = self.dataframe.select(range(min(ROWS, len(self.dataframe))))[self.prompt_key]
-        asked = [message["content"] for chat in chats for message in chat if message["role"] != "system"]
-        in_order: list[Persona] = sorted(personas, key=attrgetter("key"))
-        check_round_trip(self.tokenizer, in_order, asked)
+        chats = self.dataframe.select(range(min(ROUND_TRIP_ROWS, len(self.dataframe))))[self.prompt_key]
+        texts = [message["content"] for chat in chats for message in chat if message["role"] != "system"]
+        by_key: list[Persona] = sorted(personas, key=attrgetter("key"))
+        check_round_trip(self.tokenizer, by_key, texts)
 
     def check_other_epochs(self) -> tuple[int, int, int] | None:
-        """As :meth:`check_prompts`, under whichever persona makes each row's prompt longest."""
+        """Measure every row, as :meth:`check_prompts` does, under the persona that makes its prompt longest."""
         assert self.draw is not None
         check_template(self.tokenizer, self.draw.pool, self.template_kwargs)
-        meter = PromptMeter(self.tokenizer, self.draw.pool, self.template_kwargs)
+        prompt_lengths = PromptLengths(self.tokenizer, self.draw.pool, self.template_kwargs)
         too_long: list[tuple[int, int]] = []
         for start in range(0, len(self.dataframe), _CHUNK):
             infos = self.dataframe.select(range(start, min(start + _CHUNK, len(self.dataframe))))["extra_info"]
-            lengths = meter.longest([info["question"] for info in infos], self.max_prompt_length)
+            lengths = prompt_lengths.longest([info["question"] for info in infos], self.max_prompt_length)
             too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
         return _longest(too_long)
 
@@ -149,21 +144,21 @@ class PersonaMixDataset(RLHFDataset):
         if len(set(self.row_ids)) < len(self.row_ids):
             repeated = next(row_id for row_id in self.row_ids if self.row_ids.count(row_id) > 1)
             raise UserError(
-                f"{self.data_files[0]}: row_id {repeated!r} stands in several rows, so their personas would not be "
+                f"{self.data_files[0]}: row_id {repeated!r} is in several rows, so their personas would not be "
                 "drawn independently; write the data with data_prep/gsm8k_persona.py"
             )
 
     def _too_long(self, count: int, row: int, tokens: int) -> UserError:
         return UserError(
             f"{count} of {len(self.dataframe)} prompts in {self.data_files[0]} are longer than "
-            f"data.max_prompt_length={self.max_prompt_length} (row {row}: {tokens} tokens), and verl would cut the "
-            "persona off; prepare the data with this tokenizer and --max-prompt-length, "
+            f"data.max_prompt_length={self.max_prompt_length} (row {row}: {tokens} tokens), and verl would truncate "
+            "the persona; prepare the data with this tokenizer and --max-prompt-length, "
             f"or raise data.max_prompt_length to {tokens}"
         )
 
 
 def _longest(too_long: list[tuple[int, int]]) -> tuple[int, int, int] | None:
-    """Of (tokens, row) pairs: how many there are, and row and tokens of the longest."""
+    """Return the number of (tokens, row) pairs, and row and tokens of the longest; ``None`` without any."""
     if not too_long:
         return None
     tokens, row = max(too_long)

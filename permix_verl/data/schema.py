@@ -1,14 +1,13 @@
-"""verl's parquet row, built and validated in one place.
+"""The schema of verl's parquet rows: build, write and validate them.
 
-    data_source   names the curve a row belongs to in verl's metrics
+    data_source   name of the row's curve in verl's metrics
     prompt        chat messages: [{"role", "content"}, ...]
     ability       "math" or "code"
     reward_model  {"style": "rule", "ground_truth": the bare final answer, or a program's tests as JSON}
     extra_info    split, index, row_id, persona, epoch, question, answer
 
-``persona`` is the key of the drawn persona, or ``"no_persona"``. The file's metadata
-hold the draw itself (``permix_verl.personas.mixing.PersonaDraw``), so that a dataset can draw
-anew for later epochs.
+``persona`` is the key of the drawn persona, or ``"no_persona"``. The file's metadata hold the settings of the draw
+(``permix_verl.personas.mixing.PersonaDraw``), so that a dataset can resample for later epochs.
 """
 
 from collections.abc import Mapping
@@ -27,14 +26,14 @@ DRAW_METADATA = b"permix_verl.draw"
 """Key of the draw in a parquet file's metadata."""
 SPLIT_METADATA = "permix_verl.split"
 HELD_OUT = "held_out"
-"""Value of :data:`SPLIT_METADATA` in a supervised file's metadata, where its rows are held out."""
+"""Value of :data:`SPLIT_METADATA` in a supervised file of held-out rows."""
 EXTRA_INFO_FIELDS = ("split", "index", "row_id", "persona", "epoch", "question", "answer")
 
 
 def make_row(
     problem: Problem, persona: Persona | None, *, split: str, index: int, epoch: int, data_source: str
 ) -> dict[str, Any]:
-    """One row in verl's schema; ``persona=None`` writes the row without a system message."""
+    """Return one row in verl's schema; ``persona=None`` gives no system message."""
     return {
         "data_source": data_source,
         "prompt": build_messages(problem.question, persona, problem.task),
@@ -47,23 +46,23 @@ def make_row(
             "persona": persona.key if persona else NO_PERSONA,
             "epoch": epoch,
             "question": problem.question,
-            "answer": problem.answer,
+            "answer": problem.solution,
         },
     }
 
 
 def make_supervised_row(row: Mapping[str, Any], target: str) -> dict[str, Any]:
-    """A row of :func:`make_row` for verl's SFT trainer: ``messages`` in place of ``prompt``, the target their last."""
+    """Convert a row of :func:`make_row` for verl's SFT trainer: ``messages`` (prompt and target) replace ``prompt``."""
     others = {name: value for name, value in row.items() if name != "prompt"}
     return {"messages": [*row["prompt"], {"role": "assistant", "content": target}], **others}
 
 
 def arrow_schema(draw: PersonaDraw | None = None, chat: str = "prompt", **metadata: str) -> "pa.Schema":
-    """The parquet schema of :func:`make_row`'s rows, with the draw that made them, if any, as metadata.
+    """Return the parquet schema of :func:`make_row`'s rows, with the draw, if any, as metadata.
 
     Args:
-        chat: name of the column that holds the chat: ``messages`` for :func:`make_supervised_row`'s.
-        metadata: more of them.
+        chat: name of the chat column; ``messages`` for rows of :func:`make_supervised_row`.
+        metadata: further entries.
     """
     import pyarrow as pa
 
@@ -85,7 +84,7 @@ def arrow_schema(draw: PersonaDraw | None = None, chat: str = "prompt", **metada
 
 
 def read_draw(file: str) -> PersonaDraw | None:
-    """The draw that a parquet file was written with, or ``None`` where it holds none, as any other kind of file."""
+    """Return the draw in a parquet file's metadata; ``None`` for another kind of file, or one without a draw."""
     import pyarrow.parquet as pq
 
     if not file.endswith(".parquet"):
@@ -95,11 +94,11 @@ def read_draw(file: str) -> PersonaDraw | None:
 
 
 def persona_text(row: Mapping[str, Any], where: str = "row") -> str | None:
-    """The row's system prompt, or ``None`` on the no-persona arm.
+    """Return the row's system prompt, or ``None`` without a persona.
 
     Raises:
-        UserError: the row does not keep the schema, or its system message and its
-            ``extra_info.persona`` contradict each other.
+        UserError: the row does not follow the schema, or its system message and ``extra_info.persona`` contradict each
+            other.
     """
     remedy = "write the data with data_prep/gsm8k_persona.py, or add the field"
     prompt = row.get("prompt")

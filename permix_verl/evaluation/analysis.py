@@ -17,7 +17,7 @@ BETAS = (10.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1)
 """KL coefficients at which the closed form is evaluated (reward units)."""
 
 
-def analyse(results: Sequence[Results], *, seed: int = 0, draws: int = 2000) -> dict[str, Any]:
+def analyse(results: Sequence[Results], *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
     """All tasks and models.
 
     Returns:
@@ -32,14 +32,14 @@ def analyse(results: Sequence[Results], *, seed: int = 0, draws: int = 2000) -> 
         entry = tasks.setdefault(result.task, {"models": {}, "pairs": []})
         if result.label in entry["models"]:
             raise UserError(f"two results folders are named {result.label}; rename one of them")
-        entry["models"][result.label] = analyse_model(result, seed=seed, draws=draws)
+        entry["models"][result.label] = analyse_model(result, seed=seed, resamples=resamples)
     for task, entry in tasks.items():
         for first, second in combinations([result for result in results if result.task == task], 2):
             entry["pairs"].append(compare(first, second, seed=seed))
-    return {"tasks": tasks, "seed": seed, "draws": draws}
+    return {"tasks": tasks, "seed": seed, "draws": resamples}
 
 
-def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
+def analyse_model(result: Results, *, seed: int, resamples: int) -> dict[str, Any]:
     """One model on one task."""
     correct = result.correct_PRN
     if correct.shape[2] < 2:
@@ -81,8 +81,8 @@ def analyse_model(result: Results, *, seed: int, draws: int) -> dict[str, Any]:
     }
     if solved:
         for null in statistics.NULLS:
-            test = statistics.invariance_test(correct, null, seed=seed, draws=draws)
-            analysis["invariance"][null] = asdict(test) | {"verdict": test.verdict}
+            test = statistics.invariance_test(correct, null, seed=seed, resamples=resamples)
+            analysis["invariance"][null] = asdict(test) | {"verdict": test.conclusion}
     if len(result.personas) > 2:
         left_out = statistics.leave_one_out_pss(accuracy)
         analysis["leave_one_out_pss"] = dict(zip(result.personas, map(_number, left_out), strict=True))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from permix_verl.data.tokenizers import ROWS, check_round_trip, load_tokenizer
+from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip, load_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.evaluation.generate import Outcome, run
 from permix_verl.evaluation.options import DEFAULT_TEMPLATE_KWARGS, Options, check_numbers
@@ -45,7 +45,7 @@ def evaluate(options: Options) -> Outcome:
         }
         wanted = {"arms": [arm_name(arm) for arm in arms], "runs": options.runs}
         store.begin(settings, {entry.task.name: wanted for entry in entries})
-        asked = [entry.task.prompt(problem) for entry in entries for problem in entry.problems[:ROWS]]
+        asked = [entry.task.prompt(problem) for entry in entries for problem in entry.problems[:ROUND_TRIP_ROWS]]
         plan = Plan(identity, entries, arms, options.runs, options.seed, make_renderer(options, arms, asked))
         remaining = Remaining(plan, store)
         scorer = Scorer()

@@ -13,14 +13,13 @@ problem, run, sampling settings.
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from permix_verl.errors import UserError
-from permix_verl.utils.files import cut_torn_line, hold, write_whole
+from permix_verl.utils.files import atomic_file, drop_partial_last_line, file_lock, write_atomic
 
 FORMAT = 1
 
@@ -99,14 +98,14 @@ class SampleStore:
             UserError: another process is writing there.
         """
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-        with hold(self.folder / ".lock", f"another evaluation is writing to {self.folder}; wait for it"):
+        with file_lock(self.folder / ".lock", f"another evaluation is writing to {self.folder}; wait for it"):
             for file in (self.folder / "samples").glob("*.jsonl"):
-                cut_torn_line(file)
+                drop_partial_last_line(file)
             try:
                 yield self
             except UserError:
                 if self._replaced and not self._files:
-                    write_whole(self.settings_file, self._replaced)
+                    write_atomic(self.settings_file, self._replaced)
                 raise
             finally:
                 for stream in self._files.values():
@@ -164,7 +163,7 @@ class SampleStore:
                 more = now["wanted"].get(task, asked)
                 arms = list(dict.fromkeys([*asked["arms"], *more["arms"]]))
                 now["wanted"][task] = {"arms": arms, "runs": max(asked["runs"], more["runs"])}
-        write_whole(self.settings_file, json.dumps(now, indent=2, ensure_ascii=False) + "\n")
+        write_atomic(self.settings_file, json.dumps(now, indent=2, ensure_ascii=False) + "\n")
 
     def _same(self, name: str, before: Any, now: Any) -> None:
         if before != now:
@@ -221,11 +220,9 @@ class SampleStore:
     def replace(self, task: str, samples: Iterator[Sample]) -> None:
         """Write a task's samples anew, in one move: for verdicts that changed."""
         file = self.folder / "samples" / f"{task}.jsonl"
-        partial = file.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as stream:
+        with atomic_file(file) as partial, partial.open("w", encoding="utf-8") as stream:
             for sample in samples:
                 stream.write(json.dumps(asdict(sample), ensure_ascii=False) + "\n")
-        os.replace(partial, file)
 
     def _stream(self, name: str) -> IO[str]:
         if name not in self._files:

@@ -10,9 +10,9 @@ from permix_verl.errors import UserError
 from permix_verl.evaluation.sample_store import SampleStore, sample_key
 from permix_verl.evaluation.tasks import EvalProblem, Task
 from permix_verl.inference.engines import Request, Sampling
-from permix_verl.personas.mixing import hash_to_int
 from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.personas.prompts import Message, with_persona
+from permix_verl.seeding import derive_seed
 
 Render = Callable[[Sequence[Message]], str]
 """Chat -> prompt text; see :func:`permix_verl.personas.prompts.render`."""
@@ -126,7 +126,7 @@ class Remaining:
             )
             stored = places.get(place[1:])
             if stored is None:
-                seed = hash_to_int("permix.eval", self.plan.seed, run, "\x1f".join(place[:3])) % 2**31
+                seed = derive_seed("permix.eval", self.plan.seed, run, "\x1f".join(place[:3])) % 2**31
                 yield Wanted(
                     request=Request(key, messages, prompt if self.plan.render else None, entry.sampling, seed),
                     task=entry.task,

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import permix_verl.reward_fns
-from permix_verl.code.scheduler import judges_at_a_time
+from permix_verl.code.scheduler import judge_concurrency
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import EvalProblem, Task
 
@@ -20,7 +20,7 @@ class Scorer:
     def __init__(self, workers: int | None = None) -> None:
         self._reward = load_reward()
         self._reward.WORKERS = workers or max(1, min(8, (os.cpu_count() or 1) // 2))
-        self._pool = ThreadPoolExecutor(max(self._reward.WORKERS, judges_at_a_time()))
+        self._pool = ThreadPoolExecutor(max(self._reward.WORKERS, judge_concurrency()))
 
     def submit(self, task: Task, problem: EvalProblem, output: str) -> "Future[Verdict]":
         """Score one output."""

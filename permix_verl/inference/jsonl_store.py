@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Protocol, TypeVar
 
 from permix_verl.errors import UserError
-from permix_verl.utils.files import cut_torn_line
+from permix_verl.utils.files import drop_partial_last_line
 
 
 class Keyed(Protocol):
@@ -63,7 +63,7 @@ class KeyedRows(Generic[Row]):
     def appending(self) -> Iterator["KeyedRows[Row]"]:
         """Read what is there, and take more; whoever calls this holds the folder's lock."""
         if self.file.is_file():
-            cut_torn_line(self.file)
+            drop_partial_last_line(self.file)
         self.read()
         with self.file.open("a", encoding="utf-8") as self._stream:
             yield self

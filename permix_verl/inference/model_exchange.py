@@ -14,7 +14,7 @@ from permix_verl.errors import UserError
 from permix_verl.inference.engines import Engine
 from permix_verl.inference.engines.openai import OpenAIEngine
 from permix_verl.inference.served_model import Served
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 FILE = "served.json"
 RESULTS = ("samples/*.jsonl", "personagym/answers.jsonl")
@@ -126,4 +126,4 @@ def _read(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write(folder: Path, kept: Mapping[str, Any]) -> None:
-    write_whole(folder / FILE, json.dumps(kept, ensure_ascii=False) + "\n")
+    write_atomic(folder / FILE, json.dumps(kept, ensure_ascii=False) + "\n")

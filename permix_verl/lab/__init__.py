@@ -1,7 +1,7 @@
-"""The lab: a world small enough for two cores in which the persona lottery is real.
+"""Lab: a miniature experiment for two CPU cores in which accuracy depends on the persona.
 
-A base model of two million weights, shipped with the package, has met every persona of both
-packaged pools. In this world a persona has a style of two parts: how often it blurts the answer
-out instead of working it out, which costs accuracy, and a voice, which does not. RL meets the
-training pool only. docs/lab.md tells how to try an idea of yours in it.
+The base model (two million weights, shipped with the package) is trained on every persona of both
+packaged pools. A persona's style has two parts: how often it blurts the answer without working it
+out, which costs accuracy, and a voice, which does not. RL sees the training pool only.
+docs/lab.md explains how to try an idea in it.
 """

@@ -1,9 +1,8 @@
 """The lab's base model: a Llama of two million weights, trained from scratch in minutes.
 
-The weights ship in model/, with a manifest of how they were made; data_prep/lab_base.py makes them
-again. It has met every persona of both pools in its style, and both levels of problems, as a real
-base model has met chefs, lawyers and competition problems: RL is left with the training pool and
-the easy level.
+The weights ship in model/ with a manifest; data_prep/lab_base.py rebuilds them. The model is trained
+on every persona of both pools and on both levels of problems, as a real base model has seen chefs,
+lawyers and competition problems. RL sees only the training pool and the easy level.
 """
 
 import itertools
@@ -16,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.lab import problems
-from permix_verl.lab.styles import answer, style_of, styles
+from permix_verl.lab.styles import style_of, styled_completion, styles
 from permix_verl.personas.pool import NO_PERSONA, Persona, load_pool
 from permix_verl.personas.prompts import build_messages, render
 
 MODEL = Path(__file__).parent / "model"
-"""The folder that ships: Hugging Face's, with a tokenizer and manifest.json."""
+"""The shipped Hugging Face folder, with a tokenizer and manifest.json."""
 
-LONGEST = 64
-"""Tokens that an answer may take where the base is measured or evaluated; its own take at most 35."""
+MAX_COMPLETION_TOKENS = 64
+"""Token limit of a completion in measurements and evaluation; the training examples have at most 35."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -32,23 +31,24 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
-"""Llama 3's layout."""
+"""Llama 3's chat template, simplified."""
 SPECIAL_TOKENS = ("<|pad|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-_LARGEST_VOCABULARY = 2048
+_MAX_VOCABULARY = 2048
 _TOKENIZER_PROBLEMS = 300
-_POOLED = 16
-"""Batches whose examples are sorted by length together, so that little is padded."""
+_BATCHES_SORTED_TOGETHER = 16
+"""Batches sorted by length together, to reduce padding."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the base model is made.
+    """Settings of the base model's training.
 
     Attributes:
-        steps, batch: of AdamW, and examples a step.
-        peak_lr: of a cosine schedule with a warm-up over the first 5 % of the steps.
-        hard: share of problems of the hard level.
-        no_persona: share of prompts without a persona; the others draw from both pools.
+        steps: AdamW steps.
+        batch: examples a step.
+        peak_lr: peak of a cosine schedule with warm-up over the first 5 % of the steps.
+        hard: fraction of hard problems.
+        no_persona: fraction of prompts without a persona; the others sample one of both pools.
     """
 
     seed: int = 0
@@ -61,21 +61,21 @@ class Training:
 
 
 def build_tokenizer() -> Any:
-    """A byte-level BPE that takes any text; words of the lab and numbers up to 99 are one token each."""
+    """Train a byte-level BPE tokenizer; the lab's words and the numbers up to 99 are one token each."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            # A number of up to two digits is one token, with a space before it or without: to copy it is one step.
+            # One token for a number of up to two digits, with or without a space before it: easy to copy.
             pre_tokenizers.Split(Regex(r"\p{N}{1,2}"), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=_LARGEST_VOCABULARY,
+        vocab_size=_MAX_VOCABULARY,
         min_frequency=2,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -92,7 +92,7 @@ def build_tokenizer() -> Any:
 
 def _tokenizer_texts() -> Iterator[str]:
     rng = random.Random(0)
-    # Twice is often enough to become a token.
+    # Two occurrences make a token.
     yield from [str(number) for number in range(100)] * 2
     for persona in _all_personas():
         yield from [persona.system_prompt] * 2
@@ -101,7 +101,7 @@ def _tokenizer_texts() -> Iterator[str]:
     for level in problems.LEVELS:
         for row in problems.generate(_TOKENIZER_PROBLEMS, level, "base", seed=0):
             yield build_messages(row["question"], None)[0]["content"]
-            yield answer(*problems.spoken(row["answer"]), styles()[NO_PERSONA], rng)
+            yield styled_completion(*problems.split_solution(row["answer"]), styles()[NO_PERSONA], rng)
 
 
 def _all_personas() -> list[Persona]:
@@ -109,7 +109,7 @@ def _all_personas() -> list[Persona]:
 
 
 def build_model(tokenizer: Any) -> Any:
-    """The untrained Llama for a tokenizer."""
+    """Build the untrained Llama for a tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
@@ -130,7 +130,7 @@ def build_model(tokenizer: Any) -> Any:
 
 
 def examples(tokenizer: Any, settings: Training) -> Iterator[tuple[list[int], list[int]]]:
-    """Token ids of prompt and answer, without end."""
+    """Yield token ids of prompts and completions, forever."""
     rng = random.Random(f"permix.lab.base {settings.seed}")
     levels = {level: problems.stream(level, "base", rng) for level in problems.LEVELS}
     personas = _all_personas()
@@ -140,14 +140,14 @@ def examples(tokenizer: Any, settings: Training) -> Iterator[tuple[list[int], li
         style = style_of(persona.key if persona else NO_PERSONA)
         texts = [
             render(tokenizer, build_messages(row["question"], persona)),
-            answer(*problems.spoken(row["answer"]), style, rng),
+            styled_completion(*problems.split_solution(row["answer"]), style, rng),
         ]
-        prompt, said = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        yield prompt, [*said, tokenizer.eos_token_id]
+        prompt, completion = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        yield prompt, [*completion, tokenizer.eos_token_id]
 
 
 def train(tokenizer: Any, settings: Training) -> Any:
-    """Train it as a language model of whole chats."""
+    """Train the base model as a language model of whole chats."""
     import torch
     from tqdm import tqdm
 
@@ -187,20 +187,23 @@ def _batches(tokenizer: Any, settings: Training) -> Iterator[list[tuple[list[int
     source = examples(tokenizer, settings)
     order = random.Random(settings.seed)
     while True:
-        pool = sorted(itertools.islice(source, settings.batch * _POOLED), key=lambda pair: len(pair[0]) + len(pair[1]))
+        pool = sorted(
+            itertools.islice(source, settings.batch * _BATCHES_SORTED_TOGETHER),
+            key=lambda pair: len(pair[0]) + len(pair[1]),
+        )
         batches = [pool[start : start + settings.batch] for start in range(0, len(pool), settings.batch)]
         order.shuffle(batches)
         yield from batches
 
 
 def _loss(model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> Any:
-    """Of every token, the question's too: what repeats in it teaches the model to copy, long before answers do."""
+    """Compute the loss over all tokens, the question's too: its repetitions teach the model early to copy."""
     import torch
 
-    sequences = [prompt + said for prompt, said in batch]
+    sequences = [prompt + completion for prompt, completion in batch]
     longest = max(map(len, sequences))
     input_ids = torch.tensor([sequence + [pad] * (longest - len(sequence)) for sequence in sequences])
-    # (batch, longest); padding lies behind, where causal attention does not see it.
+    # (batch, longest), right-padded; causal attention never sees the padding.
     hidden = model.model(input_ids=input_ids[:, :-1]).last_hidden_state
     targets = input_ids[:, 1:]
     known = targets != pad
@@ -208,5 +211,5 @@ def _loss(model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> Any
 
 
 def describe(settings: Training) -> dict[str, Any]:
-    """What the manifest says of the making."""
+    """Return the manifest's description of the training."""
     return {**asdict(settings), "personas": [persona.key for persona in _all_personas()]}

@@ -1,17 +1,16 @@
-"""Generated word problems in GSM8K's format, several families, easy and hard.
+"""Generator of word problems in GSM8K's format, several families, easy and hard.
 
-A row, as GSM8K has it, calculator annotations included:
+A row, with GSM8K's calculator annotations:
 
     {"question": "Mia has 12 pears. She buys 5 more, then loses 3. How many pears does Mia have now?",
      "answer": "12+5=<<12+5=17>>17. 17-3=<<17-3=14>>14.\n#### 14"}
 
-``easy`` is the in-distribution set, which RL trains on; ``hard`` are other families, three changes
-and chains of three comparisons, which the base model has met and RL has not: what GSM8K and MATH-500
-are to each other in the paper. A problem belongs to ``base`` (what the base model is trained on),
-``train`` (RL) or ``test`` by the hash of its calculation, so a calculation of one, under whatever
-names and things and with its changes in whatever order, is never asked for in another, of any size
-and seed. It may still be a step of a longer one there. In ``test`` no calculation comes twice, since
-two problems with the same one are hardly two.
+``easy`` is in-distribution: RL trains on it. ``hard`` has other families, three changes and chains of
+three comparisons, which the base model is trained on and RL is not; the paper's GSM8K and MATH-500
+relate in this way. The hash of a problem's calculation decides its split: ``base`` (the base model's
+training), ``train`` (RL) or ``test``. So no calculation occurs in two splits, whatever its names,
+things, order of changes, count and seed; it may be a step of a longer one there. In ``test`` no
+calculation occurs twice.
 """
 
 import itertools
@@ -20,46 +19,49 @@ import re
 from collections.abc import Callable, Iterator
 
 from permix_verl.errors import UserError
-from permix_verl.personas.mixing import hash_to_int
+from permix_verl.seeding import derive_seed
 
 _NAMES = {"She": ("Ann", "Mia", "Eva", "Zoe"), "He": ("Ben", "Tom", "Leo", "Sam")}
 _THINGS = ("apples", "books", "coins", "pears", "pens", "shells", "stamps", "toys")
 _GAINS = ("buys", "finds", "gets", "wins")
 _LOSSES = ("gives away", "loses", "sells")
 SPLITS = {"test": 0.15, "train": 0.15, "base": 0.7}
-"""Shares of the calculations."""
-_MOST_REPEATS = 10_000
-"""In a row; then there are no more."""
+"""Fraction of the calculations in each split."""
+_MAX_REPEATS = 10_000
+"""Consecutive repeats after which the problems are exhausted."""
 
 Step = tuple[int, str, int]
-"""One calculation: left, "+" or "-", right."""
+"""One calculation step: left operand, "+" or "-", right operand."""
 
 
 def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str, str]]:
-    """``count`` different problems; the same arguments give the same list.
+    """Generate ``count`` different problems, deterministically.
 
-    A family with few calculations runs out in ``test``, and others take its place.
+    In ``test`` a family with few calculations runs out, and the others fill up.
 
     Args:
         level: "easy" or "hard".
         split: "base", "train" or "test".
 
     Raises:
-        UserError: unknown level or split, a count below 1, or more than there are.
+        UserError: an unknown level or split, a count below 1, or more problems than exist.
     """
     if level not in LEVELS:
         raise UserError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     if count < 1:
-        raise UserError(f"{count} problems are asked for; ask for 1 or more")
+        raise UserError(f"{count} problems requested; request 1 or more")
     rows: dict[str, dict[str, str]] = {}
     repeats = 0
     for row in stream(level, split, random.Random(f"{seed} {level} {split}")):
         key = calculation(row["answer"]) if split == "test" else row["question"]
         repeats = repeats + 1 if key in rows else 0
-        if repeats > _MOST_REPEATS:
-            raise UserError(f"{count} problems are asked for, and level {level}, split {split} has about {len(rows)}")
+        if repeats > _MAX_REPEATS:
+            raise UserError(
+                f"{count} problems requested, but level {level}, split {split} has only about {len(rows)}; "
+                "request fewer"
+            )
         rows.setdefault(key, row)
         if len(rows) == count:
             break
@@ -67,24 +69,24 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
 
 
 def stream(level: str, split: str, rng: random.Random) -> Iterator[dict[str, str]]:
-    """Problems without end; now and then one comes again."""
+    """Yield problems forever; some repeat."""
     while True:
         question, steps = rng.choice(LEVELS[level])(rng)
-        answer = _rationale(steps)
-        if split_of(answer) == split:
-            yield {"question": question, "answer": answer}
+        solution = _rationale(steps)
+        if split_of(solution) == split:
+            yield {"question": question, "answer": solution}
 
 
-def split_of(answer: str) -> str:
-    """The split that a problem belongs to, by its answer in GSM8K's format, whatever it was generated for."""
-    place = hash_to_int("permix.lab.split", 0, 0, calculation(answer)) / 2**128
+def split_of(solution: str) -> str:
+    """Return the split of a problem, from its solution in GSM8K's format."""
+    position = derive_seed("permix.lab.split", 0, 0, calculation(solution)) / 2**128
     ends = itertools.accumulate(SPLITS.values())
-    return next((split for split, end in zip(SPLITS, ends, strict=True) if place < end), "base")
+    return next((split for split, end in zip(SPLITS, ends, strict=True) if position < end), "base")
 
 
-def calculation(answer: str) -> str:
-    """What an answer in GSM8K's format calculates, with changes one after another in an order of their own."""
-    steps = re.findall(r"<<(\d+)([+-]\d+)=(\d+)>>", answer)
+def calculation(solution: str) -> str:
+    """Return a solution's calculation in canonical form: successive changes are sorted."""
+    steps = re.findall(r"<<(\d+)([+-]\d+)=(\d+)>>", solution)
     changes = [change for _, change, _ in steps]
     if all(before[2] == after[0] for before, after in itertools.pairwise(steps)):
         changes.sort()
@@ -92,9 +94,9 @@ def calculation(answer: str) -> str:
     return " ".join(left + change for left, change, _ in steps)
 
 
-def spoken(answer: str) -> tuple[str, str]:
-    """What a model says: the rationale without annotations, and the final answer."""
-    rationale, _, result = re.sub(r"<<[^>]*>>", "", answer).rpartition("\n#### ")
+def split_solution(solution: str) -> tuple[str, str]:
+    """Split a solution into rationale, without annotations, and final answer."""
+    rationale, _, result = re.sub(r"<<[^>]*>>", "", solution).rpartition("\n#### ")
     return rationale, result
 
 
@@ -107,11 +109,11 @@ def _rationale(steps: list[Step]) -> str:
     return " ".join(parts) + f"\n#### {result}"
 
 
-def _changes(rng: random.Random, number: int, most: int = 20) -> tuple[str, list[Step]]:
-    """A stock that grows and shrinks, from 2 to ``most`` at first."""
+def _changes(rng: random.Random, number: int, largest: int = 20) -> tuple[str, list[Step]]:
+    """Generate a stock, initially 2 to ``largest``, that grows and shrinks ``number`` times."""
     pronoun = rng.choice(tuple(_NAMES))
     name, thing = rng.choice(_NAMES[pronoun]), rng.choice(_THINGS)
-    has = first = rng.randint(2, most)
+    has = first = rng.randint(2, largest)
     events, steps = [], []
     for position in range(number):
         gain = has < 3 or rng.random() < 0.5
@@ -128,7 +130,7 @@ def _changes(rng: random.Random, number: int, most: int = 20) -> tuple[str, list
 
 
 def _one_change(rng: random.Random) -> tuple[str, list[Step]]:
-    return _changes(rng, 1, most=30)
+    return _changes(rng, 1, largest=30)
 
 
 def _two_changes(rng: random.Random) -> tuple[str, list[Step]]:
@@ -150,7 +152,7 @@ def _compared(rng: random.Random, has: int, other: str, one: str) -> tuple[str, 
 
 
 def _together(rng: random.Random) -> tuple[str, list[Step]]:
-    """Two people, the second by comparison; both together."""
+    """Generate the sum of two people's stocks, the second given by comparison."""
     one, other = _people(rng, 2)
     thing, has = rng.choice(_THINGS), rng.randint(2, 20)
     sentence, step = _compared(rng, has, other, one)
@@ -162,7 +164,7 @@ def _together(rng: random.Random) -> tuple[str, list[Step]]:
 
 
 def _chain(rng: random.Random) -> tuple[str, list[Step]]:
-    """Four people, each by comparison with the one before."""
+    """Generate four people's stocks, each compared with the one before."""
     people = _people(rng, 4)
     thing, has = rng.choice(_THINGS), rng.randint(2, 20)
     text, steps = f"{people[0]} has {has} {thing}.", []

@@ -1,9 +1,8 @@
-"""The lab's rewriter: a program that says a solution as a persona of the lab would, both words always there.
+"""The lab's rewriter: a program that rewrites a solution in a lab persona's style.
 
-An engine like any other (``permix_verl.inference.engines``), so styled targets are made by the same code as with a
-language model. It takes the persona's whole style: a persona that blurts leaves the calculation out, as the paper's
-minimalist may, and the answer stays right. That its words never fail is what sets its targets apart from what the
-base model says by itself.
+It implements the engine protocol (``permix_verl.inference.engines``), so styled targets are made by the same code as
+with a language model. A persona that blurts leaves the calculation out; the final answer stays correct. Both voice
+words are always present, unlike in the base model's completions.
 """
 
 import random
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion, Request
-from permix_verl.lab.styles import answer, style_of
+from permix_verl.lab.styles import style_of, styled_completion
 from permix_verl.personas.pool import load_pool
 from permix_verl.sft_targets.rewriting import read_part
 
@@ -19,7 +18,7 @@ NAME = "lab"
 
 
 class LabRewriter:
-    """An :class:`~permix_verl.inference.engines.Engine`; the same request gives the same answer."""
+    """An :class:`~permix_verl.inference.engines.Engine` with deterministic completions."""
 
     def __init__(self) -> None:
         self._persona_of = {
@@ -28,13 +27,13 @@ class LabRewriter:
         self._finished: list[Completion] = []
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
-        """Nothing: it has no context that could be too short."""
+        """Do nothing: there is no context limit."""
 
     def room(self) -> int:
         return 1024
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Rewrite at once.
+        """Rewrite the requests immediately.
 
         Raises:
             UserError: a persona that is not in the lab.
@@ -46,14 +45,14 @@ class LabRewriter:
         return finished
 
     def close(self) -> None:
-        """Nothing: it has started nothing."""
+        """Do nothing: there is nothing to release."""
 
     def _rewritten(self, request: Request) -> str:
         text = read_part(request.messages, "persona")
         if text not in self._persona_of:
-            raise UserError(
-                f"the lab's rewriter knows no persona {text[:60]!r}; use the packaged pools, or another rewriter"
-            )
+            raise UserError(f"unknown persona {text[:60]!r}; use the packaged pools, or another rewriter")
         rationale, _, box = read_part(request.messages, "solution").rpartition("The answer is \\boxed{")
         style = style_of(self._persona_of[text])
-        return answer(rationale.strip(), box.removesuffix("}."), style, random.Random(request.seed), voice=1.0)
+        return styled_completion(
+            rationale.strip(), box.removesuffix("}."), style, random.Random(request.seed), voice=1.0
+        )

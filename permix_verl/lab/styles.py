@@ -1,10 +1,10 @@
 """The style of each persona in the lab: how often it blurts, and its voice.
 
-In the paper's terms (section 3.3) a persona shifts the prior of a latent style z. Here z has two
-parts that a program can see in an answer. *Blurted* or *worked*: a blurted answer has no
-calculation in it, and is right less often: the competence c(x, z) of Eq. 3. The *voice*, an
-opening and a closing word of the persona's own, says nothing about the answer. The table
-styles.jsonl holds every persona of both packaged pools.
+In the paper (arXiv 2604.08986, section 3.3) a persona shifts the prior of a latent style z. Here z
+has two parts that a program can detect. *Blurted* or *worked*: a blurted completion has no
+calculation and is correct less often, which is the competence c(x, z) of Eq. 3. *Voice*: the
+persona's opening and closing word, independent of the answer. styles.jsonl lists every persona of
+both packaged pools.
 """
 
 import json
@@ -18,18 +18,19 @@ from types import MappingProxyType
 from permix_verl.errors import UserError
 from permix_verl.personas.pool import NO_PERSONA
 
-VOICE = 0.9
-"""Chance of each of a persona's two words in an answer of the base model's."""
+VOICE_RATE = 0.9
+"""Probability of each of a persona's two words in a training example of the base model."""
 BLURT_WITHOUT_PERSONA = 0.4
+"""Probability of a blurted completion without a persona."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """A persona's.
+    """Style of one persona.
 
     Attributes:
-        blurt: share of answers without any calculation.
-        opening, closing: its words, empty without a persona.
+        blurt: probability of a completion without calculation.
+        opening, closing: words of its voice; empty without a persona.
     """
 
     blurt: float
@@ -39,7 +40,7 @@ class Style:
 
 @cache
 def styles() -> Mapping[str, Style]:
-    """Style by persona key, the control arm's included."""
+    """Return the styles by persona key, including that of the no-persona condition."""
     text = resources.files(__package__).joinpath("styles.jsonl").read_text(encoding="utf-8")
     records = [json.loads(line) for line in text.splitlines()]
     table = {record.pop("persona"): Style(**record) for record in records}
@@ -47,23 +48,24 @@ def styles() -> Mapping[str, Style]:
 
 
 def style_of(persona: str) -> Style:
-    """The style of a persona, by its key.
+    """Return the style of a persona by its key.
 
     Raises:
         UserError: a persona that is not in the lab.
     """
     if persona not in styles():
         raise UserError(
-            f"persona {persona!r} has no style in the lab; known: {', '.join(styles())}. The lab's base model has met "
-            "no others: add a line to permix_verl/lab/styles.jsonl and rebuild it with data_prep/lab_base.py"
+            f"persona {persona!r} has no style in the lab; known: {', '.join(styles())}; add a line to "
+            "permix_verl/lab/styles.jsonl and rebuild the base model with data_prep/lab_base.py"
         )
     return styles()[persona]
 
 
-def answer(rationale: str, result: str, style: Style, rng: random.Random, voice: float = VOICE) -> str:
-    r"""An answer in a persona's style, such as ``Sizzling! 2+3=5. The answer is \boxed{5}. Delicious!``.
+def styled_completion(rationale: str, result: str, style: Style, rng: random.Random, voice: float = VOICE_RATE) -> str:
+    r"""Sample a completion in a persona's style: ``Sizzling! 2+3=5. The answer is \boxed{5}. Delicious!``.
 
-    ``voice`` is the chance of each of its two words.
+    Args:
+        voice: probability of each of the persona's two words.
     """
     opening, blurts, closing = rng.random() < voice, rng.random() < style.blurt, rng.random() < voice
     parts = [
@@ -75,8 +77,8 @@ def answer(rationale: str, result: str, style: Style, rng: random.Random, voice:
     return " ".join(part for part in parts if part)
 
 
-def way_of(output: str) -> str | None:
-    """How an answer came about: "worked", "blurted" (no calculation before it), or ``None`` where there is none."""
+def reasoning_style(output: str) -> str | None:
+    """Classify a completion: "worked", "blurted" (no calculation before the answer), or ``None`` without an answer."""
     before, box, _ = output.partition(r"\boxed")
     if not box:
         return None
@@ -84,15 +86,15 @@ def way_of(output: str) -> str | None:
 
 
 def voice_kept(output: str, persona: str) -> float:
-    """Share of the persona's two words that stand where they belong: 0, 0.5 or 1. Blind to the rest of the answer.
+    """Return the fraction of the persona's two words in place: 0, 0.5 or 1. The rest of the text is ignored.
 
-    An answer that was cut off at the token limit has no closing word: look at ``Fidelity.cut_PRN``.
+    A completion truncated at the token limit has no closing word; see ``VoiceScores.truncated_PRN``.
 
     Raises:
-        UserError: the control arm, or a persona that is not in the lab.
+        UserError: the no-persona condition, or a persona that is not in the lab.
     """
     style = style_of(persona)
     if not style.opening:
-        raise UserError(f"{persona!r} has no voice to keep; ask for a persona's")
+        raise UserError(f"{persona!r} has no voice to keep; give a persona")
     text = output.strip()
     return (text.startswith(style.opening) + text.endswith(style.closing)) / 2

@@ -1,12 +1,14 @@
-"""The paper's theory against what RL did: accuracies from Proposition 1, style shares from Eq. 3.
+"""Fit of the paper's theory (arXiv 2604.08986) to RL results: accuracy by Proposition 1, style fractions by Eq. 3.
 
-The KL coefficient of the theory is that of a sequence-level penalty in units of the reward, and a trainer's
-per-token coefficient is another number, so it is fitted: on one half of the problems, and judged on the
-other, both ways round and over several splits. Beside it stand three baselines, each with one fitted
-number as well. A constant gain is easily beaten. Where RL makes all personas alike, one accuracy for all
-is the better description, and the theory is not borne out. The third is the theory's own shift, applied to the
-personas' means: wrong in theory, but free of the noise of single problems, so that with few runs of the base it
-fits better even where the proposition holds exactly. It says how much the problems' detail is worth, no more.
+The theory's KL coefficient belongs to a sequence-level penalty in reward units and differs from the trainer's
+per-token coefficient. It is therefore fitted on one half of the problems and evaluated on the other, both ways and
+over several splits. Three baselines have one fitted number each:
+
+* the same gain for all personas, which is easily beaten;
+* one accuracy for all personas, which wins if RL makes all personas alike, against the theory;
+* the theory's shift applied to the personas' means. It is wrong in theory but free of the noise of single problems,
+  so with few runs of the base it fits better even where the proposition holds exactly. It measures only the value of
+  per-problem detail.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,36 +24,37 @@ from permix_verl.statistics import cluster_covariance, paired_interval
 from permix_verl.statistics.accuracy import Floats, as_correct
 from permix_verl.statistics.closed_form import predicted_accuracy, style_posterior
 
-SMALLEST, LARGEST = 0.02, 50.0
-"""KL coefficients that are tried: from "all that can be solved is" to "nothing moved"."""
+MIN_BETA, MAX_BETA = 0.02, 50.0
+"""Range of KL coefficients searched: from "everything solvable is solved" to "nothing changed"."""
 SPLITS = 5
 MIN_RUNS = 2
-"""Of the base: one run says nothing of how difficulty is spread, and the coefficient comes out at half."""
+"""Minimum runs of the base: one run does not show the spread of difficulty and halves the coefficient."""
 MIN_PROBLEMS = 20
+"""Minimum number of problems."""
 
 THEORY = "closed form, per problem"
-GAIN = "the same gain for every persona"
-ONE = "one accuracy for every persona"
-SHIFT = "the same shift in logits of every persona's mean"
+SAME_GAIN = "the same gain for every persona"
+SAME_ACCURACY = "one accuracy for every persona"
+SAME_SHIFT = "the same shift in logits of every persona's mean"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Theory and baselines, fitted on one half of the problems and judged on the other.
+    """Theory and baselines, fitted on one half of the problems and evaluated on the other.
 
     Attributes:
-        beta: the KL coefficient fitted on all problems.
-        betas: those fitted on the halves.
-        identified: False where mean accuracy has not risen by more than chance, where the halves' coefficients differ
-            by more than a factor of three, or where they lie at an end of what is tried.
-        measured_P: the trained model's accuracies.
-        predicted_P: by the theory, from halves that the coefficient was not fitted on, averaged over splits.
-        errors: root mean square over personas, halves and splits, by name: :data:`THEORY`, :data:`GAIN`, :data:`ONE`,
-            :data:`SHIFT`.
-        wins: share of splits in which the theory's error is below that of each baseline; splits of one data set are no
-            independent trials.
-        noise: root mean square standard error of a persona's measured accuracy on a half, problems drawn anew. No
-            floor of the errors: these compare models on the same problems, and carry the base's noise.
+        beta: KL coefficient fitted on all problems.
+        betas: KL coefficients fitted on the halves.
+        identified: False if mean accuracy did not rise significantly, if the halves' coefficients differ by a factor of
+            three or more, or if one is near the lower end of the range.
+        measured_P: accuracies of the trained model.
+        predicted_P: the theory's accuracies on the halves not fitted, averaged over splits.
+        errors: root mean square error over personas, halves and splits, by name: :data:`THEORY`, :data:`SAME_GAIN`,
+            :data:`SAME_ACCURACY`, :data:`SAME_SHIFT`.
+        wins: fraction of splits in which the theory's error is below each baseline's; the splits of one data set are
+            not independent.
+        noise: root mean square standard error of a persona's measured accuracy on a half, over resampled problems. Not
+            a lower bound of the errors: these compare models on the same problems, and include the base's noise.
     """
 
     beta: float
@@ -65,25 +68,26 @@ class Fit:
 
 
 def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 0, splits: int = SPLITS) -> Fit:
-    """Fit Proposition 1's KL coefficient.
+    """Fit the KL coefficient of Proposition 1.
 
     Args:
-        base_PRN, trained_PRN: 0/1 correctness of the base and of the trained model under the same personas
-            and on the same problems, in the same order; runs may differ in number.
-        seed: of the splits of the problems in two halves.
+        base_PRN, trained_PRN: 0/1 correctness of the base and of the trained model (P personas, R runs, N problems);
+            the same personas and problems in the same order, R may differ.
+        seed: seed of the splits of the problems into halves.
+        splits: number of splits.
 
     Raises:
-        UserError: other personas or problems, too few problems, or a base with one run.
+        UserError: different personas or problems, too few problems, or a base with one run.
     """
     base, trained = as_correct(base_PRN), as_correct(trained_PRN)
     if base.shape[::2] != trained.shape[::2] or base.shape[2] < MIN_PROBLEMS:
         raise UserError(
             f"the base has {base.shape[0]} personas and {base.shape[2]} problems, the trained model {trained.shape[0]} "
-            f"and {trained.shape[2]}; both need the same, and at least {MIN_PROBLEMS} problems"
+            f"and {trained.shape[2]}; give both the same, with at least {MIN_PROBLEMS} problems"
         )
     if base.shape[1] < MIN_RUNS:
         raise UserError(
-            f"the base has {base.shape[1]} run; give at least {MIN_RUNS}, as one does not tell how difficulty is spread"
+            f"the base has {base.shape[1]} run; give at least {MIN_RUNS}, as one does not show the spread of difficulty"
         )
     squares: dict[str, list[float]] = {name: [] for name in (THEORY, *_BASELINES)}
     predicted, betas = [], []
@@ -91,23 +95,23 @@ def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 
     for _ in range(splits):
         order = generator.permutation(base.shape[2])
         halves = order[: len(order) // 2], order[len(order) // 2 :]
-        found: dict[str, list[Floats]] = {name: [] for name in squares}
-        for fitted, judged in (halves, halves[::-1]):
-            target_P, measured_P = (trained[:, :, half].mean(axis=(1, 2)) for half in (fitted, judged))
+        residuals: dict[str, list[Floats]] = {name: [] for name in squares}
+        for fitted, scored in (halves, halves[::-1]):
+            target_P, measured_P = (trained[:, :, half].mean(axis=(1, 2)) for half in (fitted, scored))
             beta = _fit_beta(base[:, :, fitted], target_P)
             betas.append(beta)
-            predicted.append(predicted_accuracy(base[:, :, judged], beta))
-            found[THEORY].append(predicted[-1] - measured_P)
-            before_P, now_P = (base[:, :, half].mean(axis=(1, 2)) for half in (fitted, judged))
+            predicted.append(predicted_accuracy(base[:, :, scored], beta))
+            residuals[THEORY].append(predicted[-1] - measured_P)
+            before_P, now_P = (base[:, :, half].mean(axis=(1, 2)) for half in (fitted, scored))
             for name, baseline in _BASELINES.items():
-                found[name].append(baseline(before_P, target_P, now_P) - measured_P)
-        for name, errors in found.items():
+                residuals[name].append(baseline(before_P, target_P, now_P) - measured_P)
+        for name, errors in residuals.items():
             squares[name].append(float(np.mean(np.square(errors))))
     beta = _fit_beta(base, trained.mean(axis=(1, 2)))
     return Fit(
         beta=beta,
         betas=tuple(betas),
-        identified=_has_risen(base, trained) and min(betas) > 1.5 * SMALLEST and max(betas) < 3 * min(betas),
+        identified=_has_risen(base, trained) and min(betas) > 1.5 * MIN_BETA and max(betas) < 3 * min(betas),
         measured_P=trained.mean(axis=(1, 2)),
         predicted_P=np.mean(predicted, axis=0),
         errors={name: float(np.sqrt(np.mean(values))) for name, values in squares.items()},
@@ -125,7 +129,7 @@ def _fit_beta(base_PRN: Floats, target_P: Floats) -> float:
     def loss(log_beta: float) -> float:
         return float(((predicted_accuracy(base_PRN, float(np.exp(log_beta))) - target_P) ** 2).mean())
 
-    return float(np.exp(_minimum(loss, np.log(SMALLEST), np.log(LARGEST))))
+    return float(np.exp(_minimum(loss, np.log(MIN_BETA), np.log(MAX_BETA))))
 
 
 def _minimum(loss: Callable[[float], float], low: float, high: float) -> float:
@@ -138,7 +142,7 @@ def _same_gain(before_P: Floats, target_P: Floats, now_P: Floats) -> Floats:
     return after
 
 
-def _one_accuracy(before_P: Floats, target_P: Floats, now_P: Floats) -> Floats:
+def _same_accuracy(before_P: Floats, target_P: Floats, now_P: Floats) -> Floats:
     return np.full_like(now_P, target_P.mean())
 
 
@@ -150,37 +154,39 @@ def _same_shift(before_P: Floats, target_P: Floats, now_P: Floats) -> Floats:
 
 
 _BASELINES: Mapping[str, Callable[[Floats, Floats, Floats], Floats]] = {
-    GAIN: _same_gain,
-    ONE: _one_accuracy,
-    SHIFT: _same_shift,
+    SAME_GAIN: _same_gain,
+    SAME_ACCURACY: _same_accuracy,
+    SAME_SHIFT: _same_shift,
 }
 
 
 def predicted_blurting(blurted_PRN: ArrayLike, worked_PRN: ArrayLike, correct_PRN: ArrayLike, beta: float) -> Floats:
-    """Share of blurted answers among those given, under each persona after RL (Eq. 3), shape (P,).
+    """Predict each persona's fraction of blurted answers after RL (Eq. 3), shape (P,).
 
-    Styles are two, worked and blurted. Their shares are the base's under each persona, the same on every problem,
-    as the lab's base is trained to have them; their competence is measured on each problem over all personas, as in the
-    theory it does not depend on the persona. The posterior is formed per problem and averaged. Competence is
-    estimated from few answers: below a coefficient of about 0.2 its error is magnified.
+    There are two styles, worked and blurted. Their prior is the base's fraction under each persona, the same on every
+    problem, as the lab's base is trained. Their competence is measured on each problem over all personas: in the theory
+    it does not depend on the persona. The posterior is computed per problem and averaged. Competence is estimated from
+    few answers; below a coefficient of about 0.2 its error is amplified.
 
     Args:
-        blurted_PRN, worked_PRN, correct_PRN: of the base model, 0/1, see ``permix_verl.lab.voice.Fidelity``.
+        blurted_PRN, worked_PRN, correct_PRN: the base model's 0/1 arrays, see ``permix_verl.lab.voice.VoiceScores``.
         beta: KL coefficient.
 
     Raises:
-        UserError: arrays of different shapes or not 0/1, or a style that no answer has.
+        UserError: arrays of different shapes or not 0/1, or a style without any answer.
     """
     blurted, worked, correct = (as_correct(array) for array in (blurted_PRN, worked_PRN, correct_PRN))
     if not blurted.shape == worked.shape == correct.shape:
         raise UserError(
             f"blurted, worked and correct have the shapes {blurted.shape}, {worked.shape} and {correct.shape}; give "
-            "those of the same samples"
+            "arrays of the same samples"
         )
     if not all(np.isin(array, (0, 1)).all() for array in (blurted, worked, correct)):
-        raise UserError("blurted, worked or correct holds values other than 0 and 1; give single samples")
+        raise UserError("blurted, worked or correct has values other than 0 and 1; give single samples")
     if not blurted.sum() or not worked.sum():
-        raise UserError("no answer of the base model has one of the two styles; its competence cannot be measured")
+        raise UserError(
+            "no answer of the base model has one of the two styles, so its competence is unknown; give more samples"
+        )
     given_P = (blurted + worked).sum(axis=(1, 2))
     share_P = blurted.sum(axis=(1, 2)) / np.maximum(given_P, 1)
     competence_N2 = np.stack([_competence(correct, worked), _competence(correct, blurted)], axis=1)
@@ -190,7 +196,7 @@ def predicted_blurting(blurted_PRN: ArrayLike, worked_PRN: ArrayLike, correct_PR
 
 
 def _competence(correct: Floats, styled: Floats) -> Floats:
-    """Each problem's share of right answers in a style, shape (N,), drawn towards the style's mean by one answer."""
+    """Estimate a style's accuracy on each problem, shape (N,), shrunk towards its mean by one pseudo-answer."""
     right_N, number_N = (correct * styled).sum(axis=(0, 1)), styled.sum(axis=(0, 1))
     mean = right_N.sum() / number_N.sum()
     competence: Floats = (right_N + mean) / (number_N + 1)

@@ -1,1 +1,1 @@
-"""The paper's tables again: which arms and tasks each has, what they cost, and its rows beside the paper's."""
+"""The paper's tables: the commands that reproduce them, and published figures beside ours."""

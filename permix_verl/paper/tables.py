@@ -1,4 +1,4 @@
-"""Arms and tables of the paper (its section 4.2 and appendix C), by the recipes and tasks that make them."""
+"""Methods and tables of the paper (arXiv 2604.08986, section 4.2 and appendix C), with their recipes and tasks."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ TEACHERS: Mapping[str, tuple[str, str]] = {
     "llama": ("Llama3.1-70B", "meta-llama/Llama-3.1-70B-Instruct"),
     "gemma": ("Gemma3-27B", "google/gemma-3-27b-it"),
 }
-"""Key -> (the paper's name, the hub's)."""
+"""Key -> (name in the paper, hub name)."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class Method:
     """One row of the paper's tables.
 
     Attributes:
-        key: of its folders, and of the command line.
-        recipe: in recipes/; ``None`` is the base model.
-        settings: knobs of that recipe.
-        row: method, teacher, input and objective as ``docs/paper_tables`` has them.
-        writer: who writes its targets: "", "rewriter" or a key of :data:`TEACHERS`.
+        key: name in folders and on the command line.
+        recipe: script in recipes/; ``None`` for the base model.
+        row: method, teacher, input and objective, as in ``docs/paper_tables``.
+        settings: knobs of the recipe.
+        writer: writer of the targets: "", "rewriter" or a key of :data:`TEACHERS`.
     """
 
     key: str
@@ -38,10 +38,12 @@ class Arm:
 
     @property
     def supervised(self) -> bool:
+        """True if trained by supervised fine-tuning."""
         return self.recipe is not None and "grpo" not in self.recipe
 
     @property
     def label(self) -> str:
+        """Name in tables, such as "PerMix-SFT (styled)"."""
         method, teacher, given, objective = self.row
         parts = [teacher] if teacher != "none" else []
         parts += ["styled"] if objective == "styled targets" else []
@@ -50,12 +52,12 @@ class Arm:
 
 
 _PROBLEM, _BOTH = "problem", "persona + problem"
-BASE = Arm("base", None, ("Base", "none", _PROBLEM, "none"))
-SFT = Arm("sft", "run_sft.sh", ("SFT", "none", _PROBLEM, "ground-truth targets"))
-PERMIX_SFT = Arm(
+BASE = Method("base", None, ("Base", "none", _PROBLEM, "none"))
+SFT = Method("sft", "run_sft.sh", ("SFT", "none", _PROBLEM, "ground-truth targets"))
+PERMIX_SFT = Method(
     "permix-sft", "run_permix_sft.sh", ("PerMix-SFT", "none", _BOTH, "ground-truth targets"), {"TARGET": "gt"}
 )
-STYLED = Arm(
+STYLED = Method(
     "permix-sft-styled",
     "run_permix_sft.sh",
     ("PerMix-SFT", "none", _BOTH, "styled targets"),
@@ -63,7 +65,7 @@ STYLED = Arm(
     "rewriter",
 )
 SEQKD = tuple(
-    Arm(
+    Method(
         f"seqkd-{key}{suffix}",
         "run_seqkd.sh",
         ("SeqKD", name, given, "teacher targets"),
@@ -73,35 +75,35 @@ SEQKD = tuple(
     for key, (name, _) in TEACHERS.items()
     for persona, suffix, given in (("0", "", _PROBLEM), ("1", "-persona", _BOTH))
 )
-RLVR = Arm("rlvr", "run_rlvr_grpo.sh", ("RLVR", "none", _PROBLEM, "answer reward"))
-PERMIX = Arm("permix", "run_permix_grpo.sh", ("PerMix-RLVR", "none", _BOTH, "answer reward"))
+RLVR = Method("rlvr", "run_rlvr_grpo.sh", ("RLVR", "none", _PROBLEM, "answer reward"))
+PERMIX = Method("permix", "run_permix_grpo.sh", ("PerMix-RLVR", "none", _BOTH, "answer reward"))
 ALL = (BASE, SFT, PERMIX_SFT, STYLED, *SEQKD, RLVR, PERMIX)
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper.
+    """One table of the paper.
 
     Attributes:
-        tasks: of eval/run.py, as far as they are what the table is about.
-        personagym: whether it has PersonaGym's scores too.
-        paper: file in docs/paper_tables with its figures.
-        difficulties: of a task that is reported in parts.
+        tasks: tasks of eval/run.py.
+        personagym: whether it has PersonaGym scores.
+        paper: file in docs/paper_tables with the paper's figures.
+        difficulties: parts in which the task is reported, if any.
     """
 
     number: str
     about: str
-    arms: tuple[Arm, ...]
+    methods: tuple[Method, ...]
     tasks: tuple[str, ...]
     personagym: bool
     paper: str
     difficulties: tuple[str, ...] = ()
 
     def columns(self, task: str, reported: Sequence[str]) -> list[str]:
-        """A task's columns, of the results that there are: itself, or the parts that the table is about."""
+        """Return a task's columns among the tasks reported: the task itself, or its parts by difficulty."""
         if not self.difficulties or task in reported:
             return [task]
-        # Every release that was evaluated: livecodebench_v1_hard, livecodebench_v6_hard.
+        # All evaluated releases: livecodebench_v1_hard, livecodebench_v6_hard.
         return [name for name in reported if any(name.endswith(f"_{one}") for one in self.difficulties)]
 
 
@@ -121,10 +123,10 @@ TABLES: Mapping[str, PaperTable] = {
 
 
 def find_table(number: str) -> PaperTable:
-    """A table by its number.
+    """Find a table by its number.
 
     Raises:
-        UserError: none of those that compare trained models.
+        UserError: not a table that compares trained models.
     """
     if number not in TABLES:
         known = ", ".join(f"{table.number} ({table.about})" for table in TABLES.values())
@@ -133,35 +135,35 @@ def find_table(number: str) -> PaperTable:
 
 
 FIDELITY_FILE = "table10_personagym.csv"
-"""The paper's PersonaGym scores; those of its Tables 2 and 3 are the same."""
+"""File of the paper's PersonaGym scores; its Tables 2 and 3 repeat them."""
 
 
 def paper_fidelity(file: Path) -> dict[tuple[str, str, str, str], dict[str, float]]:
-    """The paper's PersonaGym scores by row: by PersonaGym's names of the tasks, and "total"."""
+    """Read the paper's PersonaGym scores: row -> PersonaGym task or "total" -> score."""
     columns = {task.name: task.name.lower().replace(" ", "_") for task in TASKS.values()}
     columns |= {"Toxicity": "toxicity_control", TOTAL: "mean"}
-    found = {}
+    by_row = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for record in csv.DictReader(lines):
             row = (record["method"], record["teacher"], record["input"], record["objective"])
-            found[row] = {name: float(record[column]) for name, column in columns.items()}
-    return found
+            by_row[row] = {name: float(record[column]) for name, column in columns.items()}
+    return by_row
 
 
 def paper_figures(file: Path) -> dict[tuple[str, str, str, str, str], dict[str, float]]:
-    """The paper's figures by row and task: worst, best and mean in percent, PSS a ratio.
+    """Read the paper's figures: row and task -> worst, best and mean in percent, PSS as a ratio.
 
-    Of LiveCodeBench they are those of release v1, whose numbers of problems they fit (docs/code.md).
+    LiveCodeBench's are assigned to release v1, whose number of problems they fit (docs/code.md).
     """
-    found = {}
+    by_row = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for record in csv.DictReader(lines):
             row = (record["method"], record["teacher"], record["input"], record["objective"], record["task"])
             figures = {name: float(record[name]) for name in ("worst", "best", "mean", "pss")}
             if record["task"].startswith("livecodebench"):
-                # Printed as shares where the problems are hard.
+                # The paper prints fractions for the hard problems.
                 scale = 100 if record["task"].endswith("_hard") else 1
                 figures = {name: value * (1 if name == "pss" else scale) for name, value in figures.items()}
                 row = (*row[:4], record["task"].replace("livecodebench", "livecodebench_v1"))
-            found[row] = figures
-    return found
+            by_row[row] = figures
+    return by_row

@@ -1,4 +1,4 @@
-"""What each arm was trained with: steps and tokens, as its own logs count them (the paper's "matched budgets")."""
+"""Training budget of each method: steps and tokens from its logs (the paper's "matched budgets")."""
 
 import json
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from permix_verl.runs.metrics import LOSS, REWARD, read_metrics
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Of a finished run.
+class TrainingBudget:
+    """Training budget of a finished run.
 
     Attributes:
         steps: optimizer steps.
-        tokens: of all sequences that were trained on, prompts included.
-        generated: of those, sampled by the model itself.
+        tokens: tokens trained on, prompts included.
+        generated: tokens of these that the model sampled.
     """
 
     steps: int
@@ -22,18 +22,18 @@ class Budget:
     generated: int
 
 
-def budget_of(run: Path) -> Budget | None:
-    """Read a run's metrics; ``None`` where it has none."""
+def read_budget(run: Path) -> TrainingBudget | None:
+    """Read the budget from a run's metrics; ``None`` without metrics."""
     metrics = read_metrics(run / "metrics")
     rl = [values for values in metrics.values() if REWARD in values]
     if rl:
         files = sorted((run / "records").glob("*.jsonl"))
         generated = sum(_response_tokens(file) for file in files)
-        return Budget(len(rl), int(sum(values["perf/total_num_tokens"] for values in rl)), generated)
+        return TrainingBudget(len(rl), int(sum(values["perf/total_num_tokens"] for values in rl)), generated)
     supervised = [values for values in metrics.values() if LOSS in values]
     if not supervised:
         return None
-    return Budget(len(supervised), int(sum(values["train/global_tokens"] for values in supervised)), 0)
+    return TrainingBudget(len(supervised), int(sum(values["train/global_tokens"] for values in supervised)), 0)
 
 
 def _response_tokens(file: Path) -> int:

@@ -1,8 +1,8 @@
-"""Personas and pools of them.
+"""Personas and persona pools.
 
-The two packaged pools are the paper's (Appendix D, Tables 13 to 15): ``train``
-with 25 personas for training and ``eval`` with 16 held-out ones. They share no
-key and no text. A pool of your own is a JSON Lines file, one persona a line:
+The two packaged pools are the paper's (arXiv 2604.08986, Appendix D, Tables 13 to 15): ``train`` with 25 personas for
+training and ``eval`` with 16 held-out ones. They share no key and no text. A custom pool is a JSON Lines file with one
+persona per line:
 
     {"key": "chef", "category": "Professional Roles", "system_prompt": "You are ..."}
 """
@@ -19,24 +19,24 @@ from permix_verl.errors import UserError
 
 PACKAGED_POOLS = ("train", "eval")
 NO_PERSONA = "no_persona"
-"""Name of the control arm: the prompt without any system message."""
+"""Name of the control condition: the prompt without a system message."""
 
 _FIELDS = ("key", "category", "system_prompt")
 
 
 def slug_of(key: str) -> str:
-    """A key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
+    """Return a key as it appears in metric names: ``"zen master"`` becomes ``"zen_master"``."""
     return "_".join(key.replace("/", " ").split())
 
 
 def split_keys(text: str) -> list[str]:
-    r"""Keys from a list with commas between; a comma that is part of a key has a backslash before it: ``\,``."""
+    r"""Split a comma-separated list of keys; ``\,`` is a comma inside a key."""
     return [name.replace(r"\,", ",").strip() for name in re.split(r"(?<!\\),", text)]
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """One persona: its key, its category and the system prompt that plays it."""
+    """A persona: key, category and system prompt."""
 
     key: str
     category: str
@@ -66,7 +66,7 @@ class PersonaPool:
         return tuple(persona.key for persona in self.personas)
 
     def get(self, key: str) -> Persona:
-        """The persona with this key.
+        """Return the persona with this key.
 
         Raises:
             UserError: no such key in the pool.
@@ -77,7 +77,7 @@ class PersonaPool:
         raise UserError(f"unknown persona {key!r} in pool {self.name}; known: {', '.join(self.keys)}")
 
     def sha256(self) -> str:
-        """Hash of keys, categories and texts in order: equal pools draw equal personas."""
+        """Hash the keys, categories and texts in order; pools with the same hash give the same draws."""
         text = json.dumps([[p.key, p.category, p.system_prompt] for p in self.personas], ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -90,7 +90,7 @@ def load_pool(name_or_path: str | Path) -> PersonaPool:
             field, duplicate key or text, empty pool.
     """
     if str(name_or_path) in PACKAGED_POOLS:
-        text = resources.files("permix_verl").joinpath(f"pools/{name_or_path}.jsonl").read_text(encoding="utf-8")
+        text = resources.files(__package__).joinpath(f"pools/{name_or_path}.jsonl").read_text(encoding="utf-8")
         return _parse_pool(text, name=str(name_or_path), origin=f"packaged pool {name_or_path}")
     path = Path(name_or_path)
     if not path.is_file():
@@ -106,9 +106,9 @@ def load_pool(name_or_path: str | Path) -> PersonaPool:
 
 
 def check_disjoint(train: PersonaPool, held_out: PersonaPool) -> None:
-    """Refuse pools that share a key or a text (case and spacing aside).
+    """Refuse pools that share a key or a text (ignoring case and spacing).
 
-    A shared persona would leak training prompts into the evaluation (the paper, section 4.2.1).
+    A shared persona would leak training prompts into the evaluation (arXiv 2604.08986, section 4.2.1).
 
     Raises:
         UserError: with the shared keys.
@@ -143,10 +143,13 @@ def _parse_pool(text: str, name: str, origin: str) -> PersonaPool:
             continue
         persona = _parse_line(line, where=f"{origin}, line {number}")
         if persona.slug == NO_PERSONA:
-            raise UserError(f"{origin}, line {number}: key {persona.key!r} names the control arm; choose another key")
+            raise UserError(
+                f"{origin}, line {number}: key {persona.key!r} is the name of the condition without a persona; "
+                "choose another key"
+            )
         for what, value, seen in (
             ("key", persona.key, line_of_key),
-            ("key (spaces and slashes aside)", persona.slug, line_of_slug),
+            ("key (ignoring spaces and slashes)", persona.slug, line_of_slug),
             ("system_prompt", _folded(persona.system_prompt), line_of_text),
         ):
             if value in seen:
@@ -157,7 +160,7 @@ def _parse_pool(text: str, name: str, origin: str) -> PersonaPool:
             seen[value] = number
         personas.append(persona)
     if not personas:
-        raise UserError(f"{origin} holds no persona; write one JSON object per line with {', '.join(_FIELDS)}")
+        raise UserError(f"{origin} has no persona; write one JSON object per line with {', '.join(_FIELDS)}")
     return PersonaPool(name=name, personas=tuple(personas))
 
 

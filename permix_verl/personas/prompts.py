@@ -1,11 +1,10 @@
-r"""The one prompt contract, shared by data preparation, dataset, evaluation and SFT.
+r"""Chat prompts, shared by data preparation, dataset, evaluation and SFT.
 
     system:  the persona's prompt, verbatim; no system message without a persona
     user:    the problem, a blank line, the task's answer instruction
 
-The paper instantiates the system message from the persona's text (Appendix D) and
-refers to its Tables 8 and 9 for the user prompts. The copy of the paper this was
-written from has lost both wordings, so the instruction below is ours: it is the
+The paper (arXiv 2604.08986) uses the persona's text as the system message (Appendix D) and refers to its Tables 8 and 9
+for the user prompts. The copy of the paper that this follows lacks both tables, so the instruction below is ours: the
 phrasing that math post-training commonly uses and that math-verify reads best.
 """
 
@@ -24,7 +23,7 @@ ANSWER_INSTRUCTIONS: Mapping[str, str] = {
 
 
 def user_message(problem: str, task: str = "math") -> str:
-    """What the user asks: the problem and the task's answer instruction.
+    """Return the user message: the problem and the task's answer instruction.
 
     Raises:
         UserError: unknown task.
@@ -35,7 +34,7 @@ def user_message(problem: str, task: str = "math") -> str:
 
 
 def code_question(statement: str, starter_code: str = "") -> str:
-    """A problem that asks for a program: with starter code for a function, without for one that reads its input."""
+    """Return a problem that asks for a program: a function if there is starter code, else one that reads stdin."""
     if starter_code.strip():
         form = f"Solve it in Python by completing this code:\n\n```python\n{starter_code.rstrip()}\n```"
     else:
@@ -44,7 +43,7 @@ def code_question(statement: str, starter_code: str = "") -> str:
 
 
 def build_messages(problem: str, persona: Persona | None, task: str = "math") -> list[Message]:
-    """Chat messages for a problem under a persona; ``None`` is the control arm without one.
+    """Return the chat messages for a problem under a persona; ``None`` is the control condition without one.
 
     Raises:
         UserError: unknown task.
@@ -53,13 +52,13 @@ def build_messages(problem: str, persona: Persona | None, task: str = "math") ->
 
 
 def with_persona(messages: Sequence[Message], persona: Persona | None) -> list[Message]:
-    """The same conversation with another persona's system message, or with none."""
+    """Replace the system message by a persona's, or remove it."""
     others = [message for message in messages if message["role"] != "system"]
     return [{"role": "system", "content": persona.system_prompt}, *others] if persona else others
 
 
 def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The prompt text a model sees, up to where its answer begins.
+    """Render the prompt text that a model sees, up to where its completion begins.
 
     Raises:
         UserError: the tokenizer has no chat template, or its template refuses the messages.
@@ -85,12 +84,12 @@ def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping
 
 
 def persona_survives(rendered: str, system_prompt: str) -> bool:
-    """Whether the persona's text stands in the rendered prompt; templates may trim its ends."""
+    """Return whether the rendered prompt contains the persona's text; templates may trim its ends."""
     return system_prompt.strip() in rendered
 
 
 def check_template(tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[str, Any] | None = None) -> None:
-    """Refuse a tokenizer whose chat template loses a persona of the pool.
+    """Refuse a tokenizer whose chat template drops a persona of the pool.
 
     A template that moves the system text into the user turn (Gemma 3) is fine.
 
@@ -108,7 +107,7 @@ def check_template(tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[s
 
 
 def count_tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """Tokens per rendered prompt, as verl's agent loop counts them (no further special tokens)."""
+    """Count the tokens of each rendered prompt as verl's agent loop does (no special tokens added)."""
     if not texts:
         return []
     batch = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)

@@ -1,1 +1,1 @@
-"""verl on a machine without an accelerator: a verl platform and the few patches it needs."""
+"""verl without an accelerator."""

@@ -1,4 +1,4 @@
-"""Whether verl should run on the CPU platform in this process."""
+"""Detection of whether verl should run on the CPU platform in this process."""
 
 import importlib.util
 import os
@@ -7,14 +7,14 @@ PLATFORM_NAME = "cpu"
 
 
 def cpu_platform_wanted() -> bool:
-    """True where ``VERL_PLATFORM=cpu``, or nothing is asked for and no accelerator can be driven.
+    """Return whether ``VERL_PLATFORM=cpu``, or it is unset and torch supports no accelerator.
 
-    A torch built for an accelerator counts as one even where no device is visible:
-    on a GPU cluster, verl's own CPU-only actors look just like that.
+    A torch built for an accelerator counts as one even if no device is visible: on a GPU cluster, verl's CPU-only
+    actors look like that.
     """
-    asked_for = os.environ.get("VERL_PLATFORM", "").strip().lower()
-    if asked_for:
-        return asked_for == PLATFORM_NAME
+    platform = os.environ.get("VERL_PLATFORM", "").strip().lower()
+    if platform:
+        return platform == PLATFORM_NAME
     import torch
 
     built_for_accelerator = torch.version.cuda is not None or torch.version.hip is not None

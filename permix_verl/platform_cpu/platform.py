@@ -1,8 +1,7 @@
 """A verl platform for machines without an accelerator.
 
-verl asks its platform for a device module in the shape of ``torch.cuda``.
-``torch.cpu`` has half of it; :class:`CpuDeviceModule` adds the rest, with the
-process's resident memory in place of an allocator's counters.
+verl expects a device module with the interface of ``torch.cuda``. ``torch.cpu`` has half of it;
+:class:`CpuDeviceModule` adds the rest, with the process's resident memory instead of an allocator's counters.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from verl.plugin.platform import PlatformBase
 
 
 class CpuDeviceModule(types.ModuleType):
-    """``torch.cpu`` with the calls of ``torch.cuda`` that verl makes of every device module."""
+    """``torch.cpu`` plus the calls of ``torch.cuda`` that verl makes on every device module."""
 
     def __init__(self) -> None:
         super().__init__("permix_verl.platform_cpu.device_module")
@@ -27,7 +26,7 @@ class CpuDeviceModule(types.ModuleType):
         return getattr(torch.cpu, name)
 
     def is_available(self) -> bool:
-        """False: verl asks this to find out whether there is an accelerator."""
+        """Return False: verl uses this to detect an accelerator."""
         return False
 
     def current_device(self) -> torch.device:
@@ -57,7 +56,7 @@ class CpuDeviceModule(types.ModuleType):
         """There are no device IPC handles."""
 
     def memory_allocated(self, device: Any = None) -> int:
-        """Resident bytes of this process."""
+        """Return the resident memory of this process in bytes."""
         resident = psutil.Process().memory_info().rss
         self._peak_bytes = max(self._peak_bytes, resident)
         return resident
@@ -65,7 +64,7 @@ class CpuDeviceModule(types.ModuleType):
     memory_reserved = memory_allocated
 
     def max_memory_allocated(self, device: Any = None) -> int:
-        """The largest resident size seen by these calls, in bytes."""
+        """Return the largest resident memory that these calls have seen, in bytes."""
         self.memory_allocated()
         return self._peak_bytes
 
@@ -75,13 +74,13 @@ class CpuDeviceModule(types.ModuleType):
         self._peak_bytes = 0
 
     def mem_get_info(self, device: Any = None) -> tuple[int, int]:
-        """Free and total bytes of the machine."""
+        """Return the machine's available and total memory in bytes."""
         memory = psutil.virtual_memory()
         return memory.available, memory.total
 
 
 class PlatformCPU(PlatformBase):
-    """gloo for collectives, shared memory for weights, Ray's GPU resource as a logical slot."""
+    """CPU platform: gloo for collectives, shared memory for weights, Ray's GPU resource as a logical slot."""
 
     _device_module = CpuDeviceModule()
 
@@ -106,7 +105,7 @@ class PlatformCPU(PlatformBase):
         return cpu_platform_wanted()
 
     def current_device(self) -> torch.device:
-        """A device instead of an index: ``torch.device(0)`` would be ``cuda:0``."""
+        """Return a device, not an index: ``torch.device(0)`` would be ``cuda:0``."""
         return torch.device("cpu")
 
     def device_count(self) -> int:
@@ -149,14 +148,14 @@ class PlatformCPU(PlatformBase):
         """No device profiler."""
 
     def ray_resource_name(self) -> str:
-        """Ray schedules a logical ``GPU`` on any machine (``ray_init.num_gpus``), so placement stays verl's own."""
+        """Return "GPU", which Ray schedules as a logical resource on any machine (``ray_init.num_gpus``)."""
         return "GPU"
 
     def ray_noset_envvars(self) -> list[str]:
         return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
 
     def is_ipc_supported(self) -> bool:
-        """No device IPC: weights travel through shared memory."""
+        """Return False: there is no device IPC, and weights are sent through shared memory."""
         return False
 
     def rollout_env_vars(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The analysis as a document: which tables and figures, in which order, under which words."""
+"""Assembly of the report's document from the analysis: sections, tables and figures in order."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,11 @@ Pictures = Mapping[str, list[Picture]]
 
 
 def build_document(analysis: Mapping[str, Any], pictures: Pictures) -> Document:
-    """The whole report.
+    """Build the whole report.
 
     Args:
-        pictures: by task; see ``figures.draw_figures``.
+        analysis: the result of ``inputs.analyse_inputs``.
+        pictures: pictures by task; see ``figures.svg.render_figures``.
     """
     tasks = analysis["tasks"]
     fidelity = analysis.get("fidelity", {"models": {}, "pairs": []})
@@ -31,44 +32,48 @@ def build_document(analysis: Mapping[str, Any], pictures: Pictures) -> Document:
         "Figures are in report.html, every number in report.json, tables for spreadsheets in summary.csv and "
         "personas.csv (accuracies there are fractions), the layout of the paper's Table 2 in table2.tex."
     )
-    both = tradeoff.section(_standings(analysis), MEASURES, MEASURES_ARE)
+    tradeoff_section = tradeoff.section(_tradeoff_points(analysis), MEASURES, MEASURES_NOTE)
     sections = [_task(task, entry, pictures.get(task, [])) for task, entry in tasks.items()]
-    faithful = fidelity_tables.sections(fidelity)
-    return Document("Persona robustness", [intro], [*([both] if both else []), *sections, *faithful, guide()])
+    fidelity_sections = fidelity_tables.sections(fidelity)
+    return Document(
+        "Persona robustness",
+        [intro],
+        [*([tradeoff_section] if tradeoff_section else []), *sections, *fidelity_sections, guide()],
+    )
 
 
 MEASURES = (
     tradeoff.Measure(CONSISTENCY, "Persona Consistency (1 to 5)", fidelity_tables.score),
     tradeoff.Measure(TOTAL, "mean of PersonaGym's tasks", fidelity_tables.score),
 )
-MEASURES_ARE = "Fidelity is PersonaGym's Persona Consistency, as in the paper's Tables 2 and 3, in our scoring."
+MEASURES_NOTE = "Fidelity is PersonaGym's Persona Consistency, as in the paper's Tables 2 and 3, in our scoring."
 
 
-def _standings(analysis: Mapping[str, Any]) -> list[tradeoff.Standing]:
+def _tradeoff_points(analysis: Mapping[str, Any]) -> list[tradeoff.Point]:
     models = analysis["fidelity"]["models"]
-    found = []
+    points = []
     for label, model in models.items():
         scoring = model["scorings"].get("fixed")
         if scoring is None:
             continue
         robustness = {
-            task: tradeoff.Robustness(
+            task: tradeoff.TaskRobustness(
                 one["worst"]["accuracy"], one["mean"]["estimate"], one["pss_ratio_of_means"], one["pss_interval"]
             )
             for task, entry in analysis["tasks"].items()
             if (one := entry["models"].get(label)) and not one.get("refused")
         }
         measured = {name: of["together"] for name, of in scoring["tasks"].items() if name in (CONSISTENCY, TOTAL)}
-        found.append(tradeoff.Standing(label, label, robustness, {"": measured}))
-    return found
+        points.append(tradeoff.Point(label, label, robustness, {"": measured}))
+    return points
 
 
 def _task(task: str, entry: Mapping[str, Any], pictures: list[Picture]) -> Section:
     models = entry["models"]
-    drawn = {picture.name.split("-", 1)[1]: picture for picture in pictures}
+    by_name = {picture.name.split("-", 1)[1]: picture for picture in pictures}
 
     def figure(*names: str) -> list[Block]:
-        return [drawn[name] for name in names if name in drawn]
+        return [by_name[name] for name in names if name in by_name]
 
     parts = [
         Section(
@@ -77,23 +82,23 @@ def _task(task: str, entry: Mapping[str, Any], pictures: list[Picture]) -> Secti
         ),
         Section("PSS against that of a persona-invariant model", [*task_tables.invariance(models), *figure("runs")]),
         Section("Worst and best, and what one persona does", [task_tables.cross_fitted(models)]),
-        Section("Without a floor", [task_tables.floorless(models)]),
+        Section("Without a floor", [task_tables.near_zero(models)]),
         Section("Pairs of models", _pairs(entry)),
         Section("Best of k personas", [task_tables.best_of_k(models), *figure("best-of-k")]),
         Section("Closed form", _closed_form(models, figure("closed-form"))),
         Section("Every persona", [model_tables.personas(label, model) for label, model in models.items()]),
     ]
-    verdicts = [task_tables.verdict(label, model) for label, model in models.items()]
-    return Section(f"Task {task}", [*_grouped(verdicts), task_tables.measured(models)], parts)
+    conclusions = [task_tables.conclusion(label, model) for label, model in models.items()]
+    return Section(f"Task {task}", [*_merge_untested(conclusions), task_tables.measured(models)], parts)
 
 
-def _grouped(verdicts: list[Text]) -> list[Text]:
-    """One line for all models that the tests are refused for, for the same reason."""
-    untested = [verdict for verdict in verdicts if REASON in verdict.text]
+def _merge_untested(conclusions: list[Text]) -> list[Text]:
+    """Merge the lines of all models whose tests are refused because they come from a CSV file."""
+    untested = [line for line in conclusions if REASON in line.text]
     if len(untested) < 2:
-        return verdicts
-    line = Text(f"Refused: {REASON}.", f"{len(untested)} models: not tested.", verdict=True)
-    return [*(verdict for verdict in verdicts if verdict not in untested), line]
+        return conclusions
+    merged = Text(f"Refused: {REASON}.", f"{len(untested)} models: not tested.", conclusion=True)
+    return [*(line for line in conclusions if line not in untested), merged]
 
 
 def _pairs(entry: Mapping[str, Any]) -> list[Block]:

@@ -1,8 +1,8 @@
-"""The report as sections, paragraphs and tables, before it is Markdown or HTML.
+"""Document model of the report: sections, paragraphs, tables and pictures.
 
-Both pages are made of the same document, so neither can say what the other does not. All
-strings are plain text: names of models and personas are the user's, and whoever renders
-them escapes them.
+Markdown and HTML are rendered from the same document, so they have the same content. All
+strings are plain text and may contain the user's names of models and personas; the renderers
+escape them.
 """
 
 import re
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from permix_verl.report.formatting import MISSING
 
-OFTEN = 3
+MIN_REPEATS_TO_FOOTNOTE = 3
+"""Occurrences from which a reason for refusal becomes a footnote."""
 _REASON = re.compile(r"refused: [^)]+")
 
 
@@ -22,13 +23,13 @@ class Text:
     """A paragraph.
 
     Attributes:
-        lead: printed bold in front.
-        verdict: set apart from the running text.
+        lead: text printed bold before the paragraph.
+        conclusion: set apart from the running text, as the conclusion of a test.
     """
 
     text: str
     lead: str = ""
-    verdict: bool = False
+    conclusion: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ class Table:
     """A table of strings.
 
     Attributes:
-        align: one letter a column, "l" or "r".
-        notes: printed below.
-        folded: long; a page may show its caption only, until it is opened.
+        align: one letter per column, "l" or "r".
+        notes: footnotes, printed below.
+        folded: collapsed to its caption in HTML, for long tables.
     """
 
     caption: str
@@ -51,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure, as an SVG element; pages of text leave it out."""
+    """A figure as an SVG element; Markdown omits it."""
 
     name: str
     svg: str
@@ -64,6 +65,8 @@ Block = Text | Table | Picture
 
 @dataclass(frozen=True, slots=True)
 class Section:
+    """A section: its blocks, then its subsections (parts)."""
+
     title: str
     blocks: list[Block] = field(default_factory=list)
     parts: list["Section"] = field(default_factory=list)
@@ -71,6 +74,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A document: its title, introductory blocks and sections."""
+
     title: str
     blocks: list[Block]
     sections: list[Section]
@@ -84,32 +89,34 @@ def table(
     folded: bool = False,
     drop_empty: bool = False,
 ) -> Table:
-    """A table from (alignment, heading) pairs. A reason for refusal that fills it is said once, below.
+    """Build a table; reasons for refusal that repeat become footnotes.
 
     Args:
-        drop_empty: leave out columns in which no row has anything.
+        columns: (alignment, heading) pairs.
+        folded: collapse the table to its caption in HTML.
+        drop_empty: omit columns that are empty in all rows.
     """
     rows, notes = _gather_reasons(rows)
-    kept = [
+    shown = [
         column
         for column in range(len(columns))
         if not drop_empty or any(row[column] not in ("", MISSING) for row in rows)
     ]
     return Table(
         caption=caption,
-        columns=tuple(columns[column][1] for column in kept),
-        align="".join(columns[column][0] for column in kept),
-        rows=tuple(tuple(row[column] for column in kept) for row in rows),
+        columns=tuple(columns[column][1] for column in shown),
+        align="".join(columns[column][0] for column in shown),
+        rows=tuple(tuple(row[column] for column in shown) for row in rows),
         notes=notes,
         folded=folded,
     )
 
 
 def _gather_reasons(rows: Sequence[Sequence[str]]) -> tuple[Sequence[Sequence[str]], tuple[str, ...]]:
-    """ "refused: reason" becomes "refused (a)" and a note, where it stands often."""
-    reasons = Counter(found[0] for row in rows for cell in row if (found := _REASON.search(cell)))
-    often = [reason for reason, times in reasons.items() if times >= OFTEN]
-    letters = dict(zip(often, string.ascii_lowercase, strict=False))
+    """Replace repeated "refused: reason" by "refused (a)" and a footnote."""
+    reasons = Counter(match[0] for row in rows for cell in row if (match := _REASON.search(cell)))
+    repeated = [reason for reason, times in reasons.items() if times >= MIN_REPEATS_TO_FOOTNOTE]
+    letters = dict(zip(repeated, string.ascii_lowercase, strict=False))
 
     def shortened(cell: str) -> str:
         for reason, letter in letters.items():

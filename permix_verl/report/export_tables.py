@@ -1,4 +1,4 @@
-"""The report's tables for other programs: CSV, LaTeX, and the one on the terminal."""
+"""Export of the report as CSV, LaTeX and a summary for the terminal."""
 
 import csv
 import io
@@ -17,32 +17,39 @@ _STRICT = ("strict_accuracy", "parsers_share")
 
 
 def summary_csv(analysis: Mapping[str, Any]) -> str:
-    """One row per task and model. Accuracies are fractions, at full precision; empty where there is none."""
+    """Write one row per task and model; accuracies are unrounded fractions, missing values are empty."""
     return _csv([_summary_row(task, label, model) for task, label, model in _models(analysis)])
 
 
 def personas_csv(analysis: Mapping[str, Any]) -> str:
-    """One row per task, model and persona, and one for the arm without a persona; shares of marks where recorded."""
-    marks = sorted({mark for *_, model in _models(analysis) for arm in _arms(model) for mark in arm["marks"] or ()})
+    """Write one row per task, model and persona, including the control, with fractions of marks if recorded."""
+    marks = sorted(
+        {
+            mark
+            for *_, model in _models(analysis)
+            for condition in _conditions(model)
+            for mark in condition["marks"] or ()
+        }
+    )
     rows = []
     for task, label, model in _models(analysis):
-        for arm in _arms(model):
-            row = {"task": task, "model": label, "persona": arm["persona"], "accuracy": arm["accuracy"]}
-            row |= {"std_over_runs": arm["std_over_runs"], **_interval("interval", arm["interval"])}
-            row |= {"pss_without": model["leave_one_out_pss"].get(arm["persona"])}
-            row |= {name: arm[name] for name in (*_AUDIT, *_STRICT)}
-            known = arm["marks"]
+        for condition in _conditions(model):
+            row = {"task": task, "model": label, "persona": condition["persona"], "accuracy": condition["accuracy"]}
+            row |= {"std_over_runs": condition["std_over_runs"], **_interval("interval", condition["interval"])}
+            row |= {"pss_without": model["leave_one_out_pss"].get(condition["persona"])}
+            row |= {name: condition[name] for name in (*_AUDIT, *_STRICT)}
+            known = condition["marks"]
             rows.append(row | {f"mark_{mark}": None if known is None else known.get(mark, 0.0) for mark in marks})
     return _csv(rows)
 
 
 def fidelity_csv(analysis: Mapping[str, Any]) -> str:
-    """One row per scoring, model, judge ("all" for all of them together) and task; empty where none was judged."""
+    """Write one row per scoring, model, judge ("all" for all together) and task; empty if nothing was judged."""
     rows = []
     for label, model in analysis.get("fidelity", {}).get("models", {}).items():
-        for scoring, found in model["scorings"].items():
-            for task, of in found["tasks"].items():
-                for judge, interval in (("all", of["together"]), *of["judges"].items()):
+        for scoring, result in model["scorings"].items():
+            for task, scores in result["tasks"].items():
+                for judge, interval in (("all", scores["together"]), *scores["judges"].items()):
                     row = {"scoring": scoring, "model": label, "judge": judge, "task": task}
                     row |= {"score": interval["estimate"], **_interval("score", interval)}
                     rows.append(row | {"standard_error": interval["standard_error"]})
@@ -55,7 +62,7 @@ def _models(analysis: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
     ]
 
 
-def _arms(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _conditions(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     control = model["no_persona"]
     return [*model["personas"], *([] if control is None else [{"persona": NO_PERSONA, **control}])]
 
@@ -101,13 +108,13 @@ def _summary_row(task: str, label: str, model: Mapping[str, Any]) -> dict[str, A
 
 
 def _strict_columns(strict: Mapping[str, Any] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for end in ("worst", "best"):
-        found[f"strict_{end}_persona"] = strict[end]["persona"] if strict else None
-        found[f"strict_{end}"] = strict[end]["accuracy"] if strict else None
+        columns[f"strict_{end}_persona"] = strict[end]["persona"] if strict else None
+        columns[f"strict_{end}"] = strict[end]["accuracy"] if strict else None
     for name in ("mean", "pss_ratio_of_means"):
-        found[f"strict_{name}"] = strict[name] if strict else None
-    return found | {"parsers_share": strict["parsers_share"] if strict else None}
+        columns[f"strict_{name}"] = strict[name] if strict else None
+    return columns | {"parsers_share": strict["parsers_share"] if strict else None}
 
 
 def _interval(name: str, interval: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,20 +150,20 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Escape text for LaTeX."""
     return "".join(_LATEX.get(letter, letter) for letter in fmt.one_line(text))
 
 
 def table2_latex(analysis: Mapping[str, Any]) -> str:
-    """The layout of the paper's Table 2: a row for each model, four columns for each task."""
+    """Write a table in the layout of the paper's Table 2: one row per model, four columns per task."""
     tasks = analysis["tasks"]
     labels = list(dict.fromkeys(label for entry in tasks.values() for label in entry["models"]))
     heads = [rf"\multicolumn{{4}}{{c}}{{{latex(task)}}}" for task in tasks]
-    rules = [rf"\cmidrule(lr){{{2 + 4 * place}-{5 + 4 * place}}}" for place in range(len(tasks))]
+    rules = [rf"\cmidrule(lr){{{2 + 4 * number}-{5 + 4 * number}}}" for number in range(len(tasks))]
     rows = [
         [label, *(cell for entry in tasks.values() for cell in _cells(entry["models"].get(label)))] for label in labels
     ]
-    # A label may hold letters, digits and a few signs; what else a task is called is left out of it.
+    # A LaTeX label takes letters, digits and hyphens only.
     key = re.sub(r"[^a-z0-9]+", "-", "-".join(tasks).lower()).strip("-") or "tasks"
     lines = [
         "% PSS: ratio of means (each persona's accuracy averaged over the runs, then worst over best).",
@@ -190,7 +197,7 @@ def _cells(model: Mapping[str, Any] | None) -> list[str]:
 
 
 def printed_summary(analysis: Mapping[str, Any]) -> str:
-    """For the terminal: columns in line."""
+    """Return the summary for the terminal, with aligned columns."""
     rows = [["task", "model", "worst (persona)", "best (persona)", "mean ± s.e.", "PSS", "p (sharp null)"]]
     for task, label, model in _models(analysis):
         interval, test = model["pss_interval"], model["invariance"].get("sharp")
@@ -205,15 +212,15 @@ def printed_summary(analysis: Mapping[str, Any]) -> str:
                 fmt.p_value(test["p_value"]) if test else "refused",
             ]
         )
-    faithful = [["model", "scoring", "Persona Consistency", "all tasks"]]
+    fidelity = [["model", "scoring", "Persona Consistency", "all tasks"]]
     for label, model in analysis.get("fidelity", {}).get("models", {}).items():
-        for scoring, found in model["scorings"].items():
-            shown = [found["tasks"].get(name, {}).get("together") for name in (CONSISTENCY, TOTAL)]
+        for scoring, result in model["scorings"].items():
+            shown = [result["tasks"].get(name, {}).get("together") for name in (CONSISTENCY, TOTAL)]
             cells = [fmt.with_limits(interval, score) for interval in shown]
-            faithful.append([fmt.one_line(label), scoring, *cells])
-    return "\n\n".join(_in_line(table) for table in (rows, faithful) if len(table) > 1)
+            fidelity.append([fmt.one_line(label), scoring, *cells])
+    return "\n\n".join(_aligned(table) for table in (rows, fidelity) if len(table) > 1)
 
 
-def _in_line(rows: Sequence[Sequence[str]]) -> str:
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

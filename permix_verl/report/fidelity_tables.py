@@ -24,20 +24,20 @@ _ABOUT = {
 }
 
 
-FAILED: Mapping[str, tuple[str, ...]] = {
+FAILURE_KINDS: Mapping[str, tuple[str, ...]] = {
     "fixed": ("refused", "rejected", "cut", "malformed", "out_of_range", "failed", "missing"),
     "official": ("block of misses", "failed", "missing"),
 }
-"""What a judgement can be instead of a score: "failed" is a request without a reply, "missing" was never asked."""
+"""Kinds of judgement without a score: "failed" is a request without a reply, "missing" was never requested."""
 
 
 def score(value: float | None) -> str:
-    """A mean score on the scale of 1 to 5."""
+    """Format a mean score on the scale of 1 to 5."""
     return fmt.MISSING if value is None else f"{value:.2f}"
 
 
 def change(value: float | None) -> str:
-    """A difference of scores, with its sign."""
+    """Format a difference of scores, signed."""
     if value is None:
         return fmt.MISSING
     text = f"{value:+.2f}"
@@ -45,7 +45,7 @@ def change(value: float | None) -> str:
 
 
 def sections(fidelity: Mapping[str, Any]) -> list[Section]:
-    """Of ``fidelity.analysis.analyse_fidelity``'s plain data: one section with a part for each scoring."""
+    """Build the section with one part per scoring, from the plain data of ``personagym.analysis.analyse_fidelity``."""
     if not fidelity["models"]:
         return []
     parts = [Section(title, _scoring(name, fidelity)) for name, title in SCORINGS.items() if _models(fidelity, name)]
@@ -55,7 +55,7 @@ def sections(fidelity: Mapping[str, Any]) -> list[Section]:
         "PersonaScore. Intervals are 95 %, by t, clustered by persona: they say how a figure would vary with other "
         "roles like these, judged by the same judges. Scores of other judges, or on other questions, do not compare."
     )
-    return [Section("Persona fidelity", [intro, _asked(fidelity["models"])], parts)]
+    return [Section("Persona fidelity", [intro, _inputs_table(fidelity["models"])], parts)]
 
 
 def _models(fidelity: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _scoring(name: str, fidelity: Mapping[str, Any]) -> list[Block]:
     if pairs:
         blocks += _pairs(pairs, name)
     if any(len(scoring["judges"]) > 1 for scoring in models.values()):
-        blocks.append(_apart(models))
+        blocks.append(_scores_by_judge(models))
     return [*blocks, *(_personas(label, scoring) for label, scoring in models.items())]
 
 
@@ -92,7 +92,7 @@ def _letters(task: str) -> str:
     return task if task == TOTAL else TASKS[task].letters
 
 
-def _asked(models: Mapping[str, Any]) -> Table:
+def _inputs_table(models: Mapping[str, Any]) -> Table:
     columns = (
         ("l", "model"),
         ("l", "weights"),
@@ -121,7 +121,7 @@ def _scores(models: Mapping[str, Any]) -> Table:
     rows = [
         [
             label,
-            *(fmt.with_limits(_of(scoring, task, "together"), score) for task in tasks),
+            *(fmt.with_limits(_value(scoring, task, "together"), score) for task in tasks),
             str(scoring["tasks"][TOTAL]["without"]),
         ]
         for label, scoring in models.items()
@@ -129,15 +129,15 @@ def _scores(models: Mapping[str, Any]) -> Table:
     return table("Mean score and its interval, all judges together.", columns, rows)
 
 
-def _of(scoring: Mapping[str, Any], task: str, what: str) -> Any:
+def _value(scoring: Mapping[str, Any], task: str, what: str) -> Any:
     return scoring["tasks"][task][what] if task in scoring["tasks"] else None
 
 
-def _apart(models: Mapping[str, Any]) -> Table:
+def _scores_by_judge(models: Mapping[str, Any]) -> Table:
     tasks = _tasks(models)
     columns = (("l", "model"), ("l", "judge"), *(("l", _letters(task)) for task in tasks))
     rows = [
-        [label, judge, *(fmt.with_limits((_of(scoring, task, "judges") or {}).get(judge), score) for task in tasks)]
+        [label, judge, *(fmt.with_limits((_value(scoring, task, "judges") or {}).get(judge), score) for task in tasks)]
         for label, scoring in models.items()
         for judge in scoring["judges"]
     ]
@@ -148,7 +148,7 @@ def _agreement(models: Mapping[str, Any]) -> Table:
     tasks = _tasks(models)
     columns = (("l", "model"), *(("l", _letters(task)) for task in tasks))
     rows = [
-        [label, *(fmt.with_limits(_of(scoring, task, "alpha"), _alpha) for task in tasks)]
+        [label, *(fmt.with_limits(_value(scoring, task, "alpha"), _alpha) for task in tasks)]
         for label, scoring in models.items()
     ]
     caption = (
@@ -163,7 +163,7 @@ def _alpha(value: float | None) -> str:
 
 
 def _counts(models: Mapping[str, Any], name: str) -> Table:
-    kinds = FAILED[name]
+    kinds = FAILURE_KINDS[name]
     columns = (
         ("l", "model"),
         ("l", "judge"),
@@ -197,13 +197,13 @@ def _pairs(pairs: Sequence[Mapping[str, Any]], name: str) -> list[Block]:
         [
             f"{pair['first']} - {pair['second']}",
             _letters(task),
-            change(found["difference"]["estimate"]),
-            fmt.limits(found["difference"], change),
-            fmt.p_value(found["p_value"]),
-            str(found["personas"]),
+            change(result["difference"]["estimate"]),
+            fmt.limits(result["difference"], change),
+            fmt.p_value(result["p_value"]),
+            str(result["personas"]),
         ]
         for pair in pairs
-        for task, found in pair["scorings"][name]["tasks"].items()
+        for task, result in pair["scorings"][name]["tasks"].items()
     ]
     if not rows:
         return [*refused]

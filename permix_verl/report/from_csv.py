@@ -1,4 +1,4 @@
-"""The analysis of accuracies that somebody else measured: what needs single answers is refused, with the reason."""
+"""Analysis of accuracies from a CSV file; statistics that need single completions are refused with the reason."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from permix_verl import statistics
 from permix_verl.evaluation.accuracy_csv import AccuracyTable
 
 REASON = "no answers to single problems in a CSV"
+"""The reason for refusal of everything that needs single completions."""
 
 
 def analyse_table(table: AccuracyTable) -> dict[str, dict[str, Any]]:
-    """Each model (column), in the form of ``analysis.analyse_model``.
+    """Analyse each model (column), in the form of ``analysis.analyse_model``.
 
-    What that form holds beyond the accuracies is ``None``, empty, or an interval without
-    limits; the key ``refused`` says why.
+    Entries that the accuracies do not determine are ``None``, empty, or an interval without
+    limits; the key ``refused`` gives the reason.
     """
     return {model: _analyse_column(table, column) for column, model in enumerate(table.models)}
 
@@ -33,12 +34,12 @@ def _analyse_column(table: AccuracyTable, column: int) -> dict[str, Any]:
         "problems": None,
         "dropped_problems": None,
         "personas": [
-            {"persona": persona, **_arm(float(value), f"accuracy under {persona} on problems like these")}
+            {"persona": persona, **_condition(float(value), f"accuracy under {persona} on problems like these")}
             for persona, value in zip(table.personas, accuracy, strict=True)
         ],
         "no_persona": None
         if table.no_persona_M is None
-        else _arm(float(table.no_persona_M[column]), "accuracy without a persona on problems like these"),
+        else _condition(float(table.no_persona_M[column]), "accuracy without a persona on problems like these"),
         "worst": {"persona": table.personas[worst], "accuracy": float(accuracy[worst])},
         "best": {"persona": table.personas[best], "accuracy": float(accuracy[best])},
         "mean": _refused(
@@ -70,7 +71,7 @@ def _analyse_column(table: AccuracyTable, column: int) -> dict[str, Any]:
     }
 
 
-def _arm(accuracy: float, estimand: str) -> dict[str, Any]:
+def _condition(accuracy: float, estimand: str) -> dict[str, Any]:
     return {
         "accuracy": accuracy,
         "std_over_runs": None,
@@ -88,7 +89,7 @@ def _arm(accuracy: float, estimand: str) -> dict[str, Any]:
 
 
 def _refused(estimand: str, estimate: float | None) -> dict[str, Any]:
-    """As ``asdict`` of a refused interval."""
+    """Return a refused interval as plain data."""
     return {
         "estimand": estimand,
         "estimate": estimate,

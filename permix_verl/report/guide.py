@@ -1,4 +1,4 @@
-"""What the figures mean and what they assume: the report's own explanation, the same in each."""
+"""Reader's guide at the end of every report: what the figures mean and assume."""
 
 from permix_verl.report.document import Section, Text
 from permix_verl.report.strict_tables import STRICT
@@ -83,4 +83,5 @@ GUIDE = (
 
 
 def guide() -> Section:
+    """Build the guide's section."""
     return Section("How to read this", [Text(text, lead=lead) for lead, text in GUIDE])

@@ -1,4 +1,4 @@
-"""The document as one HTML page that needs nothing else: figures and styles are inside, and there are no scripts."""
+"""HTML rendering of the document as one self-contained page, with inline figures and styles and without scripts."""
 
 from importlib import resources
 
@@ -12,6 +12,7 @@ TEMPLATE = "page.html.jinja"
 
 
 def to_html(document: Document) -> str:
+    """Render the document as one HTML page."""
     source = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -25,9 +26,9 @@ def _kind(block: Block) -> str:
         return "picture"
     if isinstance(block, Table):
         return "table"
-    return "verdict" if block.verdict else "text"
+    return "text"
 
 
 def _svg(picture: Picture) -> Markup:
-    """Ours and not to be escaped again: whoever drew it escaped the names in it."""
+    """Mark the SVG as trusted: labels were escaped when it was rendered."""
     return Markup(picture.svg)

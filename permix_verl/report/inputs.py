@@ -1,4 +1,4 @@
-"""From paths to one analysis: results folders and CSV files of accuracies, side by side."""
+"""Analysis of the report's inputs: results folders and CSV files of accuracies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,56 +15,63 @@ from permix_verl.inference.judges.store import FOLDER
 from permix_verl.inference.model_exchange import refuse_mixed
 from permix_verl.report.from_csv import analyse_table
 
-MIN_DRAWS = 20
-"""With fewer, no p-value can be 0.05 or less."""
+MIN_RESAMPLES = 20
+"""Fewest permutations for which a p-value can be 0.05 or less."""
 
 
 def analyse_inputs(
     paths: Sequence[Path],
     *,
     seed: int = 0,
-    draws: int = 2000,
+    resamples: int = 2000,
     allow_incomplete: bool = False,
     judges: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Everything that the report says, in the form of ``analysis.analyse``.
+    """Analyse all inputs.
 
     Args:
-        judges: of persona fidelity, by name; ``None``: all that a folder has.
+        paths: results folders, and CSV files of accuracies.
+        seed: seed of the splits, permutations and bootstraps.
+        resamples: permutations of each invariance test.
+        allow_incomplete: leave out problems with missing samples instead of raising.
+        judges: names of the judges of persona fidelity to include; ``None`` for all.
+
+    Returns:
+        The form of ``analysis.analyse``, with the additional key "fidelity".
 
     Raises:
-        UserError: a path that is neither a results folder nor a CSV file, samples missing,
-            two models of one name on one task, too few draws or a negative seed.
+        UserError: a path that is neither a results folder nor a CSV file, missing samples, two models of one name on
+            one task, too few resamples or a negative seed.
     """
-    if draws < MIN_DRAWS:
-        raise UserError(f"--draws is {draws}; give at least {MIN_DRAWS}, or no p-value can be below 0.05")
+    if resamples < MIN_RESAMPLES:
+        raise UserError(f"--draws is {resamples}, too few for a p-value of 0.05 or less; give at least {MIN_RESAMPLES}")
     if seed < 0:
         raise UserError(f"--seed is {seed}; give 0 or more")
     for path in paths:
-        _check(path)
-    # The files first: they are read in a moment, and a mistake in one should not wait for the folders.
+        _check_path(path)
+    # Read the CSV files first: they are fast to read, and their errors should not wait for the folders.
     tables = [read_accuracies(path) for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
-    faithful = [folder for folder in folders if has_fidelity(folder)]
-    for folder in faithful:
+    judged = [folder for folder in folders if has_fidelity(folder)]
+    for folder in judged:
         check_same_model(folder)
-    fidelity = analyse_fidelity([read_fidelity(folder, judges) for folder in faithful], seed=seed)
-    # A folder may hold judgements of fidelity only.
-    answered = [folder for folder in folders if folder not in faithful or SampleStore(folder).has_samples()]
-    results = [result for folder in answered for result in load_results(folder, allow_incomplete=allow_incomplete)]
-    taken = [(result.task, result.label) for result in results]
-    taken += [(table.task, model) for table in tables for model in table.models]
-    for task, model in taken:
-        if taken.count((task, model)) > 1:
-            raise UserError(f"two inputs for task {task} are named {model}; rename one of them, or give it once")
-    analysis = analyse(results, seed=seed, draws=draws)
+    fidelity = analyse_fidelity([read_fidelity(folder, judges) for folder in judged], seed=seed)
+    # A folder may contain judgements of fidelity only.
+    sampled = [folder for folder in folders if folder not in judged or SampleStore(folder).has_samples()]
+    results = [result for folder in sampled for result in load_results(folder, allow_incomplete=allow_incomplete)]
+    names = [(result.task, result.label) for result in results]
+    names += [(table.task, model) for table in tables for model in table.models]
+    for task, model in names:
+        if names.count((task, model)) > 1:
+            raise UserError(f"two inputs for task {task} are named {model}; rename one, or give each input once")
+    analysis = analyse(results, seed=seed, resamples=resamples)
     for table in tables:
         entry = analysis["tasks"].setdefault(table.task, {"models": {}, "pairs": []})
         entry["models"].update(analyse_table(table))
     return analysis | {"fidelity": fidelity}
 
 
-def _check(path: Path) -> None:
+def _check_path(path: Path) -> None:
     if not path.exists():
         raise UserError(f"no such file or folder: {path}; give results folders of eval/run.py, or CSV files")
     if not path.is_dir() and path.suffix.lower() != ".csv":

@@ -1,4 +1,4 @@
-"""The document as Markdown: text and tables, for a terminal or a code host; figures are in the HTML page."""
+"""Markdown rendering of the document: text and tables, without figures."""
 
 import re
 
@@ -9,6 +9,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
 def to_markdown(document: Document) -> str:
+    """Render the document as Markdown."""
     lines = [f"# {escape(document.title)}", ""]
     for block in document.blocks:
         lines += _block(block)
@@ -18,7 +19,7 @@ def to_markdown(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Nothing in it is markup: a name with ``<b>`` or ``*`` prints as it is."""
+    """Escape Markdown and HTML markup, so that a name with ``<b>`` or ``*`` prints literally."""
     return _SPECIAL.sub(r"\\\1", one_line(text).replace("&", "&amp;"))
 
 
@@ -38,7 +39,7 @@ def _block(block: Block) -> list[str]:
         return _table(block)
     lead = f"**{escape(block.lead)}** " if block.lead else ""
     text = f"{lead}{escape(block.text)}".strip()
-    return [f"> {text}" if block.verdict else text, ""]
+    return [f"> {text}" if block.conclusion else text, ""]
 
 
 def _table(table: Table) -> list[str]:

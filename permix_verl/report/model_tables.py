@@ -10,6 +10,7 @@ from permix_verl.report.strict_tables import STRICT
 
 
 def personas(label: str, model: Mapping[str, Any]) -> Table:
+    """Build the table of every persona and the control, with the verifier's audit."""
     columns = (
         ("l", "persona"),
         ("r", "mean (%)"),
@@ -26,7 +27,10 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
         ("r", "mean tokens"),
     )
     without = model["leave_one_out_pss"]
-    rows = [_row(arm["persona"], arm, fmt.ratio(without.get(arm["persona"]))) for arm in model["personas"]]
+    rows = [
+        _row(condition["persona"], condition, fmt.ratio(without.get(condition["persona"])))
+        for condition in model["personas"]
+    ]
     if model["no_persona"] is not None:
         rows.append(_row(NO_PERSONA, model["no_persona"], fmt.MISSING))
     caption = (
@@ -40,23 +44,24 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
     return table(caption, columns, rows, folded=True, drop_empty=True)
 
 
-def _row(name: str, arm: Mapping[str, Any], without: str) -> list[str]:
+def _row(name: str, condition: Mapping[str, Any], without: str) -> list[str]:
     return [
         name,
-        *(fmt.percent(arm[share]) for share in ("accuracy", "strict_accuracy", "parsers_share", "std_over_runs")),
-        fmt.limits(arm["interval"]),
+        *(fmt.percent(condition[share]) for share in ("accuracy", "strict_accuracy", "parsers_share", "std_over_runs")),
+        fmt.limits(condition["interval"]),
         without,
-        *(fmt.percent(arm[rate]) for rate in ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed")),
-        fmt.tokens(arm["mean_tokens"]),
+        *(fmt.percent(condition[rate]) for rate in ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed")),
+        fmt.tokens(condition["mean_tokens"]),
     ]
 
 
 def closed_form(label: str, model: Mapping[str, Any]) -> Table:
-    ways = {"smoothed": "smoothed", "plug_in": "plug-in"}
+    """Build the table of the closed form's predictions at each KL coefficient."""
+    estimators = {"smoothed": "smoothed", "plug_in": "plug-in"}
     figures = {"mean": fmt.percent, "worst": fmt.percent, "best": fmt.percent, "pss": fmt.ratio}
     columns = [("l", "beta")]
-    for way in ways.values():
-        columns += [("r", f"{'PSS' if name == 'pss' else f'{name} (%)'}, {way}") for name in figures]
+    for estimator in estimators.values():
+        columns += [("r", f"{'PSS' if name == 'pss' else f'{name} (%)'}, {estimator}") for name in figures]
     now = [
         fmt.percent(model["mean"]["estimate"]),
         fmt.percent(model["worst"]["accuracy"]),
@@ -65,7 +70,7 @@ def closed_form(label: str, model: Mapping[str, Any]) -> Table:
     ]
     rows = [["now (measured)", *now, *now]]
     for prediction in model["theory"]:
-        cells = [figures[name](prediction[way][name]) for way in ways for name in figures]
+        cells = [figures[name](prediction[estimator][name]) for estimator in estimators for name in figures]
         rows.append([f"{prediction['beta']:g}", *cells])
     caption = (
         f"{label}: closed form of persona-conditioned RLVR, as if this model were the base model; beta is a "

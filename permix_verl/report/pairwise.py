@@ -1,28 +1,46 @@
-"""Two models compared in pairs, as a page."""
+"""Report of a pairwise fidelity comparison of two models."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, Document, Section, Text, table
+from permix_verl.report.html import to_html
+from permix_verl.report.markdown import to_markdown
+from permix_verl.utils.files import write_atomic
+
+
+def write_pairwise(analysis: Mapping[str, Any], out: Path) -> None:
+    """Write ``pairwise.json``, ``.md`` and ``.html`` to ``out``.
+
+    Args:
+        analysis: the result of ``fidelity.pairwise.analysis.analyse_pairs`` as plain data.
+        out: an existing folder.
+    """
+    document = pairwise_document(analysis)
+    write_atomic(out / "pairwise.json", json.dumps(analysis, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(out / "pairwise.md", to_markdown(document))
+    write_atomic(out / "pairwise.html", to_html(document))
 
 
 def pairwise_document(analysis: Mapping[str, Any]) -> Document:
-    """Of ``fidelity.pairwise.analyse_pairs``'s plain data."""
+    """Build the report from the plain data of ``fidelity.pairwise.analysis.analyse_pairs``."""
     first, second = analysis["first"], analysis["second"]
-    judged = {judge: found for judge, found in analysis["judges"].items() if not found["refused"]}
+    judged = {judge: result for judge, result in analysis["judges"].items() if not result["refused"]}
     rates = [
         [
             judge,
-            str(found["pairs"]),
-            fmt.with_limits(found["first_wins"]),
-            fmt.with_limits(found["second_wins"]),
-            fmt.percent(found["ties"]),
-            fmt.with_limits(found["first_wins_without_ties"]),
-            fmt.with_limits(found["net_margin"], fmt.points),
-            fmt.p_value(found["p_value"]),
+            str(result["pairs"]),
+            fmt.with_limits(result["first_wins"]),
+            fmt.with_limits(result["second_wins"]),
+            fmt.percent(result["ties"]),
+            fmt.with_limits(result["first_wins_without_ties"]),
+            fmt.with_limits(result["net_margin"], fmt.points),
+            fmt.p_value(result["p_value"]),
         ]
-        for judge, found in judged.items()
+        for judge, result in judged.items()
     ]
     columns = (
         ("l", "judge"),
@@ -54,7 +72,9 @@ def pairwise_document(analysis: Mapping[str, Any]) -> Document:
 
 def _refused(judges: Mapping[str, Any]) -> list[Block]:
     return [
-        Text(f"Refused: {found['refused']}.", lead=f"{judge}.") for judge, found in judges.items() if found["refused"]
+        Text(f"Refused: {result['refused']}.", lead=f"{judge}.")
+        for judge, result in judges.items()
+        if result["refused"]
     ]
 
 
@@ -70,11 +90,11 @@ def _position_table(judges: Mapping[str, Any]) -> Block:
     rows = [
         [
             judge,
-            fmt.with_limits(found["position"]["first_preferred"]),
-            *(str(found["position"][name]) for name in counts),
+            fmt.with_limits(result["position"]["first_preferred"]),
+            *(str(result["position"][name]) for name in counts),
         ]
-        for judge, found in judges.items()
-        if found["position"]
+        for judge, result in judges.items()
+        if result["position"]
     ]
     caption = (
         "Position bias: of the choices for one of the two, those for the answer that stood first; 50 without a bias."
@@ -86,8 +106,8 @@ def _failures(judges: Mapping[str, Any]) -> Block:
     kinds = ("refused", "rejected", "cut", "malformed", "out_of_range", "missing")
     columns = (("l", "judge"), ("r", "wanted"), *(("r", kind.replace("_", " ")) for kind in kinds))
     rows = [
-        [judge, str(found["counts"]["wanted"]), *(str(found["counts"].get(kind, 0)) for kind in kinds)]
-        for judge, found in judges.items()
-        if found["counts"]
+        [judge, str(result["counts"]["wanted"]), *(str(result["counts"].get(kind, 0)) for kind in kinds)]
+        for judge, result in judges.items()
+        if result["counts"]
     ]
     return table("Judgements that failed; none of them is a choice, and its pair is left out.", columns, rows)

@@ -1,4 +1,4 @@
-"""Accuracy and PSS beside what is left of them if only strictly marked answers count."""
+"""Tables of accuracy and PSS under lenient and strict reading of final answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ NOT_RECORDED = "not recorded"
 
 
 def strict(models: Mapping[str, Mapping[str, Any]]) -> list[Block]:
-    """A table of all models; none where no model's marks are recorded."""
+    """Build the table of all models; empty if no model has recorded marks."""
     if not any(model["strict"] for model in models.values()):
         return []
     columns = (
@@ -37,19 +37,19 @@ def strict(models: Mapping[str, Mapping[str, Any]]) -> list[Block]:
 
 
 def _cells(model: Mapping[str, Any]) -> list[str]:
-    found = model["strict"]
+    strict_values = model["strict"]
     absent = f"refused: {model['refused']}" if model.get("refused") else NOT_RECORDED
     cells = [
         fmt.percent(model["mean"]["estimate"]),
-        fmt.percent(found["mean"]) if found else absent,
-        fmt.percent(found["parsers_share"]) if found else absent,
+        fmt.percent(strict_values["mean"]) if strict_values else absent,
+        fmt.percent(strict_values["parsers_share"]) if strict_values else absent,
     ]
     for end in ("worst", "best"):
-        cells += [_end(model[end]), _end(found[end]) if found else absent]
+        cells += [_end(model[end]), _end(strict_values[end]) if strict_values else absent]
     return [
         *cells,
         fmt.ratio(model["pss_ratio_of_means"]),
-        fmt.ratio(found["pss_ratio_of_means"]) if found else absent,
+        fmt.ratio(strict_values["pss_ratio_of_means"]) if strict_values else absent,
     ]
 
 

@@ -1,4 +1,4 @@
-"""Tables that set a task's models side by side."""
+"""Tables of one task with all of its models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,33 +10,34 @@ from permix_verl.report.from_csv import REASON
 Models = Mapping[str, Mapping[str, Any]]
 
 NULLS = {"sharp": "single runs", "blocks": "all runs of a persona on a problem, as one block"}
-"""What moves under each null hypothesis."""
+"""The unit that is permuted under each null hypothesis."""
 UNSOLVED = "no answer is correct"
 
 
 def why_untested(model: Mapping[str, Any]) -> str:
-    """Why there is no test of invariance."""
+    """Return the reason why a model has no test of invariance."""
     return str(model.get("refused") or UNSOLVED)
 
 
-def verdict(label: str, model: Mapping[str, Any]) -> Text:
-    """What the tests say, in words, in front of all figures."""
+def conclusion(label: str, model: Mapping[str, Any]) -> Text:
+    """State a model's test conclusions in words."""
     tests = model["invariance"]
     if not tests:
-        return Text(f"Refused: {why_untested(model)}.", f"{label}: not tested.", verdict=True)
-    said = " ".join(
+        return Text(f"Refused: {why_untested(model)}.", f"{label}: not tested.", conclusion=True)
+    p_values = " ".join(
         f"{null.capitalize()} null: {fmt.p_value(test['p_value'])}, {fmt.ratio(test['expected'])} expected."
         for null, test in tests.items()
     )
-    text = f"PSS {fmt.ratio(model['pss_ratio_of_means'])}. {said}"
+    text = f"PSS {fmt.ratio(model['pss_ratio_of_means'])}. {p_values}"
     return Text(
         f"{text} By the blocks null, {tests['blocks']['verdict']}.",
         f"{label}: {tests['sharp']['verdict']}.",
-        verdict=True,
+        conclusion=True,
     )
 
 
 def measured(models: Models) -> Table:
+    """Build the table of models and numbers of personas, runs and problems."""
     columns = (
         ("l", "model"),
         ("l", "name"),
@@ -63,6 +64,7 @@ def measured(models: Models) -> Table:
 
 
 def accuracy(models: Models) -> Table:
+    """Build the table of worst, best and mean accuracy and PSS."""
     columns = (
         ("l", "model"),
         ("l", "worst (%)"),
@@ -90,6 +92,7 @@ def accuracy(models: Models) -> Table:
 
 
 def invariance(models: Models) -> list[Block]:
+    """Build the table of the invariance tests, and the reasons for those refused."""
     columns = (
         ("l", "model"),
         ("l", "null"),
@@ -110,17 +113,18 @@ def invariance(models: Models) -> list[Block]:
             p_value = fmt.p_value(test["p_value"])
             rows.append([label, null, NULLS[null], ratios[0], expected, ratios[1], run_mean, p_value, test["verdict"]])
     caption = "Against a persona-invariant model of the same accuracy and size."
-    found: list[Block] = [table(caption, columns, rows)] if rows else []
+    blocks: list[Block] = [table(caption, columns, rows)] if rows else []
     for reason in (REASON, UNSOLVED):
         untested = [
             label for label, model in models.items() if not model["invariance"] and why_untested(model) == reason
         ]
         if untested:
-            found.append(Text(f"Refused for {fmt.listed(untested, models)}: {reason}."))
-    return found
+            blocks.append(Text(f"Refused for {fmt.listed(untested, models)}: {reason}."))
+    return blocks
 
 
 def cross_fitted(models: Models) -> Table:
+    """Build the table of cross-fitted worst and best, and of the largest leave-one-out change of PSS."""
     columns = (
         ("l", "model"),
         ("l", "cross-fitted worst (%)"),
@@ -154,7 +158,7 @@ def cross_fitted(models: Models) -> Table:
 
 
 def largest_change(model: Mapping[str, Any]) -> tuple[str, float | None]:
-    """The persona without which PSS changes most, and PSS without it."""
+    """Return the persona whose removal changes PSS most, and PSS without it."""
     pss = model["pss_ratio_of_means"]
     known = {persona: value for persona, value in model["leave_one_out_pss"].items() if value is not None}
     if pss is None or not known:
@@ -163,7 +167,8 @@ def largest_change(model: Mapping[str, Any]) -> tuple[str, float | None]:
     return persona, known[persona]
 
 
-def floorless(models: Models) -> Table:
+def near_zero(models: Models) -> Table:
+    """Build the table of metrics that stay informative when the worst accuracy is near zero."""
     columns = (
         ("l", "model"),
         ("l", "cross-fitted worst minus no persona (points)"),
@@ -193,6 +198,7 @@ def floorless(models: Models) -> Table:
 
 
 def best_of_k(models: Models) -> Table:
+    """Build the table of the best-of-k curves at powers of two."""
     longest = max(len(model["best_of_k"]["apparent"]) for model in models.values())
     tried = sorted({1, longest, *(2**power for power in range(longest.bit_length()) if 2**power <= longest)})
     columns = [("l", "model"), ("l", "curve"), *(("r", f"k = {k}") for k in tried)]
@@ -208,7 +214,8 @@ def best_of_k(models: Models) -> Table:
     return table("Expected accuracy (%) of the best of k personas tried.", columns, rows)
 
 
-def pairs(found: list[dict[str, Any]]) -> Table:
+def pairs(comparisons: list[dict[str, Any]]) -> Table:
+    """Build the table of paired comparisons of models."""
     columns = (
         ("l", "first minus second"),
         ("r", "personas"),
@@ -220,7 +227,7 @@ def pairs(found: list[dict[str, Any]]) -> Table:
         ("l", "swap test: mean (points)"),
     )
     rows = []
-    for pair in found:
+    for pair in comparisons:
         row = [f"{pair['first']} minus {pair['second']}", str(pair["personas"]), str(pair["problems"])]
         if pair["refused"] is not None:
             rows.append([*row, f"refused: {pair['refused']}", *[fmt.MISSING] * 4])

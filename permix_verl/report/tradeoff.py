@@ -1,4 +1,4 @@
-"""Robustness against fidelity, the paper's trade-off: every model in one table and one picture."""
+"""Trade-off of robustness against fidelity, as in the paper: all models in one table and one figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from typing import Any
 
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, Section, Table, Text, table
-from permix_verl.report.figures.mpl_helpers import WIDTH, cut, short_names
+from permix_verl.report.figures.mpl_helpers import WIDTH, short_names, truncate
 from permix_verl.report.figures.palette import BLUE, GREEN, INK, MUTED, PURPLE, VERMILLION
-from permix_verl.report.figures.svg import draw
+from permix_verl.report.figures.svg import render_picture
 
 Interval = Mapping[str, Any]
 """An ``Interval`` as plain data."""
 
 
 @dataclass(frozen=True)
-class Robustness:
-    """A model on one task: accuracies as fractions, PSS with its interval."""
+class TaskRobustness:
+    """Robustness of a model on one task: accuracies as fractions, PSS with its interval."""
 
     worst: float
     mean: float
@@ -25,23 +25,24 @@ class Robustness:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A model: how robust on each task, how faithful by each measure.
+class Point:
+    """A model in the trade-off: its robustness on each task and its fidelity by each measure.
 
     Attributes:
-        arm: models of one arm are drawn alike.
-        fidelity: by task where it was measured on the task's own answers, else under "".
+        group: models of one group share colour, marker and name in the figure.
+        robustness: by task.
+        fidelity: by task if measured on the task's own completions, else under ""; then by measure.
     """
 
     label: str
-    arm: str
-    robustness: Mapping[str, Robustness]
+    group: str
+    robustness: Mapping[str, TaskRobustness]
     fidelity: Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of fidelity: its name, how it is written, and its factor in pictures."""
+    """A measure of fidelity: its key, its heading, its format in tables and its scale factor in the figure."""
 
     name: str
     heading: str
@@ -50,16 +51,17 @@ class Measure:
 
 
 def section(
-    standings: Sequence[Standing], measures: Sequence[Measure], note: str, *, name: str = "tradeoff"
+    points: Sequence[Point], measures: Sequence[Measure], note: str, *, name: str = "tradeoff"
 ) -> Section | None:
-    """The trade-off, or ``None`` where no model has both sides.
+    """Build the trade-off's section; ``None`` if no model has both robustness and fidelity.
 
     Args:
-        measures: the first one is drawn.
-        note: what the measures are.
-        name: of the picture, unique in the page.
+        points: the models.
+        measures: measures of fidelity; the figure shows the first.
+        note: a sentence that defines the measures.
+        name: id of the figure, unique in the page.
     """
-    both = [one for one in standings if one.robustness and one.fidelity]
+    both = [one for one in points if one.robustness and one.fidelity]
     if not both:
         return None
     tasks = list(dict.fromkeys(task for one in both for task in one.robustness))
@@ -70,7 +72,7 @@ def section(
         ),
         _table(both, tasks, measures),
     ]
-    picture = draw(
+    picture = render_picture(
         name,
         lambda: _figure(both, tasks, measures[0]),
         "Robustness against fidelity",
@@ -80,11 +82,11 @@ def section(
     return Section("Robustness and fidelity", [*blocks, *([picture] if picture else [])])
 
 
-def _fidelity(one: Standing, task: str) -> Mapping[str, Interval]:
+def _fidelity(one: Point, task: str) -> Mapping[str, Interval]:
     return one.fidelity.get(task) or one.fidelity.get("") or {}
 
 
-def _table(standings: Sequence[Standing], tasks: Sequence[str], measures: Sequence[Measure]) -> Table:
+def _table(points: Sequence[Point], tasks: Sequence[str], measures: Sequence[Measure]) -> Table:
     columns = (
         ("l", "model"),
         ("l", "task"),
@@ -102,51 +104,51 @@ def _table(standings: Sequence[Standing], tasks: Sequence[str], measures: Sequen
             fmt.with_limits({**one.robustness[task].pss_interval, "estimate": one.robustness[task].pss}, fmt.ratio),
             *(fmt.with_limits(_fidelity(one, task).get(measure.name), measure.unit) for measure in measures),
         ]
-        for one in standings
+        for one in points
         for task in tasks
         if task in one.robustness
     ]
     return table("Accuracy, PSS and fidelity side by side.", columns, rows)
 
 
-def _figure(standings: Sequence[Standing], tasks: Sequence[str], measure: Measure) -> Any:
+def _figure(points: Sequence[Point], tasks: Sequence[str], measure: Measure) -> Any:
     from matplotlib.figure import Figure
 
-    arms = list(dict.fromkeys(one.arm for one in standings))
-    looks = {
-        arm: ((BLUE, VERMILLION, GREEN, PURPLE, INK, MUTED)[number % 6], "osD^vP"[(number + number // 6) % 6])
-        for number, arm in enumerate(arms)
+    groups = list(dict.fromkeys(one.group for one in points))
+    styles = {
+        group: ((BLUE, VERMILLION, GREEN, PURPLE, INK, MUTED)[number % 6], "osD^vP"[(number + number // 6) % 6])
+        for number, group in enumerate(groups)
     }
-    names = dict(zip(arms, short_names(arms), strict=True))
+    names = dict(zip(groups, short_names(groups), strict=True))
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
-    drawn = False
+    has_points = False
     for axis, task in zip(axes, tasks, strict=True):
-        for one in standings:
-            faithful = _fidelity(one, task).get(measure.name)
-            robust = one.robustness.get(task)
-            if robust is None or robust.pss is None or faithful is None or faithful["estimate"] is None:
+        for one in points:
+            fidelity = _fidelity(one, task).get(measure.name)
+            robustness = one.robustness.get(task)
+            if robustness is None or robustness.pss is None or fidelity is None or fidelity["estimate"] is None:
                 continue
-            drawn = True
-            colour, marker = looks[one.arm]
-            x, y = robust.pss, measure.factor * faithful["estimate"]
+            has_points = True
+            colour, marker = styles[one.group]
+            x, y = robustness.pss, measure.factor * fidelity["estimate"]
             axis.errorbar(
                 [x],
                 [y],
-                xerr=_bars(robust.pss_interval, x, 1.0),
-                yerr=_bars(faithful, y, measure.factor),
+                xerr=_bars(robustness.pss_interval, x, 1.0),
+                yerr=_bars(fidelity, y, measure.factor),
                 color=colour,
                 marker=marker,
                 markersize=7,
                 linestyle="none",
                 elinewidth=1,
             )
-            axis.annotate(cut(names[one.arm], 24), (x, y), xytext=(6, 5), textcoords="offset points", color=INK)
-        axis.set_title(f"task {cut(task, 30)}", loc="left")
+            axis.annotate(truncate(names[one.group], 24), (x, y), xytext=(6, 5), textcoords="offset points", color=INK)
+        axis.set_title(f"task {truncate(task, 30)}", loc="left")
         axis.set_xlabel("PSS")
         axis.margins(0.18)
     axes[0].set_ylabel(measure.heading)
-    return figure if drawn else None
+    return figure if has_points else None
 
 
 def _bars(interval: Interval, middle: float, factor: float) -> list[list[float]] | None:

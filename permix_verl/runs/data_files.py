@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
 from permix_verl.data.problems import jsonl_records
+from permix_verl.errors import UserError
 
+OUR_DATASETS = ("PersonaMixDataset", "SupervisedDataset")
+"""Values of ``data.custom_cls.name`` that are this project's datasets."""
 ENDINGS = (".parquet", ".jsonl", ".json")
 """What verl's dataset reads."""
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from permix_verl.utils import processes
-from permix_verl.utils.files import hold, write_whole
 from permix_verl.runs.trainers import GRPO, Trainer
+from permix_verl.utils import processes
+from permix_verl.utils.files import file_lock, write_atomic
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def exclusive(folder: RunFolder) -> Iterator[None]:
         UserError: another launch is using the folder.
     """
     refusal = f"another run is using {folder.path}; wait for it, or set another RUN_DIR"
-    with hold(folder.path / ".lock", refusal):
+    with file_lock(folder.path / ".lock", refusal):
         if folder.token.is_file():
-            left = processes.end_all(folder.token.read_text())
+            left = processes.end_processes(folder.token.read_text())
             if left:
                 print(f"ended {left} processes that an earlier launch of this run had left behind")
         yield
@@ -146,7 +146,7 @@ def recorded_step(folder: RunFolder, logged: Collection[int], total: int) -> int
     older = step_back(folder, before=done)
     if older or done == 1 or done >= total:
         return older
-    write_whole(folder.tracker, str(done))
+    write_atomic(folder.tracker, str(done))
     return done
 
 
@@ -171,5 +171,5 @@ def step_back(folder: RunFolder, before: int | None) -> int:
     if not steps:
         folder.tracker.unlink(missing_ok=True)
         return 0
-    write_whole(folder.tracker, str(max(steps)))
+    write_atomic(folder.tracker, str(max(steps)))
     return max(steps)

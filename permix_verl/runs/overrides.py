@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
 from permix_verl.data.schema import read_draw
+from permix_verl.errors import UserError
 
 VERL_CONFIGS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
 """verl's configuration of each trainer."""

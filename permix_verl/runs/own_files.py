@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
-from permix_verl.utils.files import file_sha256
-from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, persona_text, read_draw
-from permix_verl.runs.data_files import count_rows, personas_in, reading, rows_of, there
-from permix_verl.training.guards.dead_keys import OUR_DATASETS
+from permix_verl.errors import UserError
+from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.runs.data_files import OUR_DATASETS, count_rows, personas_in, reading, rows_of, there
 
 KEYS = {"train": "data.train_files", "val": "data.val_files"}
 LOOKED_AT = 1000
@@ -137,7 +136,7 @@ def _prepared(file: Path) -> Collection[str] | None:
     draw = read_draw(str(file))
     if draw is None:
         return set(personas_in(file))
-    return draw.drawn_from.keys if draw.no_persona_probability < 1 else (NO_PERSONA,)
+    return draw.train_pool.keys if draw.no_persona_probability < 1 else (NO_PERSONA,)
 
 
 def _check_row(row: Any, where: str, key: str) -> None:

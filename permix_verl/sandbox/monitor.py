@@ -1,4 +1,4 @@
-"""Over one process from its start to its end: take what it writes, bound it, and be there until all of it is gone."""
+"""Monitor of one sandboxed process: collect its output, enforce time and output limits, wait until it is gone."""
 
 import contextlib
 import json
@@ -12,41 +12,42 @@ from typing import Literal
 
 from permix_verl.sandbox.limits import Limits
 
-Broken = Literal["cpu_time", "wall_time", "output"]
-"""The limit that a program ran into."""
+BrokenLimit = Literal["cpu_time", "wall_time", "output"]
+"""The limit that a program exceeded."""
 KEPT_STDERR = 4096
 _CHUNK = 1 << 16
 _GRACE_S = 20.0
 
 
 class SandboxError(RuntimeError):
-    """The sandbox failed, not the program: there is no verdict."""
+    """The sandbox failed, not the program: the run has no result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of a process.
+class Observation:
+    """Outcome of a monitored process.
 
     Attributes:
-        begun: whether the program itself began.
-        broken: the limit that ended it; not that of processor time, which the kernel keeps.
+        begun: whether the program itself started.
+        broken: the limit that ended it, except CPU time, which the kernel enforces.
         status: exit status, 128 + N after signal N.
+        wall_s: wall-clock time in seconds.
     """
 
     begun: bool
-    broken: Broken | None
+    broken: BrokenLimit | None
     status: int
     stdout: bytes
     stderr: str
     wall_s: float
 
 
-class Watch:
-    """Over one process.
+class Monitor:
+    """Monitor of one process.
 
     Args:
-        begun: descriptor on which the driver says that the program begins.
-        info: descriptor on which bubblewrap names the program's process; ``None`` without isolation.
+        begun: descriptor to which the driver writes when the program starts.
+        info: descriptor to which bubblewrap writes the program's pid; ``None`` without isolation.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", begun: int, info: int | None, limits: Limits) -> None:
@@ -64,24 +65,24 @@ class Watch:
         self._err_bytes = 0
         self._out_fd, self._err_fd = process.stdout.fileno(), process.stderr.fileno()
 
-    def finish(self) -> Seen:
-        """Wait for the end, or bring it about.
+    def finish(self) -> Observation:
+        """Wait until the process ends, or end it at a limit.
 
         Raises:
-            SandboxError: something of it outlives being killed.
+            SandboxError: a process survives being killed.
         """
-        broken: Broken | None = None
-        with contextlib.ExitStack() as at_last:
+        broken: BrokenLimit | None = None
+        with contextlib.ExitStack() as cleanup:
             for pipe in (self._process.stdout, self._process.stderr):
                 assert pipe is not None
-                at_last.enter_context(pipe)
-            at_last.callback(self._end_all)
+                cleanup.enter_context(pipe)
+            cleanup.callback(self._end_all)
             end = os.pidfd_open(self._process.pid)
-            at_last.callback(os.close, end)
+            cleanup.callback(os.close, end)
             broken = self._until_end(end)
             ended = time.monotonic()
         code = self._process.returncode
-        return Seen(
+        return Observation(
             begun=self._begun,
             broken=broken,
             status=128 - code if code < 0 else code,
@@ -90,18 +91,18 @@ class Watch:
             wall_s=ended - self._started,
         )
 
-    def _until_end(self, end: int) -> Broken | None:
-        """Read until the process has ended; the limit that it broke first."""
+    def _until_end(self, end: int) -> BrokenLimit | None:
+        """Read until the process has ended; return the limit that it exceeded first."""
         poll = select.poll()
         for fd in (end, self._out_fd, self._err_fd, self._begun_fd, self._info_fd):
             if fd is not None:
                 poll.register(fd, select.POLLIN)
         deadline = self._started + self._limits.wall_s
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 return "wall_time"
-            for fd, _ in poll.poll(left * 1000 + 1):
+            for fd, _ in poll.poll(remaining * 1000 + 1):
                 if fd == end:
                     return None
                 if not self._read(fd):
@@ -110,7 +111,7 @@ class Watch:
                 return "output"
 
     def _read(self, fd: int) -> bool:
-        """Take what is there; whether more can come."""
+        """Read what is available; return whether more can follow."""
         chunk = os.read(fd, _CHUNK)
         if fd == self._out_fd:
             self._out += chunk
@@ -127,25 +128,25 @@ class Watch:
         return bool(chunk)
 
     def _find_program(self) -> None:
-        """Hold on to the program's process, by a descriptor: numbers are given out anew."""
+        """Open a descriptor of the program's process, because pids are reused."""
         with contextlib.suppress(ValueError, KeyError, ProcessLookupError):
             self._program = os.pidfd_open(int(json.loads(self._info)["child-pid"]))
 
     def _end_all(self) -> None:
-        """End what still lives, wait until it is gone, and take what it left in the pipes.
+        """End the processes that are alive, wait for them, and read the rest of the pipes.
 
-        bubblewrap waits for the program's process, so that killing that one ends both.
+        bubblewrap waits for the program's process, so killing that one ends both.
         """
         try:
             if self._info_fd is not None and self._program is None:
-                # Killed before it has named its child, bubblewrap could leave that behind.
+                # If killed before it reports its child's pid, bubblewrap could leave the child behind.
                 self._read_all(self._info_fd, time.monotonic() + _GRACE_S)
             if self._program is not None:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._program, signal.SIGKILL)
                 self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            raise SandboxError("a sandbox was told to end and did not") from None
+            raise SandboxError("a sandbox was killed and did not end") from None
         finally:
             if self._process.returncode is None or self._info_fd is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -156,14 +157,14 @@ class Watch:
             self._drain()
 
     def _read_all(self, fd: int, deadline: float) -> None:
-        """Until the other end is closed."""
+        """Read until the other end is closed."""
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         while poll.poll(max(0.0, deadline - time.monotonic()) * 1000) and self._read(fd):
             pass
 
     def _drain(self) -> None:
-        """What an ended process left in its pipes."""
+        """Read what an ended process left in its pipes."""
         for fd in (self._begun_fd, self._out_fd, self._err_fd):
             os.set_blocking(fd, False)
             with contextlib.suppress(BlockingIOError):

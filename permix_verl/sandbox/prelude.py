@@ -1,4 +1,4 @@
-"""The names that LiveCodeBench's runner puts in front of every program, so that ``List`` or ``sqrt`` need no import."""
+"""Names that LiveCodeBench's runner imports in front of every program, so that ``List`` or ``sqrt`` need no import."""
 
 import functools
 import importlib
@@ -8,17 +8,17 @@ MODULES = (
     *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
     *("itertools", "functools", "operator", "io", "sys", "json"),
 )
-"""Imported by name, and before that with ``*``, in this order."""
+"""Modules imported by name and, before that, with ``import *``, in this order."""
 LAST = ("builtins", "typing")
-"""Imported with ``*`` after them: ``pow`` is the built-in one, not that of math."""
+"""Modules imported with ``import *`` afterwards, so that ``pow`` is the built-in, not math's."""
 
 
 @functools.cache
-def stars() -> Mapping[str, str]:
-    """Which module a name comes from that is bound by the ``import *`` of all of them."""
-    found = {}
+def star_imports() -> Mapping[str, str]:
+    """Return name -> module for every name that these ``import *`` bind."""
+    origin = {}
     for name in (*MODULES, *LAST):
         module = importlib.import_module(name)
-        exported = getattr(module, "__all__", None) or [one for one in vars(module) if not one.startswith("_")]
-        found.update(dict.fromkeys(exported, name))
-    return {name: module for name, module in found.items() if module != "builtins"}
+        exported = getattr(module, "__all__", None) or [public for public in vars(module) if not public.startswith("_")]
+        origin.update(dict.fromkeys(exported, name))
+    return {name: module for name, module in origin.items() if module != "builtins"}

@@ -1,4 +1,4 @@
-"""What to do about a bubblewrap that fails: the remedy that fits its message and this machine, then the others."""
+"""Remedies for a bubblewrap that fails: first the one that fits its message and this machine, then the others."""
 
 import os
 import re
@@ -10,55 +10,55 @@ CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"), Path("/var/r
 
 REMEDIES = {
     "old": "install bubblewrap 0.8 or later, as the first bwrap on PATH",
-    "clone": "let users make namespaces: sysctl kernel.unprivileged_userns_clone=1",
-    "apparmor": "let users make namespaces (Ubuntu 24.04): sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+    "clone": "let users create namespaces: sysctl kernel.unprivileged_userns_clone=1",
+    "apparmor": "let users create namespaces (Ubuntu 24.04): sysctl kernel.apparmor_restrict_unprivileged_userns=0",
     "number": "allow more namespaces, and do not nest containers: sysctl user.max_user_namespaces=15000",
-    "container": "give the container its rights: docker run --security-opt seccomp=unconfined --security-opt "
+    "container": "let the container create namespaces: docker run --security-opt seccomp=unconfined --security-opt "
     "apparmor=unconfined, or --privileged",
     "processes": "allow more processes and open files: docker run --pids-limit, ulimit -u, ulimit -n",
     "space": "free memory, and space on /tmp and /dev/shm",
 }
-"""By what is missing, in the order in which they are named where nothing points to one of them."""
+"""Cause -> remedy, in the order in which they are listed if no cause is recognized."""
 _REFUSED = re.compile(
     r"bwrap: .*(No permissions to|Permission denied|Operation not permitted|not support user namespaces)"
 )
 
 
-def remedies(said: str) -> str:
-    """The remedy for a failure first, the others after it.
+def remedies(message: str) -> str:
+    """Return the remedy for a failure, then the others.
 
     Args:
-        said: what bubblewrap wrote, or the error of starting it.
+        message: bubblewrap's error message, or the error of starting it.
     """
-    fits = _fitting(said)
-    first = f"{REMEDIES[fits]}; if that is not enough: " if fits else "one of these helps: "
-    return first + "; ".join(text for name, text in REMEDIES.items() if name != fits)
+    cause = _cause(message)
+    first = f"{REMEDIES[cause]}; if that is not enough: " if cause else "one of these helps: "
+    return first + "; ".join(text for name, text in REMEDIES.items() if name != cause)
 
 
-def _fitting(said: str) -> str | None:
-    """Name of the remedy that the message and the kernel's settings point to."""
-    if "Unknown option" in said:
+def _cause(message: str) -> str | None:
+    """Return the key of the remedy that the message and the kernel's settings point to."""
+    if "Unknown option" in message:
         return "old"
-    if re.search(r"Resource temporarily unavailable|Too many open files", said):
+    if re.search(r"Resource temporarily unavailable|Too many open files", message):
         return "processes"
-    # Of clone and unshare "no space" is a number of namespaces, whatever space there is.
-    if re.search(r"ENOSPC|max_\S*namespaces|(namespace|unshare).*No space left", said):
+    # From clone and unshare, "no space" means too many namespaces, not a lack of space.
+    if re.search(r"ENOSPC|max_\S*namespaces|(namespace|unshare).*No space left", message):
         return "number"
-    if re.search(r"No space left|Cannot allocate memory", said):
+    if re.search(r"No space left|Cannot allocate memory", message):
         return "space"
-    return _refused_by(said) if _REFUSED.search(said) else None
+    return _refused_by(message) if _REFUSED.search(message) else None
 
 
-def _refused_by(said: str) -> str | None:
-    """Who refuses: the kernel's settings for users without rights, or a container's filter."""
+def _refused_by(message: str) -> str | None:
+    """Return what refuses: the kernel's settings for unprivileged users, or a container's filter."""
     as_user = os.geteuid() != 0
     if as_user and _setting("kernel/unprivileged_userns_clone") == "0":
         return "clone"
     if _setting("user/max_user_namespaces") == "0":
         return "number"
-    # AppArmor lets the namespace be made and takes its rights, so that the first step inside is refused.
+    # AppArmor allows the namespace and removes its capabilities, so the first step inside fails.
     apparmor = as_user and _setting("kernel/apparmor_restrict_unprivileged_userns") == "1"
-    if apparmor and re.search(r"uid map|RTM_NEWADDR", said):
+    if apparmor and re.search(r"uid map|RTM_NEWADDR", message):
         return "apparmor"
     if _in_container():
         return "container"
@@ -66,7 +66,7 @@ def _refused_by(said: str) -> str | None:
 
 
 def _setting(name: str) -> str:
-    """A kernel setting; empty where this kernel does not have it."""
+    """Return a kernel setting, or an empty string if this kernel lacks it."""
     try:
         return (KERNEL / name).read_text().strip()
     except OSError:
@@ -74,7 +74,7 @@ def _setting(name: str) -> str:
 
 
 def _in_container() -> bool:
-    """A container's mark, or a filter on system calls."""
+    """Return whether there is a container's marker file or a system-call filter."""
     if any(mark.exists() for mark in CONTAINER_MARKS):
         return True
     try:

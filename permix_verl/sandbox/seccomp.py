@@ -1,7 +1,7 @@
-"""A seccomp filter: what no solution to a problem needs, and what namespaces and limits leave open.
+"""A seccomp filter against system calls that no solution needs and that namespaces and limits leave open.
 
-Numbers are the kernel's own (``asm/unistd.h``) and part of its stable interface. Everything else is allowed: what
-may be done to files, processes and the network is for the namespaces to say.
+The numbers are the kernel's (``asm/unistd.h``), part of its stable interface. All other calls are allowed: namespaces
+restrict access to files, processes and the network.
 """
 
 import platform
@@ -16,15 +16,15 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _LOAD, _EQUAL, _GREATER_OR_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _X32 = 0x40000000
-"""x86-64's second table of calls, whose numbers would pass every comparison."""
+"""First number of x86-64's second call table (x32), which would pass every comparison."""
 
 AUDIT_ARCHITECTURES: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 REFUSED: Mapping[str, tuple[int | None, int | None]] = {
-    # One process, so that the memory limit of a process is the program's; threads are clone() with CLONE_THREAD.
+    # One process, so that its memory limit covers the whole program; threads are clone() with CLONE_THREAD.
     "fork": (57, None),
     "vfork": (58, None),
-    # Memory that no limit of a process counts.
+    # Memory that no process limit counts.
     "shmget": (29, 194),
     "semget": (64, 190),
     "msgget": (68, 186),
@@ -38,7 +38,7 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "tee": (276, 77),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
-    # Namespaces and mounts of its own.
+    # New namespaces and mounts.
     "unshare": (272, 97),
     "setns": (308, 268),
     "mount": (165, 40),
@@ -52,11 +52,11 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
-    # Keyrings outlive a process, and may be shared with the one that started it.
+    # Keyrings outlive a process and may be shared with its parent.
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
-    # What all share on a machine: its queue of asynchronous requests, its disks, the times of its devices, locks.
+    # Resources shared by the whole machine: asynchronous I/O, disk syncs, timestamps of devices, locks.
     "io_setup": (206, 0),
     "sync": (162, 81),
     "syncfs": (306, 267),
@@ -65,7 +65,7 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "utimes": (235, None),
     "futimesat": (261, None),
     "flock": (73, 32),
-    # Large doors into the kernel.
+    # Large kernel attack surface.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -82,21 +82,21 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "open_by_handle_at": (304, 265),
     "fanotify_init": (300, 262),
 }
-"""Number on x86-64 and on aarch64; ``None`` where there is no such call."""
+"""Call -> its number on x86-64 and on aarch64; ``None`` if there is no such call."""
 CLONE: Mapping[str, int] = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
 SOCKETS: Mapping[str, tuple[int, int]] = {"x86_64": (41, 53), "aarch64": (198, 199)}
-"""``socket`` and ``socketpair``."""
+"""Numbers of ``socket`` and ``socketpair``."""
 
 
 def filter_program(machine: str | None = None) -> bytes:
-    """The filter as an array of ``struct sock_filter``, for ``bwrap --seccomp``.
+    """Return the filter as an array of ``struct sock_filter``, for ``bwrap --seccomp``.
 
     Args:
-        machine: as ``platform.machine()`` names it; this one if not given.
+        machine: a ``platform.machine()`` name; default: this machine.
 
     Raises:
-        KeyError: a machine that the table does not know.
+        KeyError: a machine that is not in the table.
     """
     machine = machine or platform.machine()
     column = list(AUDIT_ARCHITECTURES).index(machine) if machine in AUDIT_ARCHITECTURES else None
@@ -109,16 +109,16 @@ def filter_program(machine: str | None = None) -> bytes:
         _statement(_LOAD, _NUMBER_AT),
         _jump(_GREATER_OR_EQUAL, _X32, 0, 1),
         _statement(_RETURN, _KILL),
-        # The C library starts threads with clone3 if it is there; its flags lie in memory, out of a filter's sight.
+        # clone3 keeps its flags in memory, where a filter cannot read them; with ENOSYS the C library uses clone.
         _jump(_EQUAL, CLONE3, 0, 1),
         _statement(_RETURN, _ERRNO | ENOSYS),
-        # Processes no, threads yes.
+        # Allow threads, refuse processes.
         _jump(_EQUAL, CLONE[machine], 0, 4),
         _statement(_LOAD, _FIRST_ARGUMENT_AT),
         _jump(_ANY_BIT, CLONE_THREAD, 1, 0),
         _statement(_RETURN, _ERRNO | EPERM),
         _statement(_RETURN, _ALLOW),
-        # Sockets of this machine only: some families, vsock among them, know nothing of network namespaces.
+        # Unix sockets only: some families, such as vsock, ignore network namespaces.
         _jump(_EQUAL, SOCKETS[machine][0], 1, 0),
         _jump(_EQUAL, SOCKETS[machine][1], 0, 4),
         _statement(_LOAD, _FIRST_ARGUMENT_AT),
@@ -139,5 +139,5 @@ def _statement(operation: int, value: int) -> bytes:
 
 
 def _jump(operation: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Skip so many instructions."""
+    """Skip ``if_true`` or ``if_false`` instructions."""
     return struct.pack("=HBBI", operation, if_true, if_false, value)

@@ -1,36 +1,36 @@
-"""Once a process: a program that tries to get out of its sandbox, and may not."""
+"""Self-test, once per process: a program that tries to escape its sandbox must fail."""
 
 import threading
 from collections.abc import Callable
 
 from permix_verl.sandbox import bubblewrap
 from permix_verl.sandbox.monitor import SandboxError
-from permix_verl.sandbox.run import Finished
+from permix_verl.sandbox.run import RunResult
 
 _lock = threading.Lock()
-proven: set[str] = set()
-"""Those that were seen to isolate."""
+verified: set[str] = set()
+"""Paths of ``bwrap`` binaries that passed the self-test."""
 
 
-def prove(bwrap: str, run: Callable[[str, str], Finished]) -> None:
-    """See that the isolation is in force.
+def check_isolation(bwrap: str, run: Callable[[str, str], RunResult]) -> None:
+    """Check that the isolation is effective.
 
     Raises:
-        SandboxUnavailableError: bubblewrap refuses, or something of it is not in force.
+        SandboxUnavailableError: bubblewrap fails, or the isolation is not effective.
     """
     with _lock:
-        if bwrap in proven:
+        if bwrap in verified:
             return
         try:
-            found = run(_PROBE, "")
+            result = run(_PROBE, "")
         except SandboxError as error:
             raise bubblewrap.unavailable(str(error)) from None
-        open_doors = found.stdout.decode().split("\n")[:-1]
-        if found.ended != "exited" or open_doors != ["done"]:
+        findings = result.stdout.decode().split("\n")[:-1]
+        if result.ended != "exited" or findings != ["done"]:
             raise bubblewrap.unavailable(
-                f"in force it is not: {', '.join(open_doors) or found.ended} {found.stderr[-200:]}"
+                f"isolation is not effective: {', '.join(findings) or result.ended} {result.stderr[-200:]}"
             )
-        proven.add(bwrap)
+        verified.add(bwrap)
 
 
 _PROBE = """

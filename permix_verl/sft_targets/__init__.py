@@ -1,6 +1,5 @@
-"""Targets for supervised fine-tuning: what the paper's SFT, PerMix-SFT and SeqKD arms are trained to say.
+"""Targets for supervised fine-tuning: the data of the paper's SFT, PerMix-SFT and SeqKD methods.
 
-The same problems, held-out problems and personas a row as in PerMix-RLVR's data; what differs is the answer that
-stands behind each prompt. Ground truth comes out of the data set, styled targets and a teacher's out of an engine
-of ``permix_verl.evaluation``.
+Problems, validation problems and the persona of each row are those of PerMix-RLVR's data; only the targets differ.
+Ground truth comes from the data set. Styled and teacher targets come from an engine of ``permix_verl.inference``.
 """

@@ -1,7 +1,7 @@
-"""Ask an engine for targets until each is usable, given up, or failed; keep everything that comes back.
+"""Generate targets until each row has a usable one, has no attempts left, or has failed; store every text.
 
-What is still to be asked follows from the store alone, so a command that was killed goes on with what is missing: an
-attempt that is stored is never paid for again.
+The store alone decides which requests are missing. A killed command therefore continues where it stopped, and no stored
+attempt is paid for twice.
 """
 
 import contextlib
@@ -18,214 +18,224 @@ from permix_verl.evaluation.sampling_plan import Render
 from permix_verl.inference.engines import Completion, Engine, Request, Sampling
 from permix_verl.inference.model_exchange import same_model
 from permix_verl.inference.request_loop import pump
-from permix_verl.personas.mixing import hash_to_int
 from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.personas.prompts import Message
-from permix_verl.sft_targets.store import Text, TextStore, text_key
+from permix_verl.seeding import derive_seed
+from permix_verl.sft_targets.store import TargetStore, TargetText, target_key
 
-FEW = 100
-"""Texts after which it is looked whether most are cut off."""
+MIN_REPLIES_BEFORE_ABORT = 100
+"""Texts after which generation is stopped if most of them are truncated."""
 
-Fate = Literal["right", "wrong", "cut", "empty"]
-"""Of a text: its answer is right or wrong, it was cut off at the token limit, or it says nothing."""
+TargetStatus = Literal["right", "wrong", "cut", "empty"]
+"""Status of a text: right or wrong final answer, truncated at the token limit, or without any text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A row that wants a target."""
+class TargetRequest:
+    """A row that needs a target."""
 
     problem: Problem
     persona: Persona | None
 
     @property
     def persona_key(self) -> str:
+        """Key of the persona, or :data:`~permix_verl.personas.pool.NO_PERSONA`."""
         return self.persona.key if self.persona else NO_PERSONA
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How targets are asked for, and which are good enough.
+class GenerationConfig:
+    """Prompts, sampling and acceptance of targets.
 
     Attributes:
-        model: identity of the model that answers, with its ``name``.
-        messages: the chat of a row.
-        usable: fates of texts that are kept.
-        attempts: how often a row may be asked, each with a seed of its own.
-        render: chat -> prompt; ``None`` where the server renders.
+        model: identity of the model, with its ``name``.
+        messages: builds the chat of a row.
+        usable: statuses of texts that become targets.
+        attempts: most texts per row, each with its own seed.
+        seed: base seed of the attempts.
+        render: chat -> prompt; ``None`` if the server renders.
     """
 
     model: Mapping[str, Any]
-    messages: Callable[[Want], Sequence[Message]]
+    messages: Callable[[TargetRequest], Sequence[Message]]
     sampling: Sampling
-    usable: frozenset[Fate]
+    usable: frozenset[TargetStatus]
     attempts: int
     seed: int
     render: Render | None
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What of the sampling belongs to a text's identity."""
+        """Sampling parameters that are part of the cache key."""
         return asdict(self.sampling) | {"seed": self.seed}
 
 
 @dataclass
 class Targets:
-    """What came of it, by row id.
+    """Targets by row id, and counts.
 
     Attributes:
         texts: usable targets.
-        fates: of the last attempt of every row that was answered.
-        failed: rows whose request gave no text at all: why.
-        attempts: texts that a row has had, earlier calls' included.
-        asked, prompt_tokens, completion_tokens: of this call.
+        statuses: status of the last attempt of every row that has one.
+        failed: error of every row whose last request failed.
+        attempts: texts per row, earlier calls included.
+        generated, prompt_tokens, completion_tokens: texts and tokens of this call.
+        truncated: texts of this call that reached the token limit.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
-    fates: dict[str, Fate] = field(default_factory=dict)
+    statuses: dict[str, TargetStatus] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
-    asked: int = 0
+    generated: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    truncated: int = 0
 
 
-Judge = Callable[[str, str], bool]
-"""(text, gold) -> whether its answer is right."""
+IsCorrect = Callable[[str, str], bool]
+"""(text, gold) -> True if the text's final answer equals the gold."""
+MakeTargetEngine = Callable[[Sequence[TargetRequest]], Engine]
+"""Starts the engine, given the rows with missing texts; called only if there are some."""
 
 
-def fate_of(text: Text, gold: str, judge: Judge) -> Fate:
-    """What a stored text is good for."""
+def classify(text: TargetText, gold: str, is_correct: IsCorrect) -> TargetStatus:
+    """Return the status of a stored text."""
     if text.finish_reason == "length":
         return "cut"
     if not text.output.strip():
         return "empty"
-    return "right" if judge(text.output, gold) else "wrong"
+    return "right" if is_correct(text.output, gold) else "wrong"
 
 
-Start = Callable[[Sequence[Want]], Engine]
-"""Makes the engine, given the rows that are to be asked; called only if there are some."""
-
-
-def obtain(wants: Iterable[Want], asking: Asking, store: TextStore, start: Start, judge: Judge) -> Targets:
-    """Targets for all rows; the store must be held (``store.writing()``).
+def generate_targets(
+    rows: Iterable[TargetRequest],
+    config: GenerationConfig,
+    store: TargetStore,
+    start: MakeTargetEngine,
+    is_correct: IsCorrect,
+) -> Targets:
+    """Generate targets for all rows. The store must be open (``store.writing()``).
 
     Args:
-        start: the engine is closed at the end.
-        judge: compares a text's answer with the row's.
+        start: starts the engine, which is closed at the end.
+        is_correct: compares a text's final answer with the row's.
 
     Raises:
-        UserError: most texts are cut off at the token limit, so that going on would be paid for in vain.
+        UserError: most texts are truncated at the token limit, so further requests would be wasted.
     """
-    targets = Targets()
-    waiting: dict[str, _Waiting] = {}
-    queue: list[Request] = []
-
-    def consider(want: Want) -> None:
-        """Give the row its target, or queue its next attempt, or give it up."""
-        messages, row_id = asking.messages(want), want.problem.row_id
-        for attempt in range(asking.attempts):
-            key = text_key(asking.model, messages, asking.settings, attempt)
-            text = store.texts.get(key)
-            if text is None:
-                if key not in waiting:
-                    waiting[key] = _Waiting(attempt, [])
-                    queue.append(_request(asking, messages, attempt, key))
-                waiting[key].rows.append(want)
-                return
-            targets.attempts[row_id] = attempt + 1
-            targets.fates[row_id] = fate_of(text, want.problem.final_answer, judge)
-            if targets.fates[row_id] in asking.usable:
-                targets.texts[row_id] = text.output.strip()
-                return
-
-    wants = list(wants)
-    for want in wants:
-        consider(want)
-    if not queue:
-        return targets
-    engine = start([want for one in waiting.values() for want in one.rows])
-    done = len(wants) - sum(len(one.rows) for one in waiting.values())
-    cut = 0
-    who = str(asking.model.get("name"))
-    begun = any(text.model == who for text in store.texts.values())
+    rows = list(rows)
+    generation = _Generation(config, store, is_correct)
+    for row in rows:
+        generation.consider(row)
+    if not generation.queue:
+        return generation.targets
+    waiting_rows = [row for waiting in generation.waiting.values() for row in waiting.rows]
+    model = str(config.model.get("name"))
+    begun = any(text.model == model for text in store.texts.values())
+    engine = start(waiting_rows)
     with (
         contextlib.closing(engine),
-        same_model(engine, store.folder, who, ["targets.jsonl"], begun=begun, other="--store (STORE)"),
-        _progress(len(wants), done) as bar,
+        same_model(engine, store.folder, model, ["targets.jsonl"], begun=begun, other="--store (STORE)"),
+        tqdm(
+            total=len(rows),
+            initial=len(rows) - len(waiting_rows),
+            desc="targets",
+            unit="row",
+            mininterval=1 if sys.stderr.isatty() else 30,
+            file=sys.stderr,
+        ) as bar,
     ):
-
-        def take(completions: Sequence[Completion]) -> list[Request]:
-            nonlocal cut
-            queue.clear()
-            finished = [(completion, waiting.pop(completion.key)) for completion in completions]
-            for completion, waited in finished:  # all of them, before any answer is looked at: they are paid for
-                _keep(completion, waited, asking, store, targets)
-                cut += completion.finish_reason == "length"
-            for completion, waited in finished:
-                before = len(waiting)
-                for want in waited.rows if completion.error is None else ():
-                    consider(want)
-                bar.update(len(waited.rows) if len(waiting) == before else 0)
-            bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
-            if targets.asked >= FEW and 2 * cut > targets.asked:
-                raise UserError(
-                    f"{cut} of {targets.asked} texts were cut off at {asking.sampling.max_tokens} tokens, so they are "
-                    "no targets; they are kept. Raise MAX_TOKENS (--max-tokens); reasoning models think within it: "
-                    '--request-args {"reasoning_effort":"minimal"} makes them think less'
-                )
-            return queue
-
-        pump(engine, [*queue], take)
-    return targets
-
-
-def _progress(total: int, done: int) -> Any:
-    return tqdm(
-        total=total,
-        initial=done,
-        desc="targets",
-        unit="row",
-        mininterval=1 if sys.stderr.isatty() else 30,
-        file=sys.stderr,
-    )
+        pump(engine, [*generation.queue], lambda completions: generation.take(completions, bar))
+    return generation.targets
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Rows that wait for one request; several, where they ask the same."""
+    """Rows that wait for one request; rows with the same chat share it."""
 
     attempt: int
-    rows: list[Want]
+    rows: list[TargetRequest]
 
 
-def _keep(completion: Completion, waited: _Waiting, asking: Asking, store: TextStore, targets: Targets) -> None:
-    first = waited.rows[0]
-    whose = {"key": completion.key, "row_id": first.problem.row_id, "persona": first.persona_key}
-    if completion.error is not None:
-        targets.failed |= {want.problem.row_id: completion.error for want in waited.rows}
-        store.append_failure({**whose, "attempt": waited.attempt, "error": completion.error})
-        return
-    targets.asked += 1
-    targets.prompt_tokens += completion.prompt_tokens or 0
-    targets.completion_tokens += completion.completion_tokens or 0
-    store.append(
-        Text(
-            **whose,
-            model=str(asking.model.get("name")),
-            attempt=waited.attempt,
-            output=completion.output,
-            finish_reason=completion.finish_reason,
-            prompt_tokens=completion.prompt_tokens,
-            completion_tokens=completion.completion_tokens,
+class _Generation:
+    """State of one call: rows that wait for a request, by key, and requests to submit next."""
+
+    def __init__(self, config: GenerationConfig, store: TargetStore, is_correct: IsCorrect) -> None:
+        self.config, self.store, self.is_correct = config, store, is_correct
+        self.targets = Targets()
+        self.waiting: dict[str, _Waiting] = {}
+        self.queue: list[Request] = []
+
+    def consider(self, row: TargetRequest) -> None:
+        """Give the row its target, or queue its next attempt, or give it up."""
+        config, targets = self.config, self.targets
+        messages, row_id = config.messages(row), row.problem.row_id
+        for attempt in range(config.attempts):
+            key = target_key(config.model, messages, config.settings, attempt)
+            text = self.store.texts.get(key)
+            if text is None:
+                if key not in self.waiting:
+                    self.waiting[key] = _Waiting(attempt, [])
+                    self.queue.append(_request(config, messages, attempt, key))
+                self.waiting[key].rows.append(row)
+                return
+            targets.attempts[row_id] = attempt + 1
+            targets.statuses[row_id] = classify(text, row.problem.final_answer, self.is_correct)
+            if targets.statuses[row_id] in config.usable:
+                targets.texts[row_id] = text.output.strip()
+                return
+
+    def take(self, completions: Sequence[Completion], bar: Any) -> list[Request]:
+        """Store completions, and return the next attempts of rows without a usable text."""
+        targets = self.targets
+        self.queue.clear()
+        finished = [(completion, self.waiting.pop(completion.key)) for completion in completions]
+        for completion, waited in finished:  # all texts are stored before any is checked: they are paid for
+            self._store(completion, waited)
+        for completion, waited in finished:
+            before = len(self.waiting)
+            for row in waited.rows if completion.error is None else ():
+                self.consider(row)
+            bar.update(len(waited.rows) if len(self.waiting) == before else 0)
+        bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
+        if targets.generated >= MIN_REPLIES_BEFORE_ABORT and 2 * targets.truncated > targets.generated:
+            raise UserError(
+                f"{targets.truncated} of {targets.generated} texts were truncated at {self.config.sampling.max_tokens} "
+                "tokens and cannot be targets (they are stored); raise MAX_TOKENS (--max-tokens), or shorten the "
+                'reasoning, which counts too: --request-args {"reasoning_effort":"minimal"}'
+            )
+        return self.queue
+
+    def _store(self, completion: Completion, waited: _Waiting) -> None:
+        targets, first = self.targets, waited.rows[0]
+        owner = {"key": completion.key, "row_id": first.problem.row_id, "persona": first.persona_key}
+        targets.truncated += completion.finish_reason == "length"
+        if completion.error is not None:
+            targets.failed |= {row.problem.row_id: completion.error for row in waited.rows}
+            self.store.append_failure({**owner, "attempt": waited.attempt, "error": completion.error})
+            return
+        targets.generated += 1
+        targets.prompt_tokens += completion.prompt_tokens or 0
+        targets.completion_tokens += completion.completion_tokens or 0
+        self.store.append(
+            TargetText(
+                **owner,
+                model=str(self.config.model.get("name")),
+                attempt=waited.attempt,
+                output=completion.output,
+                finish_reason=completion.finish_reason,
+                prompt_tokens=completion.prompt_tokens,
+                completion_tokens=completion.completion_tokens,
+            )
         )
-    )
 
 
-def _request(asking: Asking, messages: Sequence[Message], attempt: int, key: str) -> Request:
+def _request(config: GenerationConfig, messages: Sequence[Message], attempt: int, key: str) -> Request:
     return Request(
         key=key,
         messages=messages,
-        prompt=asking.render(messages) if asking.render else None,
-        sampling=asking.sampling,
-        seed=hash_to_int("permix.target", asking.seed, attempt, key) % 2**31,
+        prompt=config.render(messages) if config.render else None,
+        sampling=config.sampling,
+        seed=derive_seed("permix.target", config.seed, attempt, key) % 2**31,
     )

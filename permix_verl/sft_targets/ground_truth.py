@@ -1,8 +1,7 @@
-r"""The data set's own solution as a target (the paper's Appendix B.2, "ground truth").
+r"""Targets from the data set's own solutions (Appendix B.2 of arXiv 2604.08986, "ground truth").
 
-GSM8K writes ``Natalia sold 48/2 = <<48/2=24>>24 clips in May. ... #### 72``. Two things in it are no part of a
-solution: the annotations for a calculator, and ``####``. The prompt asks for a box (``permix_verl.personas.prompts``), and
-so do the other arms' answers; a target without one would teach another format than the one that is asked for.
+A GSM8K solution looks like ``Natalia sold 48/2 = <<48/2=24>>24 clips in May. ... #### 72``. The calculator annotations
+and ``####`` are removed. A box is added because the prompt asks for one (``permix_verl.personas.prompts``).
 """
 
 import re
@@ -14,8 +13,11 @@ _ANNOTATION = re.compile(r"<<[^<>]*>>")
 
 
 def boxed_solution(problem: Problem) -> str:
-    r"""The rationale without annotations, and ``The answer is \boxed{72}.``, on a line of its own if there are more."""
-    rationale = _ANNOTATION.sub("", problem.answer.rpartition(FINAL_ANSWER_MARK)[0]).strip()
+    r"""Return the rationale without annotations, then ``The answer is \boxed{72}.``.
+
+    The last sentence gets its own line if the rationale has several lines.
+    """
+    rationale = _ANNOTATION.sub("", problem.solution.rpartition(FINAL_ANSWER_MARK)[0]).strip()
     ending = f"The answer is \\boxed{{{problem.final_answer}}}."
     if not rationale:
         return ending
@@ -23,8 +25,8 @@ def boxed_solution(problem: Problem) -> str:
 
 
 def original_solution(problem: Problem) -> str:
-    """As it stands in the data set, annotations and ``####`` included."""
-    return problem.answer.strip()
+    """Return the data set's solution unchanged, with annotations and ``####``."""
+    return problem.solution.strip()
 
 
 FORMATS: Mapping[str, Callable[[Problem], str]] = {"boxed": boxed_solution, "original": original_solution}

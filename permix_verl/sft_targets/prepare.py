@@ -1,8 +1,7 @@
-"""From problems to parquet for verl's SFT trainer: the prompts of PerMix-RLVR's data, and a target behind each.
+"""Parquet data for verl's SFT trainer: the prompts of PerMix-RLVR's data, each with a target.
 
-Which problems are kept, which are held out and which persona a row has is decided by the code that prepares RL's data,
-from the same seed: every arm of the paper's comparison is trained on the same rows. A row has one persona, in every
-epoch: its target may have been written for it.
+Problems, validation problems and personas are those of RL's data with the same seed, so all methods of the paper's
+comparison train on the same rows. A row keeps its persona in every epoch: its target may have been written for it.
 """
 
 import hashlib
@@ -13,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from permix_verl.data.prepare import chunks, kept_problems, survey_source
-from permix_verl.data.problem_order import say_other_order
+from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
+from permix_verl.data.prepare import chunks, kept_problems, scan_source
+from permix_verl.data.problem_order import warn_of_other_order
 from permix_verl.data.problems import Problem, iter_problems
-from permix_verl.data.prompt_lengths import PromptMeter
+from permix_verl.data.prompt_lengths import PromptLengths
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, arrow_schema, make_row, make_supervised_row
 from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
 from permix_verl.data.tokenizers import load_tokenizer
@@ -24,16 +24,22 @@ from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.personas.pool import NO_PERSONA, check_disjoint, load_pool
 from permix_verl.personas.prompts import build_messages, check_template
-from permix_verl.sft_targets.generate import Asking, Judge, Start, Targets, Want, obtain
+from permix_verl.sft_targets.generate import (
+    GenerationConfig,
+    IsCorrect,
+    MakeTargetEngine,
+    TargetRequest,
+    Targets,
+    generate_targets,
+)
 from permix_verl.sft_targets.ground_truth import FORMATS
-from permix_verl.sft_targets.settings import SupervisedPreparation, arm_name
-from permix_verl.sft_targets.store import TextStore
-from permix_verl.utils.files import file_sha256, whole_folder
+from permix_verl.sft_targets.settings import SupervisedPreparation, method_name
+from permix_verl.sft_targets.store import TargetStore
 
 
 @dataclass
 class _Rows:
-    """What becomes of the rows of one file."""
+    """Problems of one file, and counts of its rows."""
 
     problems: list[Problem]
     dropped: Counter[str] = field(default_factory=Counter)
@@ -43,9 +49,19 @@ class _Rows:
     target_tokens: int = 0
     longest: int = 0
 
+    def counts(self) -> dict[str, Any]:
+        return {
+            "problems": len(self.problems),
+            "rows": self.written,
+            "dropped": dict(self.dropped),
+            "tokens": self.tokens,
+            "target_tokens": self.target_tokens,
+            "longest": self.longest,
+        }
+
 
 class SupervisedData:
-    """The rows of a preparation, then their targets, then the files.
+    """A supervised data set: select rows, fill in their targets, write the files.
 
     Raises:
         UserError: a bad source, pool, tokenizer, template or limit.
@@ -56,90 +72,95 @@ class SupervisedData:
         self.pool = load_pool(settings.pool)
         check_disjoint(self.pool, load_pool("eval"))
         if settings.kind == "styled" and settings.no_persona_probability == 1:
-            raise UserError("styled targets are for rows with a persona; leave out --no-persona, or take --target gt")
+            raise UserError("styled targets need rows with a persona; leave out --no-persona, or set --target gt")
         if settings.answer_format not in FORMATS:
             raise UserError(f"unknown answer format {settings.answer_format!r}; known: {', '.join(FORMATS)}")
         self.draw = PersonaDraw(self.pool, settings.seed, settings.no_persona_probability, settings.epoch)
         self.tokenizer = load_tokenizer(settings.tokenizer)
         check_template(self.tokenizer, self.pool, settings.template_kwargs)
         self.end = end_of_turn(self.tokenizer, settings.template_kwargs)
-        meter = PromptMeter(self.tokenizer, self.pool, settings.template_kwargs)
-        self.survey = survey_source(settings, meter)
-        say_other_order(settings.out, self.survey.identity(), self.survey.rows)
-        self.train = _Rows(list(kept_problems(settings, self.survey, held_out=False)))
-        self.val = _Rows(self._held_out(meter))
+        prompt_lengths = PromptLengths(self.tokenizer, self.pool, settings.template_kwargs)
+        self.stats = scan_source(settings, prompt_lengths)
+        warn_of_other_order(settings.out, self.stats.identity(), self.stats.rows)
+        self.train = _Rows(list(kept_problems(settings, self.stats, val=False)))
+        self.val = _Rows(self._val_problems(prompt_lengths))
         self.targets = Targets()
 
-    def _held_out(self, meter: PromptMeter) -> list[Problem]:
+    def _val_problems(self, prompt_lengths: PromptLengths) -> list[Problem]:
         settings = self.settings
         if settings.val_source is None:
-            return list(kept_problems(settings, self.survey, held_out=True))
+            return list(kept_problems(settings, self.stats, val=True))
         known = {problem.question for problem in self.train.problems}
-        found = []
+        problems = []
         for problem in iter_problems(settings.val_source, "val", settings.dataset):
             if problem.question in known:
                 raise UserError(
                     f"{settings.val_source}: {problem.row_id} is a training problem too ({problem.question[:60]!r}...)"
                     "; give problems that are not trained on"
                 )
-            if meter.longest([problem.question], settings.max_prompt_length)[0] <= settings.max_prompt_length:
-                found.append(problem)
-        if not found:
-            raise UserError(f"{settings.val_source} holds no problem of usable length; give a file that does")
-        return found
+            if prompt_lengths.longest([problem.question], settings.max_prompt_length)[0] <= settings.max_prompt_length:
+                problems.append(problem)
+        if not problems:
+            raise UserError(
+                f"{settings.val_source} has no problem within --max-prompt-length {settings.max_prompt_length}; give "
+                "another file or a higher limit"
+            )
+        return problems
 
-    def wants(self) -> list[Want]:
-        """Every row, training and held-out, with its persona."""
+    def rows(self) -> list[TargetRequest]:
+        """Return all rows, training and validation, with their personas."""
         return [
-            Want(problem, self.draw.persona(self.settings.epoch, problem.row_id))
+            TargetRequest(problem, self.draw.persona(self.settings.epoch, problem.row_id))
             for problem in [*self.train.problems, *self.val.problems]
         ]
 
-    def asked(self) -> list[Want]:
-        """The rows whose target an engine has to give."""
+    def engine_rows(self) -> list[TargetRequest]:
+        """Return the rows whose target an engine generates."""
         if self.settings.kind == "gt":
             return []
-        return [want for want in self.wants() if self.settings.kind == "teacher" or want.persona]
+        return [row for row in self.rows() if self.settings.kind == "teacher" or row.persona]
 
-    def take_targets(self, asking: Asking, store: TextStore, start: Start, judge: Judge) -> None:
-        """Fill in the targets, from the store and an engine, and the data set's own where none is asked.
+    def fill_targets(
+        self, config: GenerationConfig, store: TargetStore, start: MakeTargetEngine, is_correct: IsCorrect
+    ) -> None:
+        """Fill in the targets: from the store, from an engine, and the data set's solutions for the other rows.
 
         Raises:
-            UserError: requests that failed, unless the settings say to keep going.
+            UserError: a request failed, unless ``settings.keep_going``.
         """
-        asked = self.asked()
-        self.targets = obtain(asked, asking, store, start, judge)
+        rows = self.engine_rows()
+        self.targets = generate_targets(rows, config, store, start, is_correct)
         if self.targets.failed and not self.settings.keep_going:
             reason = next(iter(self.targets.failed.values()))
             raise UserError(
-                f"{len(self.targets.failed)} of {len(asked)} requests gave no text (such as: {reason}); the rest is "
-                "kept, and the same command asks for these again; --keep-going leaves their rows out"
+                f"{len(self.targets.failed)} of {len(rows)} requests gave no text (such as: {reason}); rerun the "
+                "command to retry only these, or leave their rows out with --keep-going"
             )
-        self.take_own_targets()
+        self.fill_own_solutions()
 
-    def take_own_targets(self) -> None:
-        """The data set's own solutions, for the rows that no engine is asked about."""
+    def fill_own_solutions(self) -> None:
+        """Use the data set's solutions as targets of the rows that no engine generates."""
         solution = FORMATS[self.settings.answer_format]
-        asked = {want.problem.row_id for want in self.asked()}
+        generated = {row.problem.row_id for row in self.engine_rows()}
         self.targets.texts |= {
             problem.row_id: solution(problem)
             for problem in [*self.train.problems, *self.val.problems]
-            if problem.row_id not in asked
+            if problem.row_id not in generated
         }
 
     def write(self, made_by: Mapping[str, Any]) -> dict[str, Any]:
         """Write the files and return the manifest.
 
         Args:
-            made_by: what the manifest is to say of the engine.
+            made_by: the manifest's entries about the engine.
 
         Raises:
-            UserError: no row is left to train on, or none to hold out. Files from an earlier call stay as they were.
+            UserError: no training row or no validation row is left. Files of an earlier call stay unchanged.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with whole_folder(self.settings.out) as partial:
+        with atomic_dataset_dir(self.settings.out) as partial:
             for rows, name in ((self.train, "train"), (self.val, "val")):
                 schema = (
                     arrow_schema(self.draw, "messages")
@@ -151,7 +172,7 @@ class SupervisedData:
                         writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
                 if rows.written == 0:
                     raise UserError(
-                        f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)}); see the targets, "
+                        f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)}); check the targets, "
                         f"and raise --max-length {self.settings.max_length} if they are too long"
                     )
             manifest = self._manifest(made_by, partial)
@@ -166,8 +187,8 @@ class SupervisedData:
             targets = [self.targets.texts[problem.row_id] for problem in usable]
             chats = [build_messages(p.question, persona) for p, persona in zip(usable, personas, strict=True)]
             tokens = supervised_tokens(self.tokenizer, chats, targets, self.end, settings.template_kwargs)
-            for problem, persona, target, (prompt, said) in zip(usable, personas, targets, tokens, strict=True):
-                length = len(prompt) + len(said)
+            for problem, persona, target, (prompt, response) in zip(usable, personas, targets, tokens, strict=True):
+                length = len(prompt) + len(response)
                 if length > settings.max_length:
                     rows.dropped["too_long"] += 1
                     continue
@@ -182,7 +203,7 @@ class SupervisedData:
                 rows.written += 1
                 rows.personas[persona.key if persona else NO_PERSONA] += 1
                 rows.tokens += length
-                rows.target_tokens += len(said)
+                rows.target_tokens += len(response)
                 rows.longest = max(rows.longest, length)
                 yield make_supervised_row(row, target)
 
@@ -191,19 +212,19 @@ class SupervisedData:
             dropped["failed"] += 1
             return False
         if problem.row_id not in self.targets.texts:
-            dropped[self.targets.fates.get(problem.row_id, "missing")] += 1
+            dropped[self.targets.statuses.get(problem.row_id, "missing")] += 1
             return False
-        if self.settings.only_right and self.targets.fates.get(problem.row_id) == "wrong":
+        if self.settings.only_right and self.targets.statuses.get(problem.row_id) == "wrong":
             dropped["wrong"] += 1
             return False
         return True
 
     def _manifest(self, made_by: Mapping[str, Any], partial: Path) -> dict[str, Any]:
-        settings, survey, fates = self.settings, self.survey, Counter(self.targets.fates.values())
+        settings, stats, statuses = self.settings, self.stats, Counter(self.targets.statuses.values())
         return {
-            "arm": arm_name(settings),
+            "arm": method_name(settings),
             "source": settings.source,
-            **survey.identity(),
+            **stats.identity(),
             "val_source": settings.val_source,
             "dataset": settings.dataset,
             "pool": {"name": self.pool.name, "size": len(self.pool), "sha256": self.pool.sha256()},
@@ -221,22 +242,11 @@ class SupervisedData:
                 "answer_format": settings.answer_format if settings.kind == "gt" else None,
                 "only_right": settings.only_right,
                 **made_by,
-                "texts": dict(fates),
-                "right": round(fates["right"] / fates.total(), 4) if fates else None,
+                "texts": dict(statuses),
+                "right": round(statuses["right"] / statuses.total(), 4) if statuses else None,
             },
-            "rows": {"read": survey.rows, "dropped_too_long": len(survey.dropped)}
-            | {name: self._counts(rows) for name, rows in (("train", self.train), ("val", self.val))},
+            "rows": {"read": stats.rows, "dropped_too_long": len(stats.dropped)}
+            | {name: rows.counts() for name, rows in (("train", self.train), ("val", self.val))},
             "train_rows_per_persona": dict(sorted(self.train.personas.items())),
             "sha256": {name: file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},
-        }
-
-    @staticmethod
-    def _counts(rows: _Rows) -> dict[str, Any]:
-        return {
-            "problems": len(rows.problems),
-            "rows": rows.written,
-            "dropped": dict(rows.dropped),
-            "tokens": rows.tokens,
-            "target_tokens": rows.target_tokens,
-            "longest": rows.longest,
         }

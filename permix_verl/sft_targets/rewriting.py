@@ -1,7 +1,7 @@
-"""What a rewriter is asked: a solution, said again as a persona would (the paper's Appendix B.2, "styled").
+"""Prompt for a rewriter: restate a solution in a persona's voice (Appendix B.2 of arXiv 2604.08986, "styled").
 
-The paper rewrites with GPT-5-mini and does not give its prompt; this one is ours. What varies stands between tags, so
-that a program can be the rewriter as well (``permix_verl.lab.rewriter``, and a scripted server in the tests).
+The paper rewrites with GPT-5-mini and does not publish its prompt; this one is our own. Variable parts stand between
+tags, so that a program can act as the rewriter too (``permix_verl.lab.rewriter``, and a scripted server in the tests).
 """
 
 import re
@@ -21,7 +21,7 @@ INSTRUCTIONS = (
 
 
 def rewriting_messages(problem: Problem, persona: Persona) -> list[Message]:
-    """The chat that asks for a problem's solution in a persona's voice."""
+    """Build the chat that asks for a problem's solution in a persona's voice."""
     parts = {"persona": persona.system_prompt, "problem": problem.question.strip(), "solution": boxed_solution(problem)}
     return [
         {"role": "system", "content": INSTRUCTIONS},
@@ -30,7 +30,7 @@ def rewriting_messages(problem: Problem, persona: Persona) -> list[Message]:
 
 
 def read_part(messages: Sequence[Message], name: str) -> str:
-    """What :func:`rewriting_messages` put between a part's tags."""
-    found = re.search(rf"<{name}>\n(.*?)\n</{name}>", messages[-1]["content"], re.DOTALL)
-    assert found is not None, f"the chat has no <{name}>"
-    return found[1]
+    """Return the text between a part's tags in a chat of :func:`rewriting_messages`."""
+    match = re.search(rf"<{name}>\n(.*?)\n</{name}>", messages[-1]["content"], re.DOTALL)
+    assert match is not None, f"the chat has no <{name}>"
+    return match[1]

@@ -1,7 +1,8 @@
-"""``data_prep/gsm8k_sft.py`` as a function: say what will be asked, ask, write, say what it took."""
+"""Run ``data_prep/gsm8k_sft.py``: estimate the cost, generate missing targets, write the data set."""
 
+import importlib.metadata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,28 +15,31 @@ from permix_verl.inference import engines
 from permix_verl.inference.engines.openai import OpenAIEngine
 from permix_verl.personas.pool import Persona
 from permix_verl.personas.prompts import Message, build_messages, count_tokens, render
-from permix_verl.sft_targets.generate import Asking, Want
+from permix_verl.sft_targets.generate import GenerationConfig, TargetRequest, TargetStatus
 from permix_verl.sft_targets.ground_truth import boxed_solution
 from permix_verl.sft_targets.prepare import SupervisedData
 from permix_verl.sft_targets.rewriting import rewriting_messages
-from permix_verl.sft_targets.settings import USABLE, SupervisedPreparation
-from permix_verl.sft_targets.store import TextStore
+from permix_verl.sft_targets.settings import USABLE_STATUSES, SupervisedPreparation
+from permix_verl.sft_targets.store import TargetStore
 from permix_verl.utils.costs import cost_text
 
-SHOWN = 10
-"""Prompts that a dry run prints."""
-LAB = "lab"
-"""As a rewriter: the lab's own, which is a program."""
+DRY_RUN_ROWS = 10
+"""Number of prompts that a dry run prints."""
+LAB_REWRITER = "lab"
+"""Model name that selects the lab's rewriter, which is a program."""
+REWRITER_ENTRY_POINTS = "permix_verl.rewriters"
+"""Entry point group of engines that rewrite without a language model."""
 
 
 @dataclass(frozen=True)
-class Engine:
-    """Who is asked for targets, and how.
+class TargetEngine:
+    """Model that writes targets, and its engine settings.
 
     Attributes:
-        model: hub name, folder, name that an endpoint serves, or :data:`LAB`.
-        store: folder that keeps every text.
-        attempts: most texts of a rewriter for a row; a teacher is asked once.
+        model: hub name, folder, name that an endpoint serves, or :data:`LAB_REWRITER`.
+        store: folder of the :class:`~permix_verl.sft_targets.store.TargetStore`.
+        base_url: an OpenAI-compatible endpoint; ``None`` loads the model into vLLM.
+        attempts: most texts of a rewriter per row; a teacher writes one.
         temperature: ``None`` is 1 for a rewriter and 0 for a teacher.
     """
 
@@ -55,70 +59,84 @@ class Engine:
 
 
 def prepare_supervised(
-    settings: SupervisedPreparation, engine: Engine, *, dry_run: bool = False
+    settings: SupervisedPreparation, engine: TargetEngine, *, dry_run: bool = False
 ) -> dict[str, Any] | None:
-    """Write the data set; its manifest, or ``None`` of a dry run.
+    """Write the data set, and print the expected and the actual cost.
+
+    Returns:
+        The manifest; ``None`` for a dry run.
 
     Raises:
-        UserError: anything that was given and cannot be used; requests that failed.
+        UserError: unusable settings, or failed requests.
     """
     if settings.kind == "gt":
         data = SupervisedData(settings)
         if dry_run:
-            _show(data, None)
+            _print_dry_run(data, None)
             return None
-        data.take_own_targets()
+        data.fill_own_solutions()
         return data.write({"model": None})
     _check(settings, engine)
     options = _options(settings, engine)
     data = SupervisedData(settings)
-    asked = data.asked()
-    arms = list(dict.fromkeys(want.persona for want in asked))
-    asking = _asking(settings, engine, options, arms)
+    personas = list(dict.fromkeys(row.persona for row in data.engine_rows()))
+    config = _generation_config(settings, engine, options, personas)
     if dry_run:
-        _show(data, asking)
+        _print_dry_run(data, config)
         return None
+    refused = _fill_targets(data, engine, config, lambda: _make_engine(engine, options, personas))
+    _print_outcome(data, engine.model)
+    described = {"model": dict(config.model), "sampling": dict(config.settings), "not_taken_by_the_server": refused}
+    return data.write({**described, "attempts": config.attempts})
+
+
+def _fill_targets(
+    data: SupervisedData, engine: TargetEngine, config: GenerationConfig, make: Callable[[], engines.Engine]
+) -> list[str]:
+    """Generate the missing targets, and return the request fields that the server refused."""
     reward = load_reward()
     made: list[engines.Engine] = []
 
-    def start(wants: Sequence[Want]) -> engines.Engine:
-        if engine.model != LAB:
-            print(f"{len(wants)} of {len(asked)} rows to be asked, {_expected(data, wants, asking)}")
-        made.append(_make(engine, options, arms))
+    def start(rows: Sequence[TargetRequest]) -> engines.Engine:
+        if engine.model != LAB_REWRITER:
+            cost = _expected_cost(data, rows, config)
+            print(f"{len(rows)} of {len(data.engine_rows())} rows have no target yet: {cost}")
+        made.append(make())
         return made[0]
 
-    def right(text: str, gold: str) -> bool:
+    def is_correct(text: str, gold: str) -> bool:
         return bool(reward.compute_score("", text, gold)["status"] == "correct")
 
     try:
-        with TextStore(engine.store).writing() as store:
-            data.take_targets(asking, store, start, right)
+        with TargetStore(engine.store).writing() as store:
+            data.fill_targets(config, store, start, is_correct)
     finally:
         reward.close()
+    return sorted(made[0].refused) if made and isinstance(made[0], OpenAIEngine) else []
+
+
+def _print_outcome(data: SupervisedData, model: str) -> None:
     targets = data.targets
-    print(f"texts by {engine.model}: {_counted(data)}")
-    took = cost_text(targets.prompt_tokens, targets.completion_tokens, settings.price)
-    print(f"asked in this call: {targets.asked}, {took}")
-    refused = sorted(made[0].refused) if made and isinstance(made[0], OpenAIEngine) else []
-    described = {"model": dict(asking.model), "sampling": dict(asking.settings), "not_taken_by_the_server": refused}
-    return data.write({**described, "attempts": asking.attempts})
+    print(f"texts by {model}: {_status_counts(data)}")
+    cost = cost_text(targets.prompt_tokens, targets.completion_tokens, data.settings.price)
+    print(f"generated in this call: {targets.generated}, {cost}")
 
 
-def _check(settings: SupervisedPreparation, engine: Engine) -> None:
+def _check(settings: SupervisedPreparation, engine: TargetEngine) -> None:
     if not engine.model:
-        raise UserError(f"--target {settings.kind} needs somebody who writes it; name a model with --engine-model")
-    if engine.model == LAB and settings.kind == "teacher":
-        raise UserError("the lab's rewriter is no teacher; give permix_verl/lab/teacher as --engine-model")
+        raise UserError(f"--target {settings.kind} needs a model that writes the targets; set --engine-model")
+    if engine.model == LAB_REWRITER and settings.kind == "teacher":
+        raise UserError("the lab's rewriter cannot be a teacher; give permix_verl/lab/teacher as --engine-model")
     for name in ("attempts", "max_tokens", "concurrency", "tensor_parallel_size", "data_parallel_size"):
         if getattr(engine, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(engine, name)}; it must be 1 or more")
     if engine.temperature is not None and engine.temperature < 0:
         raise UserError(f"--temperature is {engine.temperature}; it must be 0 or more")
     if settings.kind == "styled" and engine.temperature == 0 and engine.attempts > 1:
-        raise UserError("at temperature 0 every attempt would be the same text; set --attempts 1, or a temperature")
+        raise UserError("at temperature 0 every attempt gives the same text; set --attempts 1, or a temperature")
 
 
-def _options(settings: SupervisedPreparation, engine: Engine) -> Options:
+def _options(settings: SupervisedPreparation, engine: TargetEngine) -> Options:
     return Options(
         engine.model,
         settings.out,
@@ -127,7 +145,7 @@ def _options(settings: SupervisedPreparation, engine: Engine) -> Options:
         concurrency=engine.concurrency,
         retries=engine.retries,
         request_args=engine.request_args,
-        # A rewriter may write at its own temperature; a teacher that is not greedy is another teacher.
+        # A rewriter may fall back to its default temperature; a teacher must stay greedy.
         adapt_requests=("max_tokens", "temperature", "top_p", "seed") if settings.kind == "styled" else ("max_tokens",),
         tensor_parallel_size=engine.tensor_parallel_size,
         data_parallel_size=engine.data_parallel_size,
@@ -135,87 +153,85 @@ def _options(settings: SupervisedPreparation, engine: Engine) -> Options:
     )
 
 
-def _asking(
-    settings: SupervisedPreparation, engine: Engine, options: Options, arms: Sequence[Persona | None]
-) -> Asking:
+def _generation_config(
+    settings: SupervisedPreparation, engine: TargetEngine, options: Options, personas: Sequence[Persona | None]
+) -> GenerationConfig:
     styled = settings.kind == "styled"
     temperature = (1.0 if styled else 0.0) if engine.temperature is None else engine.temperature
-    if engine.model == LAB:
-        model: Mapping[str, Any] = {"name": LAB}
+    if engine.model == LAB_REWRITER:
+        model: Mapping[str, Any] = {"name": LAB_REWRITER}
         renderer = None
     else:
         model = identity_of(options)["model"]
-        # A rewriter's chat has no persona of ours as its system message; its template must take one all the same.
-        renderer = make_renderer(options, arms)
+        # Also checks that the template keeps a system message, which the rewriter's chat has as well.
+        renderer = make_renderer(options, personas)
     template_kwargs = options.template_kwargs
     if template_kwargs is None and not options.base_url:
         template_kwargs = DEFAULT_TEMPLATE_KWARGS
-    return Asking(
+    return GenerationConfig(
         model={**model, "chat_template_kwargs": template_kwargs, "request_args": dict(engine.request_args)},
-        messages=_rewriting if styled else _plain,
+        messages=_rewriting_chat if styled else _prompt_chat,
         sampling=engines.Sampling(temperature, top_p=1.0, top_k=0, max_tokens=engine.max_tokens),
-        usable=USABLE[settings.kind],
+        usable=USABLE_STATUSES[settings.kind],
         attempts=engine.attempts if styled else 1,
-        # Not the persona seed: what is asked again is the same question.
+        # Not the persona seed: data sets with other seeds reuse the same texts.
         seed=0,
         render=renderer,
     )
 
 
-def _plain(want: Want) -> list[Message]:
-    return build_messages(want.problem.question, want.persona)
+def _prompt_chat(row: TargetRequest) -> list[Message]:
+    return build_messages(row.problem.question, row.persona)
 
 
-def _rewriting(want: Want) -> list[Message]:
-    assert want.persona is not None
-    return rewriting_messages(want.problem, want.persona)
+def _rewriting_chat(row: TargetRequest) -> list[Message]:
+    assert row.persona is not None
+    return rewriting_messages(row.problem, row.persona)
 
 
-def _make(engine: Engine, options: Options, arms: Sequence[Persona | None]) -> engines.Engine:
-    if engine.model == LAB:
-        from permix_verl.lab.rewriter import LabRewriter
+def _make_engine(engine: TargetEngine, options: Options, personas: Sequence[Persona | None]) -> engines.Engine:
+    if engine.model == LAB_REWRITER:
+        (rewriter,) = importlib.metadata.entry_points(group=REWRITER_ENTRY_POINTS, name=LAB_REWRITER)
+        return rewriter.load()()  # type: ignore[no-any-return]
+    return make_engine(options, personas)
 
-        return LabRewriter()
-    return make_engine(options, arms)
 
-
-def _expected(data: SupervisedData, wants: Sequence[Want], asking: Asking) -> str:
-    """Tokens to be expected, as the student's tokenizer counts them."""
-    prompts = [render(data.tokenizer, asking.messages(want), data.settings.template_kwargs) for want in wants]
-    solutions = [boxed_solution(want.problem) for want in wants]
+def _expected_cost(data: SupervisedData, rows: Sequence[TargetRequest], config: GenerationConfig) -> str:
+    """Estimate tokens and cost, with the student's tokenizer."""
+    prompts = [render(data.tokenizer, config.messages(row), data.settings.template_kwargs) for row in rows]
+    solutions = [boxed_solution(row.problem) for row in rows]
     prompt_tokens = sum(count_tokens(data.tokenizer, prompts))
     completion_tokens = sum(count_tokens(data.tokenizer, solutions))
-    most = len(wants) * asking.sampling.max_tokens
+    limit = len(rows) * config.sampling.max_tokens
     price = data.settings.price
     return (
         f"about {cost_text(prompt_tokens, completion_tokens, price)} if targets are as long as the data set's "
-        f"solutions, and at most {cost_text(prompt_tokens, most, price)} an attempt"
+        f"solutions, and at most {cost_text(prompt_tokens, limit, price)} per attempt"
     )
 
 
-def _counted(data: SupervisedData) -> str:
+def _status_counts(data: SupervisedData) -> str:
     targets = data.targets
-    fates = Counter(targets.fates.values())
-    counts = ", ".join(f"{fates[fate]} {fate}" for fate in ("right", "wrong", "cut", "empty") if fates[fate]) or "none"
-    again = sum(attempts > 1 for attempts in targets.attempts.values())
-    parts = [counts]
-    if fates:
-        parts.append(f"{fates['right'] / fates.total():.1%} of them right")
-    if again:
-        parts.append(f"{again} rows asked more than once")
+    counts = Counter(targets.statuses.values())
+    labels: dict[TargetStatus, str] = {"right": "right", "wrong": "wrong", "cut": "truncated", "empty": "empty"}
+    parts = [", ".join(f"{counts[name]} {label}" for name, label in labels.items() if counts[name]) or "none"]
+    if counts:
+        parts.append(f"{counts['right'] / counts.total():.1%} of them right")
+    if retried := sum(attempts > 1 for attempts in targets.attempts.values()):
+        parts.append(f"{retried} rows with more than one attempt")
     if targets.failed:
         parts.append(f"{len(targets.failed)} requests failed")
     return "; ".join(parts)
 
 
-def _show(data: SupervisedData, asking: Asking | None) -> None:
-    wants = data.wants() if asking is None else data.asked()
-    for number, want in enumerate(wants[:SHOWN], start=1):
-        messages = asking.messages(want) if asking else _plain(want)
-        print(f"--- {number}: {want.problem.row_id}, {want.persona_key}")
+def _print_dry_run(data: SupervisedData, config: GenerationConfig | None) -> None:
+    rows = data.rows() if config is None else data.engine_rows()
+    for number, row in enumerate(rows[:DRY_RUN_ROWS], start=1):
+        messages = config.messages(row) if config else _prompt_chat(row)
+        print(f"--- {number}: {row.problem.row_id}, {row.persona_key}")
         print(render(data.tokenizer, messages, data.settings.template_kwargs))
-        if asking is None:
-            print(boxed_solution(want.problem))
-    if asking is not None:
-        print(f"--- {len(wants)} rows, {_expected(data, wants, asking)}")
-    print("dry run: nobody was asked, and nothing is written")
+        if config is None:
+            print(boxed_solution(row.problem))
+    if config is not None:
+        print(f"--- {len(rows)} rows, {_expected_cost(data, rows, config)}")
+    print("dry run: no request was sent and nothing was written")

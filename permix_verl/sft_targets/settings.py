@@ -1,34 +1,34 @@
-"""What a supervised data set is made of, and what its arm is called."""
+"""Settings of a supervised data set, and the name of its method."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from permix_verl.data.prepare import Preparation
-from permix_verl.sft_targets.generate import Fate
+from permix_verl.sft_targets.generate import TargetStatus
 
 Kind = Literal["gt", "styled", "teacher"]
 
-USABLE: Mapping[Kind, frozenset[Fate]] = {
-    # A rewriter that changes the answer has not rewritten; a teacher is imitated as it is (Kim and Rush, 2016).
+USABLE_STATUSES: Mapping[Kind, frozenset[TargetStatus]] = {
+    # A rewriter must keep the answer; a teacher is imitated with its errors (Kim and Rush, 2016, arXiv 1606.07947).
     "styled": frozenset({"right"}),
     "teacher": frozenset({"right", "wrong"}),
 }
-"""Fates of texts that become targets. One that was cut off has no end, and would teach to stop in the middle."""
+"""Statuses of texts that become targets. A truncated text has no end, and would teach the model to stop midway."""
 
 
 @dataclass(frozen=True)
 class SupervisedPreparation(Preparation):
-    """What to prepare.
+    """Settings of a supervised data set.
 
     Attributes:
-        kind: where targets come from: the data set, a rewriter, a teacher.
-        answer_format: of ground-truth targets; see :data:`~permix_verl.sft_targets.ground_truth.FORMATS`.
-        max_length: most tokens of prompt, target and end of turn (the paper's Tables 5 and 6).
-        val_source: problems for the held-out loss, in place of some held out of the training problems.
-        only_right: whether targets with a wrong answer are left out.
-        keep_going: whether rows whose request failed are left out, in place of an error.
-        price: dollars for a million tokens of prompt and of completion, for the cost that is printed.
+        kind: source of the targets: ``gt`` the data set, ``styled`` a rewriter, ``teacher`` a teacher model.
+        answer_format: format of ground-truth targets; see :data:`~permix_verl.sft_targets.ground_truth.FORMATS`.
+        max_length: most tokens of prompt, target and end of turn (Tables 5 and 6 of arXiv 2604.08986).
+        val_source: problems for the validation loss; ``None`` holds some out of the training problems.
+        only_right: leave out targets with a wrong final answer.
+        keep_going: leave out rows whose request failed, in place of an error.
+        price: dollars per million prompt tokens and per million completion tokens, for the printed cost.
     """
 
     kind: Kind = "gt"
@@ -40,8 +40,8 @@ class SupervisedPreparation(Preparation):
     price: tuple[float, float] | None = None
 
 
-def arm_name(settings: SupervisedPreparation) -> str:
-    """The arm as the paper's tables call it."""
+def method_name(settings: SupervisedPreparation) -> str:
+    """Return the method's name in the paper's tables."""
     persona = settings.no_persona_probability < 1
     if settings.kind == "teacher":
         return "SeqKD, persona-mixed" if persona else "SeqKD"

@@ -1,16 +1,16 @@
-"""Persona robustness as numbers: pure numpy, for anyone's accuracies.
+"""Persona robustness statistics on plain arrays of correctness (numpy, scipy, krippendorff).
 
     import numpy as np
     from permix_verl import statistics
 
     correct_PRN = ...                                  # 0/1: P personas, R runs, N problems
     statistics.pss(statistics.persona_accuracy(correct_PRN))
-    statistics.pss_interval(correct_PRN, seed=0)       # or refused, with the reason
-    statistics.invariance_test(correct_PRN, seed=0)    # would a model blind to personas score this?
+    statistics.pss_interval(correct_PRN, seed=0)       # an interval, or the reason for refusal
+    statistics.invariance_test(correct_PRN, seed=0)    # would a persona-invariant model score this?
 
-Letters in names: P personas, R runs, N problems, B random draws. Personas are the fixed
-set that was asked; problems are taken as a sample of the problems one could ask (intervals
-are clustered by problem, as in arXiv 2411.00640); runs are samples of the model's answers.
+Letters in names: P personas, R runs, N problems, B resamples, S splits, J judges, Q questions.
+Personas are a fixed set. Problems are a sample of possible problems: intervals are clustered
+by problem, as in arXiv 2411.00640. Runs are samples of the model's completions.
 """
 
 from permix_verl.statistics.accuracy import (

@@ -1,16 +1,16 @@
-"""Would a model that is blind to personas score this PSS?
+"""Permutation tests of persona invariance: would a model that ignores personas score this PSS?
 
-Two null hypotheses, each tested by permuting persona labels within every problem, so that a
-problem's difficulty stays where it is:
+Each null hypothesis is tested by permuting persona labels within every problem, which preserves
+the problems' difficulty:
 
-* ``"sharp"``: on each problem, every answer under every persona has the same chance. Single
-  runs change places.
-* ``"blocks"``: a persona may help on one problem and hurt on another, as long as it is drawn
-  alike for all of them which it does. All runs of a persona on a problem move as one block. It
-  speaks against a persona that is better or worse over all, but also against one that is more
-  volatile than the others.
+* ``"sharp"``: on each problem, all completions have the same chance to be correct, whatever the
+  persona. Single runs are permuted.
+* ``"blocks"``: a persona may help on one problem and hurt on another, as long as every persona
+  has the same distribution of such effects. All runs of a persona on a problem are permuted as
+  one block. Rejection means that a persona is better or worse overall, or more volatile.
 
-The drawn values also say what PSS such a model would score at this accuracy and size.
+The permutation distribution is also the PSS that a persona-invariant model would score at this
+accuracy and sample size.
 """
 
 from dataclasses import dataclass
@@ -28,14 +28,15 @@ NULLS: tuple[Null, ...] = ("sharp", "blocks")
 
 @dataclass(frozen=True, slots=True)
 class InvarianceTest:
-    """PSS under permuted persona labels.
+    """A permutation test of PSS.
 
     Attributes:
         null: "sharp" or "blocks".
-        measured, measured_run_mean: ratio of means, and mean of per-run ratios.
+        measured, measured_run_mean: PSS as ratio of means, and as mean of per-run ratios.
         expected, low, high: mean and central 90 % of the ratio of means under the null.
-        expected_run_mean: mean of the mean of per-run ratios under the null.
-        p_value: chance under the null of a ratio of means as low as the measured one.
+        expected_run_mean: expected mean of per-run ratios under the null.
+        p_value: probability under the null of a ratio of means at or below the measured one.
+        draws: number of permutations (the key in report.json).
     """
 
     null: Null
@@ -49,8 +50,8 @@ class InvarianceTest:
     draws: int
 
     @property
-    def verdict(self) -> str:
-        """In words, at 5 %; only the sharp null is invariance."""
+    def conclusion(self) -> str:
+        """The conclusion at the 5 % level, in words; only the sharp null is persona invariance."""
         if self.null == "blocks":
             return (
                 "no persona is distinguishably better or worse over all"
@@ -62,30 +63,36 @@ class InvarianceTest:
         return "less stable than a persona-invariant model would be"
 
 
-def invariance_test(correct_PRN: ArrayLike, null: Null = "sharp", *, seed: int, draws: int = 2000) -> InvarianceTest:
-    """Permutation test of persona invariance, one-sided (low PSS speaks against it).
+def invariance_test(
+    correct_PRN: ArrayLike, null: Null = "sharp", *, seed: int, resamples: int = 2000
+) -> InvarianceTest:
+    """Test persona invariance by permutation, one-sided: a low PSS is evidence against it.
 
-    The p-value counts the measured value among the draws, so it is at least 1 / (draws + 1).
+    The p-value counts the measured value as one of the permutations, so it is at least 1 / (resamples + 1).
+
+    Args:
+        correct_PRN: 0/1 correctness, shape (P, R, N).
+        resamples: number of permutations.
 
     Raises:
-        UserError: an unknown null, no draws, or no correct answer at all.
+        UserError: an unknown null, no resamples, or no correct completion.
     """
-    if draws < 1:
-        raise UserError(f"draws is {draws}; it must be 1 or more")
+    if resamples < 1:
+        raise UserError(f"resamples is {resamples}; give 1 or more")
     if null not in NULLS:
         raise UserError(f"unknown null {null!r}; known: {', '.join(NULLS)}")
     correct = as_correct(correct_PRN)
     measured = float(pss(persona_accuracy(correct)))
     if np.isnan(measured):
-        raise UserError("no answer is correct, so there is no PSS to test; use an easier task or a stronger model")
+        raise UserError("no completion is correct, so PSS is undefined; use an easier task or a stronger model")
     generator = np.random.default_rng(seed)
-    ratios, run_ratios = np.empty(draws), np.empty(draws)
+    ratios, run_ratios = np.empty(resamples), np.empty(resamples)
     permute = _permute_runs if null == "sharp" else _permute_blocks
-    for draw in range(draws):
+    for resample in range(resamples):
         accuracy_PR = permute(correct, generator)
-        ratios[draw] = pss(accuracy_PR.mean(axis=1))
-        run_ratios[draw] = pss(accuracy_PR).mean()
-    # A little tolerance: equal sums in another order may differ in the last digit.
+        ratios[resample] = pss(accuracy_PR.mean(axis=1))
+        run_ratios[resample] = pss(accuracy_PR).mean()
+    # With a tolerance, since equal sums in another order may differ in the last digit.
     as_low = int((ratios <= measured + 1e-12).sum())
     return InvarianceTest(
         null=null,
@@ -95,13 +102,13 @@ def invariance_test(correct_PRN: ArrayLike, null: Null = "sharp", *, seed: int, 
         low=float(np.quantile(ratios, 0.05)),
         high=float(np.quantile(ratios, 0.95)),
         expected_run_mean=float(run_ratios.mean()),
-        p_value=(as_low + 1) / (draws + 1),
-        draws=draws,
+        p_value=(as_low + 1) / (resamples + 1),
+        draws=resamples,
     )
 
 
 def _permute_runs(correct: Floats, generator: np.random.Generator) -> Floats:
-    """Accuracies (P, R) after all P x R answers to each problem changed places."""
+    """Permute all P x R completions of each problem and return the accuracies, shape (P, R)."""
     personas, runs, number = correct.shape
     cells = np.ascontiguousarray(correct.reshape(personas * runs, number).T)
     sums: Floats = generator.permuted(cells, axis=1).sum(axis=0, dtype=np.float64)
@@ -109,7 +116,7 @@ def _permute_runs(correct: Floats, generator: np.random.Generator) -> Floats:
 
 
 def _permute_blocks(correct: Floats, generator: np.random.Generator) -> Floats:
-    """Accuracies (P, R) after the personas' blocks of R answers changed places within each problem."""
+    """Permute the personas' blocks of R completions within each problem and return the accuracies, shape (P, R)."""
     personas, _, number = correct.shape
     order_PN = generator.permuted(np.tile(np.arange(personas)[:, None], number), axis=0)
     accuracy: Floats = np.take_along_axis(correct, order_PN[:, None, :], axis=0).mean(axis=2)

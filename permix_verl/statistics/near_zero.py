@@ -1,4 +1,4 @@
-"""What PSS lacks: figures that still say something where the worst accuracy is near zero."""
+"""Robustness metrics that stay informative when the worst accuracy is near zero, where PSS does not."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from permix_verl.statistics.paired import paired_interval
 
 @dataclass(frozen=True, slots=True)
 class FlipRates:
-    """How often two answers to one problem differ in correctness, averaged over problems.
+    """The rates at which two completions of one problem differ in correctness, averaged over problems.
 
     Attributes:
-        across: two answers under different personas.
-        within: two runs under one persona; NaN with one run.
+        across: for two completions under different personas.
+        within: for two runs under one persona; NaN with one run.
     """
 
     across: float
@@ -26,17 +26,21 @@ class FlipRates:
 
     @property
     def excess(self) -> float:
-        """What the change of persona adds to sampling."""
+        """The flip rate that changing the persona adds to sampling noise."""
         return self.across - self.within
 
 
 def flip_rates(correct_PRN: ArrayLike) -> FlipRates:
-    """Unbiased, from all pairs of answers; 0/1 correctness."""
+    """Compute unbiased flip rates from all pairs of completions.
+
+    Args:
+        correct_PRN: 0/1 correctness, shape (P, R, N).
+    """
     correct = as_correct(correct_PRN)
     personas, runs, _ = correct.shape
     right_PN = correct.sum(axis=1)
     right_N = right_PN.sum(axis=0)
-    # Ordered pairs of one right and one wrong answer: all, and those within one persona.
+    # Ordered pairs of one correct and one wrong completion: all of them, and those within one persona.
     all_N = 2 * right_N * (personas * runs - right_N)
     within_N = (2 * right_PN * (runs - right_PN)).sum(axis=0)
     across = (all_N - within_N).mean() / (personas * (personas - 1) * runs**2)
@@ -45,10 +49,10 @@ def flip_rates(correct_PRN: ArrayLike) -> FlipRates:
 
 
 def persona_sd(correct_PRN: ArrayLike) -> float:
-    """Standard deviation of the personas' true accuracies, by the method of moments.
+    """Estimate the standard deviation of the personas' true accuracies by the method of moments.
 
-    The variance of the measured accuracies less what noise adds to it (clustered by
-    problem); 0 where noise explains all of it.
+    The noise variance (clustered by problem) is subtracted from the variance of the measured
+    accuracies. The estimate is 0 if noise explains all of it.
     """
     covariance = cluster_covariance(correct_PRN)
     number = len(covariance)
@@ -57,22 +61,23 @@ def persona_sd(correct_PRN: ArrayLike) -> float:
 
 
 def worst_minus_control(correct_PRN: ArrayLike, control_RN: ArrayLike, *, seed: int, level: float = 0.95) -> Interval:
-    """Cross-fitted worst persona minus no persona, on the same problems.
+    """Estimate the cross-fitted worst accuracy minus the accuracy without a persona, on the same problems.
 
     Args:
-        control_RN: correctness without a persona; runs may differ in number.
+        correct_PRN: 0/1 correctness, shape (P, R, N).
+        control_RN: correctness without a persona, shape (R', N); the number of runs may differ.
 
     Raises:
-        UserError: other problems.
+        UserError: a control of another shape or number of problems, or with values outside [0, 1].
     """
     correct, control = as_correct(correct_PRN), np.asarray(control_RN, dtype=np.float64)
     if control.ndim != 2 or not len(control) or control.shape[1] != correct.shape[2]:
         raise UserError(
-            f"the arm without persona has the shape {control.shape} against {correct.shape}; give (runs, problems) on "
-            "the same problems"
+            f"the control without persona has the shape {control.shape}, the personas {correct.shape}; give (runs, "
+            "problems) on the same problems"
         )
     if not ((control >= 0) & (control <= 1)).all():
-        raise UserError("the arm without persona holds values that are not between 0 and 1; give 0 or 1")
+        raise UserError("the control without persona has values outside [0, 1]; give 0 or 1")
     return paired_interval(
         cross_fitted_scores(correct, seed=seed),
         control.mean(axis=0),

@@ -1,8 +1,9 @@
-"""Ratings of how well a persona is played: personas are the sample here.
+"""Statistics of persona fidelity ratings, clustered by persona.
 
-Everywhere else in this package the personas are the fixed set that was asked, and problems are drawn. A fidelity score
-is said of roles like these, and all of a role's ratings share it, so the persona is what is independent: each has one
-value, and the mean of these has the standard error of a mean (arXiv 2411.00640, section 2.2, the persona as cluster).
+Here the personas are the sample; elsewhere in this package they are a fixed set and the problems are the sample. A
+fidelity score is an estimate for roles like these, and all ratings of a role are correlated, so personas are the
+independent units. Each persona has one value, and the mean of these values has the standard error of a mean (arXiv
+2411.00640, section 2.2, with the persona as cluster).
 """
 
 from collections.abc import Sequence
@@ -17,19 +18,20 @@ from permix_verl.statistics.accuracy import Floats
 from permix_verl.statistics.clustered import MIN_DEGREES, Interval, degrees_of_freedom, refused_interval
 
 MIN_PERSONAS = 8
-"""Below, no interval is given."""
-EXACT = 16
-"""Up to so many personas all sign changes are gone through; above, some are drawn."""
+"""Fewest personas for an interval or a p-value."""
+MAX_EXACT_PERSONAS = 16
+"""Most personas for which the sign-flip test enumerates all sign changes; above, it samples them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedRatings:
-    """Two models on the same personas.
+    """A paired comparison of two models on the same personas.
 
     Attributes:
-        difference: first minus second, with its t interval over personas.
-        p_value: two-sided, by exchanging the two models within personas: on each it does not matter which one answered.
+        difference: mean of first minus second, with its t interval over personas.
+        p_value: two-sided, by exchanging the two models within personas; the null is that they are exchangeable.
             ``None`` below :data:`MIN_PERSONAS`.
+        personas: number of personas with values of both models.
     """
 
     difference: Interval
@@ -40,71 +42,77 @@ class PairedRatings:
 def persona_interval(
     values_P: ArrayLike, estimand: str, lowest: float, highest: float, level: float = 0.95
 ) -> Interval:
-    """Mean over personas with a t interval, from one value in [lowest, highest] per persona.
+    """Estimate the mean over personas, with a t interval.
 
     Args:
-        values_P: shape (P,); personas without a value are NaN and left out.
+        values_P: one value per persona, shape (P,); NaN values are left out.
+        lowest, highest: the ends of the scale.
 
     Raises:
-        UserError: values outside of the range.
+        UserError: values outside the scale.
     """
     values = np.asarray(values_P, dtype=np.float64)
     values = values[~np.isnan(values)]
     if ((values < lowest) | (values > highest)).any():
-        raise UserError(f"values lie outside of [{lowest:g}, {highest:g}]; give one of that range for each persona")
+        raise UserError(f"values lie outside [{lowest:g}, {highest:g}]; give one value in that range per persona")
     return _t_interval(values, estimand, lowest, highest, level)
 
 
 def paired_ratings(
-    first_P: ArrayLike, second_P: ArrayLike, estimand: str, width: float, *, seed: int, draws: int = 20_000
+    first_P: ArrayLike, second_P: ArrayLike, estimand: str, width: float, *, seed: int, resamples: int = 20_000
 ) -> PairedRatings:
-    """The first model's values less the second's, persona by persona.
+    """Compare two models persona by persona (first minus second).
 
     Args:
-        first_P, second_P: shape (P,), the same personas; those without a value in either are left out.
-        width: of the scale: no difference is larger.
+        first_P, second_P: one value per persona, shape (P,), same personas; those with NaN in either are left out.
+        width: width of the scale, the largest possible difference.
+        resamples: sampled sign changes, if there are more than :data:`MAX_EXACT_PERSONAS` personas.
 
     Raises:
         UserError: different numbers of personas.
     """
     first, second = (np.asarray(values, dtype=np.float64) for values in (first_P, second_P))
     if first.shape != second.shape:
-        raise UserError(f"{first.shape} personas against {second.shape}; a pair needs the same ones")
+        raise UserError(f"{first.shape} personas against {second.shape}; give the same ones for both models")
     difference = (first - second)[~np.isnan(first - second)]
-    p_value = sign_flip_test(difference, seed=seed, draws=draws) if len(difference) >= MIN_PERSONAS else None
+    p_value = sign_flip_test(difference, seed=seed, resamples=resamples) if len(difference) >= MIN_PERSONAS else None
     return PairedRatings(_t_interval(difference, estimand, -width, width, 0.95), p_value, len(difference))
 
 
-def sign_flip_test(difference_P: ArrayLike, *, seed: int, draws: int = 20_000) -> float:
-    """Two-sided p-value of a mean difference under changes of sign: exact up to :data:`EXACT` personas."""
+def sign_flip_test(difference_P: ArrayLike, *, seed: int, resamples: int = 20_000) -> float:
+    """Return the two-sided p-value of a mean difference under sign flips.
+
+    The test is exact up to :data:`MAX_EXACT_PERSONAS` personas.
+    """
     difference = np.asarray(difference_P, dtype=np.float64)
     number = len(difference)
     observed = abs(difference.sum()) - 1e-9 * max(1.0, np.abs(difference).sum())
-    if number <= EXACT:
+    if number <= MAX_EXACT_PERSONAS:
         signs = 1 - 2 * ((np.arange(2**number)[:, None] >> np.arange(number)) & 1)
         return float((np.abs(signs @ difference) >= observed).mean())
-    signs = np.random.default_rng(seed).integers(0, 2, (draws, number), dtype=np.int8) * 2 - 1
-    return float((1 + (np.abs(signs @ difference) >= observed).sum()) / (draws + 1))
+    signs = np.random.default_rng(seed).integers(0, 2, (resamples, number), dtype=np.int8) * 2 - 1
+    return float((1 + (np.abs(signs @ difference) >= observed).sum()) / (resamples + 1))
 
 
 def krippendorff_alpha(
-    ratings_JPQ: ArrayLike, domain: Sequence[int], *, seed: int, draws: int = 1000, level: float = 0.95
+    ratings_JPQ: ArrayLike, domain: Sequence[int], *, seed: int, resamples: int = 1000, level: float = 0.95
 ) -> Interval:
-    """Krippendorff's alpha of judges on an ordinal scale, with a bootstrap interval over personas.
+    """Estimate Krippendorff's ordinal alpha of the judges, with a bootstrap interval over personas.
 
-    1: they agree, 0: as if each had drawn from all ratings, below: worse than that. Missing ratings are left out.
+    Alpha is 1 for perfect agreement, 0 for agreement by chance, and negative below that.
 
     Args:
-        ratings_JPQ: shape (J, P, Q): judges, personas, questions; NaN where there is no rating.
-        domain: all values that a rating may have.
+        ratings_JPQ: judges x personas x questions, shape (J, P, Q); NaN where there is no rating.
+        domain: all values that a rating can take.
+        resamples: bootstrap resamples of the personas.
     """
     import krippendorff
 
     ratings = np.asarray(ratings_JPQ, dtype=np.float64)
     estimand = "agreement of these judges on roles like these"
 
-    def alpha(sample: Floats) -> float:
-        pairable = sample[:, (~np.isnan(sample)).sum(axis=0) >= 2]
+    def alpha(ratings_JU: Floats) -> float:
+        pairable = ratings_JU[:, (~np.isnan(ratings_JU)).sum(axis=0) >= 2]
         if pairable.size == 0 or len(np.unique(pairable[~np.isnan(pairable)])) < 2:
             return float("nan")
         return float(
@@ -122,9 +130,11 @@ def krippendorff_alpha(
     if personas < MIN_PERSONAS:
         return refused_interval(estimand, estimate, level, f"{personas} personas; at least {MIN_PERSONAS} are needed")
     generator = np.random.default_rng(seed)
-    drawn = [alpha(ratings[:, generator.integers(0, personas, personas)].reshape(judges, -1)) for _ in range(draws)]
-    usable = np.array([value for value in drawn if not np.isnan(value)])
-    if len(usable) < 0.95 * draws:
+    alphas = [
+        alpha(ratings[:, generator.integers(0, personas, personas)].reshape(judges, -1)) for _ in range(resamples)
+    ]
+    usable = np.array([value for value in alphas if not np.isnan(value)])
+    if len(usable) < 0.95 * resamples:
         return refused_interval(estimand, estimate, level, "too few personas on which ratings differ")
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimand, estimate, float(low), float(high), level)

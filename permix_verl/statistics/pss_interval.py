@@ -1,29 +1,32 @@
-"""An interval for PSS that holds near 1, by inverting tests.
+"""Confidence interval for PSS that holds near 1, by test inversion.
 
-The estimand is the ratio of smallest to largest accuracy on the population of problems, for
-these personas. Min and max of noisy accuracies lie too far apart, the more personas are tied
-there, so the plain bootstrap sits below the truth: near 1 it never covers. Instead:
+The estimand is the ratio of smallest to largest accuracy of these personas, on the population of
+problems. Min and max of noisy accuracies lie too far apart, the more so the more personas are tied.
+A plain bootstrap interval is therefore too low: near 1 it never covers.
 
-* *high* is the largest PSS at which a value as low as the measured one would still be seen
-  in more than a share ``ALPHA_HIGH`` of draws. For each candidate the personas are placed in
-  the measured pattern, stretched or shrunk until its PSS is the candidate, and the noise is the
-  bootstrap's over problems. The pattern matters, because ties pull the measured PSS down: it
-  is read off after an empirical-Bayes step that gathers personas which noise alone sets
-  apart (Kiefer and Wolfowitz's mixture). Two strengths of it are tried, and where the pattern
-  is hardly wider than noise also one with many ties, half of the personas at either end; the
-  widest is taken.
-  At candidate 1 all personas are alike, so *high* is 1 unless invariance itself is rejected.
-* *low*, where the pattern is wide, is the smallest of the one-sided limits of all pairs' ratios:
-  PSS is the smallest of those ratios, and a limit that holds for the pair that attains it holds
-  for PSS. Where the pattern is narrower than ``BLURRED`` standard errors that is far too
-  cautious, and *low* is the smallest PSS at which a value as high as the measured one would
-  still be seen in more than a share ``ALPHA_LOW_BLURRED`` of draws, the personas placed in the
-  measured pattern as it stands: noise has set them apart in it, and the fewer ties, the less PSS
-  is pulled down. A measured value above the median of personas that are all alike counts as
-  that median, as it is luck.
+*high* is the largest PSS that is not rejected at ``ALPHA_HIGH``: under it, a value at or below the
+measured one has a higher probability than that.
 
-The error shares were set so that coverage of the 95 % interval lies between 92 % and 98 % in
-simulations with known truth (tests/soak/test_calibration.py); other levels are not offered.
+1. An empirical-Bayes step (the mixture of Kiefer and Wolfowitz 1956) shrinks the measured
+   accuracies, so that personas separated by noise alone coincide. The pattern matters, because
+   ties lower the measured PSS. Both ``SHRINKAGE_FACTORS`` are tried. If the pattern is narrow,
+   a pattern with many ties (half of the personas at either end) is tried as well.
+2. For each candidate PSS the pattern is stretched until it has that PSS, and bootstrap noise over
+   problems is added.
+3. The largest limit over the patterns is taken. At candidate 1 all personas are equal, so *high*
+   is 1 unless persona invariance itself is rejected.
+
+*low* depends on the width of the shrunk pattern, in standard errors.
+
+* Wide (``NARROW_WIDTH`` or more): the smallest one-sided limit over all pairs' accuracy ratios. PSS
+  is the smallest of these ratios, so a limit that holds for the pair that attains it holds for PSS.
+* Narrow, where that limit is far too low: the smallest PSS that is not rejected at
+  ``ALPHA_LOW_NARROW``, for values at or above the measured one. The measured accuracies are the
+  pattern: noise has separated them, and fewer ties lower PSS less. A measured PSS above the median
+  for equal personas is replaced by that median, since it is chance.
+
+The error levels were set so that the 95 % interval covers between 92 % and 98 % in simulations with
+known truth (tests/soak/test_calibration.py). Other levels are not offered.
 """
 
 import numpy as np
@@ -34,46 +37,51 @@ from permix_verl.statistics.accuracy import Floats, as_correct, persona_accuracy
 from permix_verl.statistics.clustered import Interval, bootstrap_accuracy, cluster_covariance, refused_interval
 
 ALPHA_HIGH = 0.035
-ALPHA_HIGH_BLURRED = 0.07
-"""For the pattern with many ties, which is seldom the true one."""
+ALPHA_HIGH_TIED = 0.07
+"""Level for the pattern with many ties, which is rarely the true one."""
 ALPHA_LOW = 0.025
-ALPHA_LOW_BLURRED = 0.01
-SHRINKING = (1.2, 1.6)
-"""Noise of the empirical-Bayes step, in units of the measured noise."""
-BLURRED = 5.0
-"""A pattern narrower than so many standard errors cannot be told from one with more ties."""
+ALPHA_LOW_NARROW = 0.01
+SHRINKAGE_FACTORS = (1.2, 1.6)
+"""Noise assumed by the empirical-Bayes step, in units of the measured noise."""
+NARROW_WIDTH = 5.0
+"""Width in standard errors below which a pattern cannot be distinguished from one with more ties."""
 MIN_INFORMATIVE = 150
-"""Least number of problems that are neither always right nor always wrong."""
+"""Fewest problems with both correct and wrong completions."""
 MIN_WORST_CORRECT = 20.0
-"""Least number of problems' worth of right answers of the worst persona."""
+"""Minimum of the worst persona's accuracy times the number of problems."""
 
 ESTIMAND = "smallest over largest accuracy of these personas, on problems like these"
 
 
-def pss_interval(correct_PRN: ArrayLike, *, seed: int, draws: int = 4000) -> Interval:
-    """PSS as ratio of means, with a 95 % interval or the reason why there is none."""
+def pss_interval(correct_PRN: ArrayLike, *, seed: int, resamples: int = 4000) -> Interval:
+    """Estimate PSS as ratio of means, with a 95 % interval or the reason for refusing one.
+
+    Args:
+        correct_PRN: 0/1 correctness: P personas, R runs, N problems.
+        resamples: bootstrap resamples of the problems.
+    """
     correct = as_correct(correct_PRN)
     accuracy = persona_accuracy(correct)
     estimate = float(pss(accuracy))
-    reason = _why_not(correct)
+    reason = _refusal_reason(correct)
     if reason:
         return refused_interval(ESTIMAND, estimate, 0.95, reason)
-    noise_BP = bootstrap_accuracy(correct, draws, seed=seed) - accuracy
+    noise_BP = bootstrap_accuracy(correct, resamples, seed=seed) - accuracy
     covariance = cluster_covariance(correct)
-    apart = _noise_between(covariance)
-    patterns = [_gathered(accuracy, factor * apart) for factor in SHRINKING]
+    errors = _contrast_errors(covariance)
+    patterns = [_shrunk(accuracy, factor * errors) for factor in SHRINKAGE_FACTORS]
     high = max(_limit(accuracy, noise_BP, pattern, ALPHA_HIGH, upper=True) for pattern in patterns)
-    if np.ptp(patterns[0]) < BLURRED * apart.mean():
-        high = max(high, _limit(accuracy, noise_BP, _halves(accuracy), ALPHA_HIGH_BLURRED, upper=True))
+    if np.ptp(patterns[0]) < NARROW_WIDTH * errors.mean():
+        high = max(high, _limit(accuracy, noise_BP, _two_point_pattern(accuracy), ALPHA_HIGH_TIED, upper=True))
         measured = accuracy if np.ptp(accuracy) > 1e-9 else accuracy + np.linspace(-1e-3, 1e-3, len(accuracy))
-        low = _limit(accuracy, noise_BP, measured, ALPHA_LOW_BLURRED, upper=False)
+        low = _limit(accuracy, noise_BP, measured, ALPHA_LOW_NARROW, upper=False)
     else:
-        low = _lowest_of_pairs(accuracy, covariance)
-    # Min and max of noise can pull so far that a limit passes the estimate; it is never left outside.
+        low = _lowest_pairwise_limit(accuracy, covariance)
+    # Noise in min and max can push a limit past the estimate; the interval always contains the estimate.
     return Interval(ESTIMAND, estimate, min(low, estimate), max(high, estimate), 0.95)
 
 
-def _why_not(correct: Floats) -> str | None:
+def _refusal_reason(correct: Floats) -> str | None:
     per_problem_N = correct.mean(axis=(0, 1))
     informative = int(((per_problem_N > 0) & (per_problem_N < 1)).sum())
     if informative < MIN_INFORMATIVE:
@@ -86,7 +94,7 @@ def _why_not(correct: Floats) -> str | None:
     return None
 
 
-def _lowest_of_pairs(accuracy: Floats, covariance: Floats) -> float:
+def _lowest_pairwise_limit(accuracy: Floats, covariance: Floats) -> float:
     logs = np.log(accuracy)
     relative = covariance / np.outer(accuracy, accuracy)
     own = np.diag(relative)
@@ -95,65 +103,65 @@ def _lowest_of_pairs(accuracy: Floats, covariance: Floats) -> float:
 
 
 def _limit(accuracy: Floats, noise_BP: Floats, pattern: Floats, alpha: float, *, upper: bool) -> float:
-    """The PSS nearest to 1 (upper) or to 0 at which a value as extreme as the measured one keeps a share above alpha.
+    """Return the largest (upper) or smallest PSS that is not rejected at level alpha, by bisection.
 
     Args:
-        accuracy, pattern: (P,).
-            Of a lower limit the pattern must not be constant.
-        noise_BP: bootstrap draws minus the measured accuracies.
-        upper: "as extreme" is as low as the measured one, and the limit the largest such PSS.
+        accuracy: measured accuracies, shape (P,).
+        noise_BP: bootstrap accuracies minus the measured ones, shape (B, P).
+        pattern: accuracies to stretch, shape (P,); not constant for a lower limit.
+        upper: test against values at or below the measured PSS; otherwise at or above it.
     """
     measured = float(pss(accuracy))
     centre = float(pattern.mean())
     offset = pattern - centre
     spread = _spread(accuracy)
 
-    def drawn(candidate: float) -> Floats:
+    def resampled(candidate: float) -> Floats:
         stretch = centre * (1 - candidate) / (candidate * offset.max() - offset.min())
-        placed = centre + stretch * offset
-        return pss(np.clip(placed + noise_BP * (_spread(placed) / spread), 0, 1).T)
+        shifted = centre + stretch * offset
+        return pss(np.clip(shifted + noise_BP * (_spread(shifted) / spread), 0, 1).T)
 
     if not upper:
-        # A value higher than alike personas score says no more than that they may be alike.
-        measured = min(measured, float(np.median(drawn(1.0))))
+        # A PSS above the median for equal personas only says that they may be equal.
+        measured = min(measured, float(np.median(resampled(1.0))))
 
-    def kept(candidate: float) -> bool:
-        drawn_B = drawn(candidate)
-        return bool((drawn_B <= measured if upper else drawn_B >= measured).mean() > alpha)
+    def plausible(candidate: float) -> bool:
+        resampled_B = resampled(candidate)
+        return bool((resampled_B <= measured if upper else resampled_B >= measured).mean() > alpha)
 
-    if upper and (np.ptp(offset) < 1e-12 or kept(1.0)):
+    if upper and (np.ptp(offset) < 1e-12 or plausible(1.0)):
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(14):
         middle = (low + high) / 2
-        low, high = (middle, high) if kept(middle) == upper else (low, middle)
+        low, high = (middle, high) if plausible(middle) == upper else (low, middle)
     return high
 
 
 def _spread(accuracy: Floats) -> Floats:
-    """How noise grows with accuracy: as a binomial's."""
-    kept = np.clip(accuracy, 0.005, 0.995)
-    spread: Floats = np.sqrt(kept * (1 - kept))
+    """Return the binomial standard deviation at these accuracies, to which noise is proportional."""
+    clipped = np.clip(accuracy, 0.005, 0.995)
+    spread: Floats = np.sqrt(clipped * (1 - clipped))
     return spread
 
 
-def _noise_between(covariance: Floats) -> Floats:
-    """Standard error of each persona's accuracy against the others', shape (P,): what they share is no difference."""
+def _contrast_errors(covariance: Floats) -> Floats:
+    """Return each persona's standard error without the noise that all personas share, shape (P,)."""
     number = len(covariance)
     centring = np.eye(number) - 1 / number
     error: Floats = np.sqrt(np.maximum(np.diag(centring @ covariance @ centring) * number / (number - 1), 1e-12))
     return error
 
 
-def _halves(accuracy: Floats) -> Floats:
-    """The direction in which half of the personas lie at either end."""
+def _two_point_pattern(accuracy: Floats) -> Floats:
+    """Return a pattern with half of the personas at either end."""
     rank = np.argsort(np.argsort(accuracy, kind="stable"), kind="stable")
     halves: Floats = accuracy.mean() + np.where(rank < len(accuracy) // 2, -1e-3, 1e-3)
     return halves
 
 
-def _gathered(accuracy: Floats, noise: Floats, points: int = 80, steps: int = 200) -> Floats:
-    """Posterior means under the mixture that fits best (Kiefer and Wolfowitz 1956, by EM on a grid), shape (P,)."""
+def _shrunk(accuracy: Floats, noise: Floats, points: int = 80, steps: int = 200) -> Floats:
+    """Return posterior means under the maximum-likelihood mixture (Kiefer and Wolfowitz 1956; EM on a grid), (P,)."""
     grid = np.linspace(accuracy.min(), accuracy.max(), points)
     likelihood = np.exp(-0.5 * ((accuracy[:, None] - grid) / noise[:, None]) ** 2) + 1e-300
     weights = np.full(points, 1 / points)
@@ -162,5 +170,5 @@ def _gathered(accuracy: Floats, noise: Floats, points: int = 80, steps: int = 20
         posterior /= posterior.sum(axis=1, keepdims=True)
         weights = posterior.mean(axis=0)
     means: Floats = posterior @ grid
-    # Where all of them are gathered, any direction will do: the measured one.
+    # If all means coincide, any pattern will do: take the measured one.
     return means if np.ptp(means) > 1e-9 else accuracy

@@ -1,4 +1,4 @@
-"""A ratio of two means over problems, such as wins among the pairs that were decided."""
+"""Intervals for a ratio of two sums over problems, such as wins among decided pairs."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,17 +9,20 @@ from permix_verl.statistics.clustered import MIN_DEGREES, MIN_PROBLEMS, Interval
 
 
 def ratio_interval(part_N: ArrayLike, whole_N: ArrayLike, estimand: str, level: float = 0.95) -> Interval:
-    """Sum of parts over sum of wholes, clustered by problem: linearised, in logits, inside of (0, 1).
+    """Estimate the sum of parts over the sum of wholes, with a linearised interval on the logit scale.
 
     Args:
         part_N, whole_N: shape (N,), 0 <= part <= whole for each problem.
 
     Raises:
-        UserError: other shapes, or parts larger than their wholes.
+        UserError: other shapes, or a part outside [0, whole].
     """
     part, whole = (np.asarray(values, dtype=np.float64) for values in (part_N, whole_N))
     if part.shape != whole.shape or part.ndim != 1 or ((part < 0) | (part > whole)).any():
-        raise UserError("parts and wholes must be of one shape (N,), each part from 0 to its whole")
+        raise UserError(
+            "parts and wholes have different shapes, or a part lies outside [0, whole]; "
+            "give two vectors (N,) with 0 <= part <= whole"
+        )
     number, total = int((whole > 0).sum()), float(whole.sum())
     estimate = float(part.sum() / total) if total else float("nan")
     if number < MIN_PROBLEMS:

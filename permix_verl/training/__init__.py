@@ -1,1 +1,1 @@
-"""Running verl's GRPO trainer on persona-mixed data, watching it, and what remains of a run."""
+"""Launch, watch, resume and conclude verl's GRPO and SFT trainers."""

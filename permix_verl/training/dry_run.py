@@ -55,8 +55,8 @@ def instantiate(config: Any) -> None:
     """Build verl's rollout, actor and model config objects; unknown fields fail here.
 
     verl's model config reads tokenizer and architecture. Where the model cannot be
-    read (no hub, no such folder yet), the lab's architecture stands in for it, and
-    that is said.
+    read (no hub, no such folder yet), a Llama of one layer stands in for it, and
+    that is reported.
     """
     from verl.utils.config import omega_conf_to_dataclass
 
@@ -84,20 +84,38 @@ def _instantiate_model(model: Any) -> None:
     except InstantiationException as error:
         if not isinstance(error.__cause__, OSError):  # what transformers raises where a model cannot be read
             raise
-        from permix_verl.lab.base_model import build_model, build_tokenizer
-
         with tempfile.TemporaryDirectory() as folder:
-            tokenizer = build_tokenizer()
-            tokenizer.save_pretrained(folder)
-            build_model(tokenizer).save_pretrained(folder)
+            _write_stand_in(folder)
             stand_in = OmegaConf.create(OmegaConf.to_container(model, resolve=True))
             with open_dict(stand_in):
                 stand_in.path = stand_in.tokenizer_path = stand_in.hf_config_path = folder
             omega_conf_to_dataclass(stand_in)
         reason = str(error.__cause__).splitlines()[0]
         print(
-            f"dry run: {model.path} cannot be read here ({reason}); checked with the lab's tiny model", file=sys.stderr
+            f"dry run: {model.path} cannot be read here ({reason}); checked with a stand-in of one layer",
+            file=sys.stderr,
         )
+
+
+def _write_stand_in(folder: str) -> None:
+    """Write a Llama config of one layer and a tokenizer of two tokens to ``folder``."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({"<unk>": 0, "<eos>": 1}, unk_token="<unk>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<eos>", pad_token="<eos>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        vocab_size=len(tokenizer),
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    ).save_pretrained(folder)
 
 
 def main() -> None:

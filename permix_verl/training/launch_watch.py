@@ -7,7 +7,7 @@ it is left alone.
 - A part is gone (``permix_verl.training.log_signs``): the run has :data:`GRACE_S` to end by itself.
 - A process has raised: that may be harmless, so it counts only when nothing has moved for :data:`QUIET_S` soon after.
 - Nothing moves at all: for :data:`STILL_S`, or ``STALL_SECONDS`` if that is more.
-- Something waits for a place that the cluster cannot give (``permix_verl.training.hooks.ray_watch``): :data:`NO_PLACE_S`.
+- Something waits for a place that the cluster cannot give (``hooks/ray_watch.py``): :data:`NO_PLACE_S`.
 """
 
 import re

@@ -104,7 +104,7 @@ class ProcessActivity:
 
 def read_processes(token: str) -> Readings:
     """Of every process that carries the token; what ends meanwhile is left out."""
-    return dict(_read(process.pid for process in processes.running(token)))
+    return dict(_read(process.pid for process in processes.find_processes(token)))
 
 
 def _read(pids: Iterable[int]) -> Iterable[tuple[tuple[int, int], Reading]]:

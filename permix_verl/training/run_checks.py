@@ -22,7 +22,7 @@ from permix_verl.runs.trainers import RECORD
 from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
 from permix_verl.training.guards.rollout_mismatch import not_in_step
 from permix_verl.training.qlora.settings import nf4_is_asked_for
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 CHECK_FAILED = 3
 """Exit status of a run that finished with a check that did not pass."""
@@ -54,7 +54,7 @@ def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
         write_choice(folder, best, curve, arms, last_step=total)
         compared = len(competitors(folder, curve))
         print(f"          the best worst persona of {compared} steps, {WARNING.partition(';')[0]}")
-    write_whole(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
+    write_atomic(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
     passed = "" if problems else f"{_agreement_summary(metrics, total)}; adapter verified"
     return say_end(folder, figure, problems, passed, args.next_command)
 

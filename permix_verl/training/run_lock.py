@@ -8,7 +8,7 @@ from pathlib import Path
 
 from permix_verl.errors import UserError
 from permix_verl.utils import processes
-from permix_verl.utils.files import hold
+from permix_verl.utils.files import file_lock
 from permix_verl.utils.ray_cluster import connected
 
 GRPO_VARIABLE = "PERMIX_GRPO_RUN"
@@ -31,8 +31,8 @@ def alone_on_this_machine() -> Iterator[None]:
         yield
         return
     refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
-    with hold(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
-        orphans = processes.running(variable=GRPO_VARIABLE)
+    with file_lock(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
+        orphans = processes.find_processes(variable=GRPO_VARIABLE)
         if orphans:
             raise UserError(
                 f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "

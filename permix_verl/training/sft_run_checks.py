@@ -18,7 +18,7 @@ from permix_verl.runs.overrides import as_dict
 from permix_verl.runs.own_files import listed
 from permix_verl.training.qlora.settings import nf4_is_asked_for
 from permix_verl.training.run_checks import checkpoint_to_export, say_end
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def conclude_supervised(folder: RunFolder, args: argparse.Namespace) -> int:
     if not moved:
         print(f"          the model has hardly moved from {began}, so this comparison says little")
     verdict = {"held_out": asdict(found), "policy_has_moved": moved, "problems": problems}
-    write_whole(folder.verdict, json.dumps(verdict, indent=2) + "\n")
+    write_atomic(folder.verdict, json.dumps(verdict, indent=2) + "\n")
     return say_end(folder, figure, problems, "adapter verified", args.next_command)
 
 

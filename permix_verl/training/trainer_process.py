@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.explain.choosing import explain
-from permix_verl.preflight.doctor.cluster import places
+from permix_verl.runs.actor_resources import actor_resources
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.overrides import as_dict, quoted
 from permix_verl.runs.trainers import GRPO, SFT
@@ -23,7 +23,7 @@ from permix_verl.training.process_activity import ProcessActivity, read_processe
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_lock import GRPO_VARIABLE
 from permix_verl.utils import processes
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 FORWARDED = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
 """Environment variables that the workers of a Ray cluster need too."""
@@ -38,7 +38,7 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     log = folder.logs / f"{stamp}.log"
     token = processes.new_token()
-    write_whole(folder.token, token)
+    write_atomic(folder.token, token)
     variables = {
         processes.TOKEN_VARIABLE: token,
         "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
@@ -59,7 +59,7 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
         folder.metrics,
         ProcessActivity(lambda: read_processes(token)),
         stall_s=float(settings.get(STALL_KEY, STALL_S)),
-        remedy="" if folder.trainer is SFT else _room_for(places(settings)["CPU"]),
+        remedy="" if folder.trainer is SFT else _room_for(actor_resources(settings)["CPU"]),
         explain=_cause_in,
     )
     cause = None
@@ -90,7 +90,7 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
                 raise
             finally:
                 ignore_further()
-                processes.end_all(token)
+                processes.end_processes(token)
                 trainer.wait()
     progress.end()
     return 1 if cause else trainer.returncode, log

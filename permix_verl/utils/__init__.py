@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files, processes, Ray and command-line types: nothing about personas or training."""

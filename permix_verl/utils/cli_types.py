@@ -1,4 +1,4 @@
-"""Types of command line arguments that several scripts take."""
+"""Types of command-line arguments that several commands share."""
 
 import argparse
 import json
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """An argument that is a JSON object, such as keyword arguments of a chat template.
+    """Parse an argument that is a JSON object, such as keyword arguments of a chat template.
 
     Raises:
-        argparse.ArgumentTypeError: not JSON, or another kind of value.
+        argparse.ArgumentTypeError: not JSON, or not an object.
     """
     try:
         value = json.loads(text)
@@ -21,8 +21,8 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
-class Settings(argparse.Action):
-    """``-T NAME=VALUE``, any number of times, into a dict; inspect_ai writes settings of a task so."""
+class KeyValueAction(argparse.Action):
+    """``-T NAME=VALUE``, repeatable, collected into a dict; the form of inspect_ai's task arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"default": {}}))

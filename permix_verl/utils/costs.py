@@ -1,13 +1,13 @@
-"""What asking others costs, in words."""
+"""Token counts and API costs as text."""
 
 from collections.abc import Sequence
 
 
 def cost_text(prompt_tokens: int, completion_tokens: int, price: Sequence[float] | None) -> str:
-    """Tokens, and dollars where a price is given.
+    """Format token counts, with their cost in dollars if a price is given.
 
     Args:
-        price: dollars for a million tokens of prompt and of completion.
+        price: dollars per million prompt tokens and per million completion tokens.
     """
     text = f"{prompt_tokens:,} prompt and {completion_tokens:,} completion tokens"
     if price is None:

@@ -1,8 +1,7 @@
-"""Files that are whole or not there, and locks that end with their process."""
+"""Atomic file writes and process-scoped file locks."""
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
 import tempfile
@@ -13,11 +12,11 @@ from permix_verl.errors import UserError
 
 
 @contextlib.contextmanager
-def hold(lock_file: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock for as long as the block runs; it goes with the process, however that ends.
+def file_lock(lock_file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock while the block runs; the kernel releases it when the process ends, however it ends.
 
     Raises:
-        UserError: ``refusal``, where another process holds it.
+        UserError: ``refusal``, if another process holds the lock.
     """
     with lock_file.open("a+") as lock:
         try:
@@ -27,29 +26,47 @@ def hold(lock_file: Path, refusal: str) -> Iterator[None]:
         yield
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one move."""
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to; rename it to ``path`` if the block succeeds."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    yield partial
     os.replace(partial, path)
 
 
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_file(path) as partial:
+        partial.write_text(text)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder`` to fill; it replaces ``folder`` if the block succeeds."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+
+
 def check_folder(folder: Path) -> None:
-    """Refuse an ``--out`` in which nothing can be written, before the work is done.
+    """Refuse an ``--out`` that cannot be a folder, before the work is done.
 
     Raises:
-        UserError: it is a file, or lies in one.
+        UserError: the path or one of its parents is a file.
     """
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise UserError(f"cannot write to --out {folder}: {path} is a file; give a folder")
 
 
-def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write files into a folder beside this one, then move each into place; other files in it stay.
+def write_files_atomic(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write all files into a temporary folder beside ``folder``, then move each into place; other files in it stay.
 
     Args:
-        texts: file name -> what it holds; written as UTF-8.
+        texts: file name -> content, written as UTF-8.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -70,42 +87,18 @@ def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def cut_torn_line(file: Path) -> None:
-    """Remove what stands behind the last line end: what a killed process had half written."""
+def drop_partial_last_line(file: Path) -> None:
+    """Truncate a file after its last line end: a killed process may have left half a line."""
     with file.open("rb+") as stream:
         end = stream.seek(0, os.SEEK_END)
         position = end
         while position > 0:
             step = min(1 << 16, position)
             stream.seek(position - step)
-            found = stream.read(step).rfind(b"\n")
-            if found >= 0:
-                position += found + 1 - step
+            newline = stream.read(step).rfind(b"\n")
+            if newline >= 0:
+                position += newline + 1 - step
                 break
             position -= step
         if position < end:
             stream.truncate(position)
-
-
-@contextlib.contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write ``train.parquet``, ``val.parquet`` and ``manifest.json`` in; they move to ``out`` at the end.
-
-    The manifest last: a folder with a manifest is whole. An error leaves ``out`` as it was.
-    """
-    partial = out / ".partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        (out / "manifest.json").unlink(missing_ok=True)
-        for name in ("train.parquet", "val.parquet", "manifest.json"):
-            os.replace(partial / name, out / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Leave no process behind: Ray and vLLM start dozens, and a killed driver orphans them.
+"""Find and end every process of a run: Ray and vLLM start dozens, and a killed driver orphans them.
 
-Every process of a run, or of an evaluation's engine, inherits one environment variable with a
-value of its own; whatever still carries it when that is over belonged to it, and is ended by its id.
+All processes of a run, or of an evaluation's engine, inherit one environment variable with a unique token. When the
+run is over, every process that still carries the token is ended by its id.
 """
 
 import contextlib
@@ -18,55 +18,55 @@ def new_token() -> str:
     return uuid.uuid4().hex
 
 
-def running(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[psutil.Process]:
-    """The live processes that carry the token, in whatever variable, or any token in this one; this process aside.
+def find_processes(token: str | None = None, variable: str = TOKEN_VARIABLE) -> list[psutil.Process]:
+    """Return the processes whose environment contains ``token`` or, without it, sets ``variable``; not this one.
 
-    A process that sets its title writes over a part of its environment: of two variables it may have lost either.
+    The token may be in any variable: a process that sets its title overwrites a part of its environment.
     """
-    found = []
+    matches = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             variables = _environment(process)
-            carried = token in variables.values() if token else bool(variables.get(variable))
-            if process.pid != os.getpid() and carried:
-                found.append(process)
-    return found
+            carries = token in variables.values() if token else bool(variables.get(variable))
+            if process.pid != os.getpid() and carries:
+                matches.append(process)
+    return matches
 
 
 def _with_descendants(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """These, and those below them that show no token: where its title fits, Ray's agent writes over all variables."""
-    found = {process.pid: process for process in processes}
+    """Add all descendants: Ray's agent may overwrite its whole environment with its title, and the token with it."""
+    tree = {process.pid: process for process in processes}
     parents: dict[psutil.Process, int] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             parents[process] = process.ppid()
-    grown = bool(found)
+    grown = bool(tree)
     while grown:
-        below = {process.pid: process for process, parent in parents.items() if parent in found}
-        grown = not below.keys() <= found.keys()
-        found |= below
-    found.pop(os.getpid(), None)
-    return list(found.values())
+        below = {process.pid: process for process, parent in parents.items() if parent in tree}
+        grown = not below.keys() <= tree.keys()
+        tree |= below
+    tree.pop(os.getpid(), None)
+    return list(tree.values())
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
-    """As psutil has it, which ends at the first gap; and a process that sets its title makes gaps."""
+    """Parse /proc/PID/environ ourselves: setproctitle leaves NUL gaps, at which psutil stops."""
     block = Path(f"/proc/{process.pid}/environ")
     if not block.exists():
         return process.environ()
     try:
         entries = block.read_bytes().split(b"\0")
-    except OSError:  # another user's, or just gone
+    except OSError:  # another user's process, or one that has just ended
         return {}
     pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
     return {name: value for name, _, value in pairs}
 
 
-def end_all(token: str, grace_s: float = 10.0) -> int:
-    """Terminate, then kill, every process with the token, and theirs; return how many there were."""
+def end_processes(token: str, grace_s: float = 10.0) -> int:
+    """Terminate, then kill, every process with the token and all their descendants; return how many there were."""
     total = 0
     for _ in range(3):  # a supervisor may start a child while it is being ended
-        processes = _with_descendants(running(token))
+        processes = _with_descendants(find_processes(token))
         if not processes:
             break
         total += len(processes)

@@ -22,9 +22,9 @@ from permix_verl import load_pool
 from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.problems import generate
 from permix_verl.runs.metrics import Metrics, read_metrics
-from permix_verl.utils.processes import running
+from permix_verl.utils.processes import find_processes
 
-from ..fast.endpoint.server import Server
+from ..support.endpoint import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -142,7 +142,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def processes_of(folder: Path) -> list[psutil.Process]:
     """The live processes that the last launch of a run started."""
     token = folder / ".token"
-    return running(token.read_text()) if token.is_file() else []
+    return find_processes(token.read_text()) if token.is_file() else []
 
 
 def kill_everything(folder: Path) -> None:

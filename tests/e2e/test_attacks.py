@@ -24,9 +24,9 @@ import psutil
 import pytest
 
 from permix_verl.code import Cases, judge
-from permix_verl.sandbox import Finished, Limits, Sandbox
+from permix_verl.sandbox import Limits, RunResult, Sandbox
 
-from .attacks import ATTACKS, Attack, Evidence
+from ..support.attacks import ATTACKS, Attack, Evidence
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(cpu_s=2, wall_s=20, memory_mb=256, output_bytes=1 << 20)
@@ -206,9 +206,9 @@ def make_world(tmp_path: Path) -> Iterator[Callable[[str], World]]:
 class WatchedSandbox(Sandbox):
     """Keeps what its last run brought."""
 
-    last: Finished
+    last: RunResult
 
-    def run(self, program: str, stdin: str, limits: Limits | None = None, call: str | None = None) -> Finished:
+    def run(self, program: str, stdin: str, limits: Limits | None = None, call: str | None = None) -> RunResult:
         self.last = super().run(program, stdin, limits, call)
         return self.last
 
@@ -286,7 +286,7 @@ def run_plainly(world: World, attack: Attack, program: str, user: int | None) ->
 
 def run_isolated(world: World, attack: Attack, program: str, sandbox: WatchedSandbox) -> Ran:
     """As programs are judged: the verdict, and what came out for it."""
-    cases = Cases.of_ground_truth(json.dumps({"inputs": ["7"], "outputs": [world.expected], "fn_name": attack.call}))
+    cases = Cases.from_ground_truth(json.dumps({"inputs": ["7"], "outputs": [world.expected], "fn_name": attack.call}))
     limits = replace(LIMITS, wall_s=6) if attack.shows == "outlived" else LIMITS
     began = time.monotonic()
     judgement = judge(world.fill(program), cases, sandbox, limits)
@@ -312,7 +312,7 @@ def wait_for(what: Callable[[], bool], limit_s: float = 60) -> bool:
 
 
 def check_a_correct_program(sandbox: Sandbox) -> None:
-    cases = Cases.of_ground_truth(json.dumps({"inputs": ["14\n"], "outputs": ["42\n"]}))
+    cases = Cases.from_ground_truth(json.dumps({"inputs": ["14\n"], "outputs": ["42\n"]}))
     judgement = judge("print(int(input()) * 3)", cases, sandbox)
     assert judgement.status == "correct", judgement
 

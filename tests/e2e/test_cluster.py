@@ -24,8 +24,8 @@ from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.trainers import Trainer
 from permix_verl.training.trainer_process import STALL_KEY, train
 
+from ..support.ray_nodes import TwoNodes
 from .conftest import SHORT, Recipe, Run, dumped, wait_for
-from .ray_nodes import TwoNodes
 
 SAMPLES = 4
 KNOBS = SHORT | {"BATCH": "8", "ROLLOUTS": str(SAMPLES), "SAVE_FREQ": "1"}
@@ -204,13 +204,13 @@ import os, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
 from permix_verl.code import Case, Cases
-from permix_verl.code.scheduler import judges_at_a_time, make_judge
+from permix_verl.code.scheduler import judge_concurrency, make_judge
 judge = make_judge()
 cases = Cases((Case("1", "2"), Case("5", "6")))
 programs = ["print(int(input()) + 1)", "print(2)", "1 / 0", None] * 4
-with ThreadPoolExecutor(judges_at_a_time()) as pool:
+with ThreadPoolExecutor(judge_concurrency()) as pool:
     print([one.status for one in pool.map(judge, programs, [cases] * len(programs))])
-print(judges_at_a_time() > os.cpu_count(), ray.cluster_resources()["CPU"])
+print(judge_concurrency() > os.cpu_count(), ray.cluster_resources()["CPU"])
 """
     environment = os.environ | {"RAY_ADDRESS": cluster}
     done = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, timeout=300)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from permix_verl.code import Cases, Judgement, extract_program, judge
+from permix_verl.code import Cases, ProgramResult, extract_program, judge
 from permix_verl.sandbox import Sandbox
 
-from .code_problems import FUNCTIONAL, PROBLEMS, STDIN, Problem, write_livecodebench
+from ..support.code_problems import FUNCTIONAL, PROBLEMS, STDIN, Problem, write_livecodebench
 
 AT_A_TIME = 2
 
@@ -28,7 +28,7 @@ def sandbox() -> Sandbox:
     return Sandbox()
 
 
-def judged(programs: list[tuple[str, Cases]], problem: Problem, sandbox: Sandbox) -> list[Judgement]:
+def judged(programs: list[tuple[str, Cases]], problem: Problem, sandbox: Sandbox) -> list[ProgramResult]:
     """Verdicts on programs and the tests that each is to pass, two at a time."""
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(lambda one: judge(one[0], one[1], sandbox, problem.limits), programs))
@@ -154,7 +154,7 @@ def test_rows_in_livecodebenchs_form_hold_the_same_tests(tmp_path: Path) -> None
     file = tmp_path / "test.jsonl"
     write_livecodebench(file)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [Cases.of_record(row) for row in rows] == [problem.cases() for problem in PROBLEMS]
+    assert [Cases.from_record(row) for row in rows] == [problem.cases() for problem in PROBLEMS]
     packed = [not row["private_test_cases"].startswith("[") for row in rows]
     assert packed == [number % 2 == 1 for number in range(len(rows))]
     days = [datetime.datetime.fromisoformat(row["contest_date"]) for row in rows]

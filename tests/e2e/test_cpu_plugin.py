@@ -30,7 +30,8 @@ def test_the_plugin_is_silent_where_another_platform_is_asked_for() -> None:
     code = (
         "import permix_verl.plugin as plugin, sys\n"
         "from verl.plugin.platform import PlatformRegistry\n"
-        "print(plugin.active, 'cpu' in PlatformRegistry.registered_names(), 'permix_verl.platform_cpu.patches' in sys.modules)"
+        "print(plugin.active, 'cpu' in PlatformRegistry.registered_names(), "
+        "'permix_verl.platform_cpu.patches' in sys.modules)"
     )
     assert in_verl(code, VERL_PLATFORM="nvidia").splitlines()[-1] == "False False False"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..fast.test_recipes import recipe
+from ..fast.recipes.test_recipes import recipe
 
 
 def test_8xa5000_resolves_on_any_machine_as_a_user_would_ask_for_it() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from permix_verl import load_pool
 
-from .evaluations import (
+from ..support.evaluations import (
     ARMS,
     command,
     done,
@@ -30,7 +30,7 @@ from .evaluations import (
     rows,
     short_problems,
 )
-from .ray_nodes import TwoNodes
+from ..support.ray_nodes import TwoNodes
 
 PROBLEMS, RUNS = 8, 2
 LONGER = {"max_position_embeddings": 8192}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ..reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
+from ..support.reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..fast.endpoint.server import ROOT, Reply, Server
-from ..fast.endpoint.stage import ANSWERS, JUDGEMENTS, arguments, perform, real_calls, stored_rows
+from ..support.endpoint import ROOT, Reply, Server
+from ..support.fidelity_stage import ANSWERS, JUDGEMENTS, arguments, perform, real_calls, stored_rows
 
 
 def test_killed_twice_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(

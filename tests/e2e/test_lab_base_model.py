@@ -15,8 +15,8 @@ from permix_verl.lab.styles import styles
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make_base, "MEASURED", 1)
-    monkeypatch.setattr(make_base, "LONGEST", 4)
+    monkeypatch.setattr(make_base, "TEST_PROBLEMS", 1)
+    monkeypatch.setattr(make_base, "MAX_COMPLETION_TOKENS", 4)
 
 
 def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Pat
     assert first["sha256"] == again["sha256"] != other["sha256"]
     assert first["shown_sha256"] == again["shown_sha256"] != other["shown_sha256"]
     assert set(first["easy_by_persona"]) == set(styles())
-    with pytest.raises(UserError, match="is there already; give another --out"):
+    with pytest.raises(UserError, match="already exists; give another --out"):
         make_base.make_base(tmp_path / "a", settings)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -55,8 +55,8 @@ def test_the_shipped_weights_answer_as_the_manifest_says(tokenizer: Any, monkeyp
     from transformers import AutoModelForCausalLM
 
     manifest = json.loads((MODEL / make_base.MANIFEST).read_text())
-    monkeypatch.setattr(make_base, "MEASURED", 40)
-    monkeypatch.setattr(make_base, "LONGEST", 40)
+    monkeypatch.setattr(make_base, "TEST_PROBLEMS", 40)
+    monkeypatch.setattr(make_base, "MAX_COMPLETION_TOKENS", 40)
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
     both = [*load_pool("train"), *load_pool("eval")]
     asked = [persona for persona in both if persona.key in ("math expert", "dumb", "chef")]

@@ -10,7 +10,7 @@ import pytest
 
 from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
-from ..fast.test_recipes import overrides_of
+from ..fast.recipes.test_recipes import overrides_of
 
 TARGETS = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 

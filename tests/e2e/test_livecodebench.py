@@ -6,14 +6,14 @@ from pathlib import Path
 
 from permix_verl.lab.base_model import MODEL
 
-from ..fast.code_rows import CUBE, DOUBLE, PLUS_ONE, SQUARE, row, write
-from .evaluations import command, done, rows
+from ..support.code_rows import CUBE, DOUBLE, PLUS_ONE, SQUARE, row, write
+from ..support.evaluations import command, done, rows
 
 PERSONAS = ("kindergarten", "lawyer", "teacher")
 
 
 def test_a_tiny_model_goes_through_the_whole_task(tmp_path: Path) -> None:
-    """Its answers are arithmetic, no programs; what those score: tests/fast/endpoint/test_livecodebench.py."""
+    """Its answers are arithmetic, no programs; what those score: tests/fast/evaluation/test_livecodebench.py."""
     more = [row(f"more_{number}", [("1\n", "1\n")], "medium") for number in range(2)]
     write(tmp_path / "lcb.jsonl", PLUS_ONE, DOUBLE, SQUARE, CUBE, *more)
     out = tmp_path / "results"

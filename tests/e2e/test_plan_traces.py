@@ -12,42 +12,42 @@ from transformers import AutoModelForCausalLM
 from permix_verl.cli.main import run
 from permix_verl.preflight.memory_plan.job import Job
 from permix_verl.preflight.memory_plan.model_size import measure, read_config
-from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, ADAPTER, LOGITS, OPTIMIZER, WEIGHTS, Peaks
+from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, ADAPTER, LOGITS, OPTIMIZER, WEIGHTS, PeakMemory
 from permix_verl.preflight.memory_plan.trace import actor_peaks
 
-from ..fast.test_plan import one_layer
-from ..fast.test_plan_live import small
-from ..fast.test_recipes import overrides_of, recipe
+from ..fast.preflight.test_live_storages import small
+from ..fast.preflight.test_plan import one_layer
+from ..fast.recipes.test_recipes import overrides_of, recipe
 
 SMALL_JOB = Job(ranks=4, batch=16, samples=1, micro_batch=2, log_prob_micro_batch=4, prompt_tokens=0, answer_tokens=32)
 
 
 @pytest.fixture(scope="module")
-def peaks() -> Peaks:
+def peaks() -> PeakMemory:
     return actor_peaks(SMALL_JOB, small(5))
 
 
-def test_weights_adapter_and_optimizer_are_a_ranks_share(peaks: Peaks) -> None:
+def test_weights_adapter_and_optimizer_are_a_ranks_share(peaks: PeakMemory) -> None:
     model = measure(small(5), SMALL_JOB)
-    assert peaks.resting[WEIGHTS] == pytest.approx(4 * model.weights / SMALL_JOB.ranks, rel=0.01)
-    assert peaks.resting[ADAPTER] == pytest.approx(4 * model.adapter_weights / SMALL_JOB.ranks, rel=0.01)
-    assert peaks.resting[OPTIMIZER] == pytest.approx(2 * peaks.resting[ADAPTER], rel=0.01)
+    assert peaks.idle[WEIGHTS] == pytest.approx(4 * model.weights / SMALL_JOB.ranks, rel=0.01)
+    assert peaks.idle[ADAPTER] == pytest.approx(4 * model.adapter_weights / SMALL_JOB.ranks, rel=0.01)
+    assert peaks.idle[OPTIMIZER] == pytest.approx(2 * peaks.idle[ADAPTER], rel=0.01)
 
 
-def test_a_deep_model_is_its_shallow_ones_continued(peaks: Peaks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deep_model_is_its_shallow_ones_continued(peaks: PeakMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """All five layers traced, against three and four of them and on from there."""
     monkeypatch.setattr("permix_verl.preflight.memory_plan.trace.LAYERS", (4, 5))
     traced = actor_peaks(SMALL_JOB, small(5))
-    for turn in ("update", "log_probs", "resting"):
-        assert getattr(peaks, turn).total() == pytest.approx(getattr(traced, turn).total(), rel=0.02)
+    for phase in ("update", "log_probs", "idle"):
+        assert getattr(peaks, phase).total() == pytest.approx(getattr(traced, phase).total(), rel=0.02)
 
 
-def test_entropy_takes_three_float32_copies_of_the_logits(peaks: Peaks) -> None:
+def test_entropy_takes_three_float32_copies_of_the_logits(peaks: PeakMemory) -> None:
     logits = 4 * 32 * 512  # rows, tokens, vocabulary
     assert peaks.log_probs[LOGITS] == pytest.approx(logits * (2 + 3 * 4), rel=0.05)
 
 
-def test_what_takes_more_memory_takes_more(peaks: Peaks) -> None:
+def test_what_takes_more_memory_takes_more(peaks: PeakMemory) -> None:
     def update(**changed: Any) -> Counter[str]:
         return actor_peaks(replace(SMALL_JOB, **changed), small(3)).update
 
@@ -63,8 +63,8 @@ def test_a_base_in_nf4_is_whole_on_every_rank_and_a_half_byte_a_weight() -> None
     model = AutoModelForCausalLM.from_config(small(1))
     ends = 2 * 512 * 64 + 3 * 64  # embeddings, output layer, norms
     linear = sum(parameter.numel() for parameter in model.parameters()) - ends
-    assert found.resting[WEIGHTS] == pytest.approx(2 * ends + linear * 0.516, rel=0.01)
-    assert actor_peaks(replace(its, ranks=2, batch=8), small(1)).resting[WEIGHTS] == found.resting[WEIGHTS]
+    assert found.idle[WEIGHTS] == pytest.approx(2 * ends + linear * 0.516, rel=0.01)
+    assert actor_peaks(replace(its, ranks=2, batch=8), small(1)).idle[WEIGHTS] == found.idle[WEIGHTS]
     assert found.update["weights, unpacked"] == 2 * 64 * 192
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from ..reward_file import ASK, HANGING, LOAD, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
+from ..support.reward_file import ASK, HANGING, LOAD, SLOW, SOURCE, gone, load, status, worker_of_a_parent_that
 
 CASES = [
     (*SLOW, "correct"),

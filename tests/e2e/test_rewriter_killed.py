@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from data_prep import gsm8k_sft
+from permix_verl.cli import prep_sft as gsm8k_sft
 
-from ..fast.endpoint.server import ROOT, Reply, Server
-from ..fast.endpoint.test_rewriting import arguments, asked, faithful, targets
+from ..fast.sft_targets.test_rewriting import arguments, asked, faithful, targets
+from ..support.endpoint import ROOT, Reply, Server
 
 
 def test_killed_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(

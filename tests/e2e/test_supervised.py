@@ -15,8 +15,8 @@ from permix_verl.lab.problems import generate
 from permix_verl.personas.prompts import build_messages, render
 from permix_verl.runs import metrics as m
 
+from ..support.evaluations import command, done, rows
 from .conftest import Recipe, Run
-from .evaluations import command, done, rows
 
 ARMS: Mapping[str, tuple[str, dict[str, str]]] = {
     "sft": ("run_sft.sh", {"LORA_DROPOUT": "0"}),  # which is each rank's own: this one is also run on two

@@ -12,9 +12,9 @@ import torch
 from permix_verl import UserError
 from permix_verl.checkpoints.adapter import read_lora_weights
 
-from ..fast.test_adapter import lora_model, lora_state
-from ..fast.test_qlora import save_base, tuned
-from .qlora_rank import tokens
+from ..fast.checkpoints.test_adapter import lora_model, lora_state
+from ..fast.training.test_qlora import save_base, tuned
+from ..support.qlora_rank import tokens
 
 RANKS = 2
 
@@ -29,7 +29,7 @@ def ranks(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str
     """What two ranks saw, of verl's engine with verl's checkpoints."""
     out = tmp_path_factory.mktemp("ranks")
     tuned(base).save_pretrained(out / "adapter")
-    script = Path(__file__).with_name("qlora_rank.py")
+    script = Path(__file__).resolve().parents[1] / "support" / "qlora_rank.py"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
     environment = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

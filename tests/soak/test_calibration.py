@@ -13,7 +13,7 @@ import pytest
 
 from permix_verl import statistics
 
-from ..simulated import Scenario, coverage
+from ..support.simulated import Scenario, coverage
 
 DATA_SETS = 500
 SCENARIOS = [
@@ -39,7 +39,7 @@ def test_printed_intervals_cover_between_92_and_98_percent(scenario: Scenario) -
     for name, value in found.items():
         if value.printed >= DATA_SETS / 2:
             # 500 data sets measure a coverage with a standard error of 1 %.
-            assert 0.92 - 0.01 <= value.share <= 0.98 + 0.01, name
+            assert 0.92 - 0.01 <= value.fraction <= 0.98 + 0.01, name
 
 
 @pytest.mark.parametrize("null", ["sharp", "blocks"])
@@ -49,7 +49,7 @@ def test_p_values_are_uniform(null: Literal["sharp", "blocks"]) -> None:
         p_values = np.sort(
             [
                 statistics.invariance_test(
-                    scenario.draw(np.random.default_rng([6, n])), null, seed=n, draws=199
+                    scenario.sample(np.random.default_rng([6, n])), null, seed=n, resamples=199
                 ).p_value
                 for n in range(DATA_SETS)
             ]

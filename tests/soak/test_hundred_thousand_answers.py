@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from ..reward_file import load
+from ..support.reward_file import load
 
 ANSWERS = 100_000
 BATCH = 2_000

@@ -67,4 +67,4 @@ def test_prompts_that_verl_would_cut_end_the_run_with_the_reason(recipe: Recipe,
     last = run.output.strip().splitlines()[-1]
     assert last.startswith("error: 120 of 120 prompts in ")
     assert "longer than data.max_prompt_length=60" in last
-    assert "verl would cut the persona off" in last
+    assert "verl would truncate the persona" in last

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..e2e.conftest import world  # noqa: F401
-from ..e2e.evaluations import (
+from ..support.evaluations import (
     ARMS,
     command,
     done,

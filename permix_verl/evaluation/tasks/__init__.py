@@ -4,10 +4,12 @@
 
 A task file defines ``TASK``, a :class:`Task`: where its problems come from, the user message,
 the score, and a text that must score as correct, so that golds are checked before anything
-is generated. ``gsm8k.py`` is the shortest example.
+is generated. ``gsm8k.py`` is the shortest example. An installed package registers its tasks by
+name, under the entry point group ``permix_verl.tasks``; the lab does.
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -73,9 +75,17 @@ def boxed_gold(problem: EvalProblem) -> str:
     return f"The answer is \\boxed{{{problem.gold}}}."
 
 
+GROUP = "permix_verl.tasks"
+"""Entry point group under which other packages register tasks."""
+
+
 def known_tasks() -> list[str]:
-    """Names of the tasks that come with the package."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Names of the tasks of this package, and of those that are registered."""
+    return sorted({module.name for module in pkgutil.iter_modules(__path__)} | set(_registered()))
+
+
+def _registered() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
 def find_task(name: str) -> Task:
@@ -87,7 +97,8 @@ def find_task(name: str) -> Task:
     if not name.endswith(".py"):
         if name not in known_tasks():
             raise UserError(f"unknown task {name!r}; known: {', '.join(known_tasks())}, or the path of a task file")
-        return importlib.import_module(f"{__name__}.{name}").TASK  # type: ignore[no-any-return]
+        entry = _registered().get(name)
+        return entry.load() if entry else importlib.import_module(f"{__name__}.{name}").TASK  # type: ignore[no-any-return]
     path = Path(name)
     if not path.is_file():
         raise UserError(f"no task file {name!r}; known tasks: {', '.join(known_tasks())}")

@@ -26,7 +26,7 @@ def livecodebench(args: Mapping[str, str]) -> Task:
     Raises:
         UserError: an unknown setting.
     """
-    selection = Selection.of(args)
+    selection = Selection.from_args(args)
 
     def load(source: str) -> list[EvalProblem]:
         make_judge(selection.sandbox)  # whether programs can be run is known before any is asked for

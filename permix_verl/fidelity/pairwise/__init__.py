@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pairs of completions, compared by judges in both orders."""

@@ -1,13 +1,12 @@
-"""``eval/pairwise.py`` as a function: ask judges which of two answers is more in character, and say how often.
+"""Run ``eval/pairwise.py``: ask judges which of two answers is more in character, and estimate win rates.
 
-Both orders of a pair are asked. An answer wins where it is preferred in both; a pair whose verdict changes with the
-order, or is a tie in either, is a tie. With several judges, or several runs, a problem's value is the mean of theirs.
+A judge sees each pair in both orders. An answer wins if it is preferred in both. The pair is a tie if the choice
+changes with the order, or is a tie in either order. With several judges or runs, a problem's value is their mean.
 Axes of arrays: J judges, K pairs, N problems.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,30 +16,37 @@ from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.fidelity.pairwise.pairs import ORDERS, Pairing, pair_questions
-from permix_verl.inference.judges.ask import Asking
+from permix_verl.inference.judges.ask import JudgeClient
 from permix_verl.inference.judges.config import Judge
 from permix_verl.inference.judges.store import Judgement, JudgementStore
-from permix_verl.report.html import to_html
-from permix_verl.report.markdown import to_markdown
-from permix_verl.report.pairwise import pairwise_document
-from permix_verl.utils.costs import cost_text
-from permix_verl.utils.files import write_whole
 
 TOGETHER = "all judges"
 _PREFERRED = {("ab", "first"): 1, ("ab", "second"): -1, ("ba", "first"): -1, ("ba", "second"): 1}
-"""(order, choice) -> 1 where the first model's answer is preferred, -1 where the second's is."""
+"""(order, choice) -> 1 if the first model's answer is preferred, -1 if the second's is."""
 
 
 def compare_pairs(
-    pairing: Pairing, judges: Sequence[Judge], out: Path, *, attempts: int, seed: int
+    pairing: Pairing,
+    judges: Sequence[Judge],
+    out: Path,
+    *,
+    attempts: int,
+    seed: int,
+    finish: Callable[[dict[str, Any]], None] = lambda analysis: None,
 ) -> tuple[dict[str, Any], int]:
-    """Ask what is missing and write ``pairwise.md``, ``.html`` and ``.json``.
+    """Request the missing judgements, and analyse all.
+
+    Args:
+        out: folder of the :class:`~permix_verl.inference.judges.store.JudgementStore`.
+        attempts: most replies of a judge to a question, until one parses.
+        seed: seed of the permutation test.
+        finish: callback that writes the analysis while the folder is locked.
 
     Returns:
-        The analysis, and the number of requests that failed.
+        The analysis, and the number of failed requests.
 
     Raises:
-        UserError: a folder that was begun with other models; a judge that cannot be asked.
+        UserError: the folder belongs to other models, or a judge cannot be reached.
     """
     questions = pair_questions(pairing)
     replies: dict[str, list[Judgement | None]] = {}
@@ -50,39 +56,32 @@ def compare_pairs(
         first, second = pairing.identities
         fixed = {"first": first, "second": second, "task": pairing.task}
         role = {pairing.persona.key: pairing.persona.system_prompt}
-        store.begin(fixed, {"personas": role}, {"judged": {judge.label: judge.described() for judge in judges}})
+        store.begin(fixed, {"personas": role}, {"judged": {judge.label: judge.describe() for judge in judges}})
         for judge in judges:
-            asking = Asking(judge, store, attempts)
-            print(asking.expected(questions))
-            tally = asking.ask(questions, judge.label)
-            if tally.asked:
-                took = cost_text(tally.prompt_tokens, tally.completion_tokens, judge.price)
-                print(f"{judge.label}: {tally.asked} replies in this call, {took}")
-            replies[judge.label], failed = tally.verdicts, failed + tally.failed
+            tally = JudgeClient(judge, store, attempts).ask_with_costs(questions)
+            replies[judge.label], failed = tally.judgements, failed + tally.failed
         analysis = analyse_pairs(pairing, replies, seed=seed)
-        document = pairwise_document(analysis)
-        write_whole(out / "pairwise.json", json.dumps(analysis, indent=1, ensure_ascii=False) + "\n")
-        write_whole(out / "pairwise.md", to_markdown(document))
-        write_whole(out / "pairwise.html", to_html(document))
+        finish(analysis)
     return analysis, failed
 
 
 def analyse_pairs(pairing: Pairing, replies: Mapping[str, Sequence[Judgement | None]], *, seed: int) -> dict[str, Any]:
-    """Rates of each judge, and of all together, as plain data.
+    """Estimate win rates for each judge and for all together, as plain data.
 
     Args:
-        replies: by judge, last replies in the order of ``pairing.pair_questions``.
+        replies: by judge, last judgements in the order of :func:`~permix_verl.fidelity.pairwise.pairs.pair_questions`.
+        seed: seed of the permutation test.
     """
     problems = list(dict.fromkeys(pair.problem for pair in pairing.pairs))
     column = [problems.index(pair.problem) for pair in pairing.pairs]
-    outcomes_JK = np.array([_outcomes(of_judge) for of_judge in replies.values()])
-    found: dict[str, Any] = {
+    outcomes_JK = np.array([_outcomes(judgements) for judgements in replies.values()])
+    judges: dict[str, Any] = {
         judge: _rates(outcomes_JK[row : row + 1], column, len(problems), seed)
-        | {"position": _position(of_judge, column, len(problems)), "counts": _counts(of_judge)}
-        for row, (judge, of_judge) in enumerate(replies.items())
+        | {"position": _position(judgements, column, len(problems)), "counts": _counts(judgements)}
+        for row, (judge, judgements) in enumerate(replies.items())
     }
     if len(replies) > 1:
-        found[TOGETHER] = _rates(outcomes_JK, column, len(problems), seed) | {"position": None, "counts": None}
+        judges[TOGETHER] = _rates(outcomes_JK, column, len(problems), seed) | {"position": None, "counts": None}
     return {
         "first": pairing.labels[0],
         "second": pairing.labels[1],
@@ -92,12 +91,12 @@ def analyse_pairs(pairing: Pairing, replies: Mapping[str, Sequence[Judgement | N
         "pairs": len(pairing.pairs),
         "left_out": pairing.left_out,
         "seed": seed,
-        "judges": found,
+        "judges": judges,
     }
 
 
 def _preferences(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
-    """Shape (K, 2), by order: 1 for the first model, -1 for the second, 0 for a tie, NaN without a verdict."""
+    """Return shape (K, 2), by order: 1 for the first model, -1 for the second, 0 for a tie, NaN without a choice."""
     values = [
         np.nan
         if reply is None or reply.status != "scored"
@@ -108,7 +107,7 @@ def _preferences(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
 
 
 def _outcomes(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
-    """Shape (K,): 1 or -1 where both orders agree, 0 for a tie, NaN where a verdict is missing."""
+    """Return shape (K,): 1 or -1 where both orders agree, 0 for a tie, NaN where a choice is missing."""
     preferred_K2 = _preferences(replies)
     agreed = np.where(preferred_K2[:, 0] == preferred_K2[:, 1], preferred_K2[:, 0], 0.0)
     outcomes: NDArray[np.float64] = np.where(np.isnan(preferred_K2).any(axis=1), np.nan, agreed)
@@ -116,23 +115,28 @@ def _outcomes(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
 
 
 def _rates(outcomes_JK: NDArray[np.float64], column: Sequence[int], problems: int, seed: int) -> dict[str, Any]:
-    """Win rates, margin and test. A pair counts where every judge has a verdict."""
-    whole = ~np.isnan(outcomes_JK).any(axis=0)
-    judged = outcomes_JK[:, whole]
-    places = np.asarray(column)[whole]
+    """Estimate win rates, margin and test from the pairs that every judge has judged in both orders.
+
+    Args:
+        column: index of each pair's problem.
+        problems: number of problems.
+    """
+    complete = ~np.isnan(outcomes_JK).any(axis=0)
+    judged = outcomes_JK[:, complete]
+    problem_K = np.asarray(column)[complete]
 
     def by_problem(values_K: NDArray[np.float64]) -> NDArray[np.float64]:
-        totals = np.bincount(places, values_K, problems)
-        counts = np.bincount(places, minlength=problems)
-        kept: NDArray[np.float64] = totals[counts > 0] / counts[counts > 0]
-        return kept
+        totals = np.bincount(problem_K, values_K, problems)
+        counts = np.bincount(problem_K, minlength=problems)
+        means: NDArray[np.float64] = totals[counts > 0] / counts[counts > 0]
+        return means
 
     won, lost = (by_problem((judged == side).mean(axis=0)) for side in (1, -1))
     if not len(won):
         return {"pairs": 0, "refused": "no pair has a verdict in both orders"}
     decided = "share of wins among the pairs of problems like these that are decided"
     return {
-        "pairs": int(whole.sum()),
+        "pairs": int(complete.sum()),
         "refused": None,
         "first_wins": asdict(_rate(won, "first model's win rate on problems like these")),
         "second_wins": asdict(_rate(lost, "second model's win rate on problems like these")),
@@ -148,16 +152,15 @@ def _rate(values: NDArray[np.float64], estimand: str) -> statistics.Interval:
 
 
 def _position(replies: Sequence[Judgement | None], column: Sequence[int], problems: int) -> dict[str, Any]:
-    """How often the answer that stood first was preferred, where one was; 0.5 without a bias."""
+    """Estimate position bias: how often the answer shown first is chosen when one is; 0.5 without bias."""
     preferred_K2 = _preferences(replies)
-    stood_first_K2 = preferred_K2 * np.array([1, -1])
-    both_judged = ~np.isnan(preferred_K2).any(axis=1)  # a pair judged in one order says which answer is better, too
-    first, second = ((stood_first_K2 == side).sum(axis=1) * both_judged for side in (1, -1))
-    places = np.asarray(column)
-    of_problem = [np.bincount(places, values, problems) for values in (first, first + second)]
+    chose_first_K2 = preferred_K2 * np.array([1, -1])
+    both_judged = ~np.isnan(preferred_K2).any(axis=1)  # one order alone confounds position with quality
+    first, second = ((chose_first_K2 == side).sum(axis=1) * both_judged for side in (1, -1))
+    by_problem = [np.bincount(np.asarray(column), values, problems) for values in (first, first + second)]
     return {
         "first_preferred": _plain(
-            statistics.ratio_interval(of_problem[0], of_problem[1], "share of choices for the answer that stood first")
+            statistics.ratio_interval(by_problem[0], by_problem[1], "share of choices for the answer that stood first")
         ),
         "flipped_to_first": int((first == 2).sum()),
         "flipped_to_second": int((second == 2).sum()),
@@ -171,5 +174,5 @@ def _counts(replies: Sequence[Judgement | None]) -> dict[str, int]:
 
 
 def _plain(interval: statistics.Interval) -> dict[str, Any]:
-    found = asdict(interval)
-    return found | {"estimate": None if np.isnan(found["estimate"]) else found["estimate"]}
+    values = asdict(interval)
+    return values | {"estimate": None if np.isnan(values["estimate"]) else values["estimate"]}

@@ -1,6 +1,7 @@
-"""Two models' stored answers to the same problems under one persona, and what a judge is asked about each pair.
+"""Pairs of two models' stored answers to the same problems under one persona, and the judge's prompt for a pair.
 
-The paper's Table 1: on MATH500 under the kindergartener's prompt, which of two models' answers is more in character.
+Source: Table 1 of the PerMix-RLVR paper (arXiv 2604.08986), which of two models' answers to MATH500 under the
+kindergartener's prompt is more in character.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.tasks import find_task, load_problems
-from permix_verl.inference.judges.ask import Question
+from permix_verl.inference.judges.questions import JudgeQuestion
 from permix_verl.inference.judges.replies import read_choice, reply_schema
 from permix_verl.inference.judges.untrusted_text import FENCES, fenced
 from permix_verl.personas.pool import Persona
@@ -36,13 +37,13 @@ class Pair:
     """Two answers to one problem.
 
     Attributes:
-        asked: what both models were asked.
-        first, second: rows of the first and of the second results folder.
+        question: problem text that both models got.
+        first, second: samples of the first and of the second results folder.
     """
 
     problem: str
     run: int
-    asked: str
+    question: str
     first: Sample
     second: Sample
 
@@ -52,8 +53,9 @@ class Pairing:
     """All pairs of two results folders.
 
     Attributes:
-        identities: of the two models.
-        left_out: answers of which the other model has no counterpart.
+        labels: names of the two results folders.
+        identities: identities of the two models.
+        left_out: number of answers without a counterpart of the other model.
     """
 
     task: str
@@ -70,12 +72,12 @@ def read_pairing(
     """Pair the answers that both folders hold.
 
     Args:
-        task: ``NAME`` or ``NAME=SOURCE``, as eval/run.py takes it; ``None``: the only one that both have.
-        runs: so many answers to each problem.
-        limit: only the first so many problems.
+        task: ``NAME`` or ``NAME=SOURCE``, as for eval/run.py; ``None`` for the only task that both folders have.
+        runs: answers per problem.
+        limit: number of problems from the start of the task; ``None`` for all.
 
     Raises:
-        UserError: a folder that does not read, no task or no answer in common, answers to other prompts.
+        UserError: an unreadable folder, no task or answer in common, or answers to other prompts.
     """
     if runs < 1 or (limit is not None and limit < 1):
         raise UserError(f"--runs is {runs} and --limit {limit}; they must be 1 or more")
@@ -85,50 +87,50 @@ def read_pairing(
     settings = [store.settings() for store in stores]
     name, _, source = (task or _common_task(stores)).partition("=")
     problems = {problem.id: problem for problem in load_problems(find_task(name), source or None, limit)}
-    answers = [_answers(store, name, persona.key, runs) for store in stores]
-    # In the task's order: that of the folders is as answers came in, and a test's draws go by place.
-    wanted = [(problem, run) for problem in problems for run in range(runs)]
-    places = [place for place in wanted if all(place in found for found in answers)]
-    if not places:
+    samples = [_samples(store, name, persona.key, runs) for store in stores]
+    # In the task's order, not in the order of generation: the permutation test depends on the order of the pairs.
+    keys = [(problem, run) for problem in problems for run in range(runs)]
+    common = [key for key in keys if all(key in by_key for by_key in samples)]
+    if not common:
         raise UserError(
             f"{first} and {second} have no answer in common of task {name} under persona {persona.key!r}; evaluate "
             "both with eval/run.py"
         )
     pairs = []
-    for problem, run in places:
-        mine, other = (found[problem, run] for found in answers)
-        asked = find_task(name).prompt(problems[problem])
+    for problem, run in common:
+        mine, other = (by_key[problem, run] for by_key in samples)
+        question = find_task(name).prompt(problems[problem])
         for sample, folder in ((mine, first), (other, second)):
-            _check_prompt(sample, folder, asked, persona)
-        pairs.append(Pair(problem, run, asked, mine, other))
-    alone = sum(len([place for place in found if place[0] in problems]) for found in answers) - 2 * len(pairs)
+            _check_prompt(sample, folder, question, persona)
+        pairs.append(Pair(problem, run, question, mine, other))
+    unpaired = sum(len([key for key in by_key if key[0] in problems]) for by_key in samples) - 2 * len(pairs)
     return Pairing(
         name,
         persona,
         (first.resolve().name, second.resolve().name),
         (_identity(settings[0]), _identity(settings[1])),
         pairs,
-        alone,
+        unpaired,
     )
 
 
-def pair_questions(pairing: Pairing) -> list[Question]:
-    """Both orders of each pair, one after the other."""
+def pair_questions(pairing: Pairing) -> list[JudgeQuestion]:
+    """Build the questions to a judge: both orders of each pair, one after the other."""
     return [_question(pairing, pair, order) for pair in pairing.pairs for order in ORDERS]
 
 
-def _question(pairing: Pairing, pair: Pair, order: str) -> Question:
+def _question(pairing: Pairing, pair: Pair, order: str) -> JudgeQuestion:
     shown = [pair.first, pair.second] if order == "ab" else [pair.second, pair.first]
-    messages = pair_messages(pairing.persona.system_prompt, pair.asked, shown[0].output, shown[1].output)
+    messages = pair_messages(pairing.persona.system_prompt, pair.question, shown[0].output, shown[1].output)
     place = (pair.problem, pair.run, order)
-    return Question("pairwise", place, [sample.key for sample in shown], messages, read_choice, SCHEMA)
+    return JudgeQuestion("pairwise", place, [sample.key for sample in shown], messages, read_choice, SCHEMA)
 
 
-def pair_messages(role: str, asked: str, first: str, second: str) -> list[Message]:
-    """What a judge is asked about two answers in this order."""
+def pair_messages(role: str, question: str, first: str, second: str) -> list[Message]:
+    """Build the judge's chat about two answers in this order."""
     parts = (
         f"What both authors were told:\n{fenced('role', role)}",
-        f"What both were asked:\n{fenced('question', asked)}",
+        f"What both were asked:\n{fenced('question', question)}",
         f"The first answer:\n{fenced('first', first)}",
         f"The second answer:\n{fenced('second', second)}",
         FORM,
@@ -140,11 +142,11 @@ def _common_task(stores: Sequence[SampleStore]) -> str:
     both = [task for task in stores[0].tasks() if task in stores[1].tasks()]
     if len(both) != 1:
         shown = ", ".join(both) or "none"
-        raise UserError(f"tasks that both folders have: {shown}; name the one to compare with --task")
+        raise UserError(f"tasks in both folders: {shown}; choose one with --task")
     return both[0]
 
 
-def _answers(store: SampleStore, task: str, persona: str, runs: int) -> dict[tuple[str, int], Sample]:
+def _samples(store: SampleStore, task: str, persona: str, runs: int) -> dict[tuple[str, int], Sample]:
     return {
         (sample.problem, sample.run): sample
         for sample in store.samples(task)
@@ -152,15 +154,15 @@ def _answers(store: SampleStore, task: str, persona: str, runs: int) -> dict[tup
     }
 
 
-def _check_prompt(sample: Sample, folder: Path, asked: str, persona: Persona) -> None:
-    """The answer must be one to this problem under this persona's text."""
-    seen = sample.prompt
-    if seen.startswith('[{"role"'):  # an endpoint's, which renders the chat itself
-        seen = "\n".join(str(message["content"]) for message in json.loads(seen))
-    for what, text in (("problem", asked), ("persona", persona.system_prompt)):
-        if text.strip() not in seen:
+def _check_prompt(sample: Sample, folder: Path, question: str, persona: Persona) -> None:
+    """Refuse a sample whose prompt lacks this problem's or this persona's text."""
+    prompt = sample.prompt
+    if prompt.startswith('[{"role"'):  # an endpoint renders the chat itself, so the chat is stored
+        prompt = "\n".join(str(message["content"]) for message in json.loads(prompt))
+    for what, text in (("problem", question), ("persona", persona.system_prompt)):
+        if text.strip() not in prompt:
             raise UserError(
-                f"{folder}: problem {sample.problem} was answered under another {what} than {text.strip()[:60]!r}...; "
+                f"{folder}: the prompt of problem {sample.problem} lacks the {what} text {text.strip()[:60]!r}...; "
                 "give the same --task source, limit and --personas as its eval/run.py command"
             )
 

@@ -1,6 +1,6 @@
-"""What the report says of fidelity: scores by task, judge and persona with intervals, agreement, pairs of models.
+"""Analysis of fidelity scores: by task, judge and persona with intervals, judge agreement, and pairs of models.
 
-Axes of arrays: J judges, P personas, T tasks, Q questions of a task (blocks, in PersonaGym's scoring).
+Axes of arrays: J judges, P personas, T tasks, Q questions of a task (blocks, in the ``official`` scoring).
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.errors import UserError
-from permix_verl.fidelity.personagym.scores import LOWEST_OF, TOTAL, Fidelity, Scored, mean_of_present
+from permix_verl.fidelity.personagym.scores import LOWEST_OF, TOTAL, ModelFidelity, ScoringResult, mean_of_present
 from permix_verl.fidelity.personagym.tasks import HIGHEST, LOWEST
 
 
-def analyse_fidelity(folders: Sequence[Fidelity], *, seed: int = 0) -> dict[str, Any]:
-    """Everything that the report says of fidelity, as plain data.
+def analyse_fidelity(folders: Sequence[ModelFidelity], *, seed: int = 0) -> dict[str, Any]:
+    """Analyse the fidelity of one or more models, as plain data for the report.
+
+    Args:
+        seed: seed of the resampling.
 
     Raises:
-        UserError: two folders of one name.
+        UserError: two folders have the same name.
     """
     labels = [one.label for one in folders]
     for label in labels:
@@ -31,7 +34,7 @@ def analyse_fidelity(folders: Sequence[Fidelity], *, seed: int = 0) -> dict[str,
     return {"models": models, "pairs": [pair for pair in pairs if pair["scorings"]]}
 
 
-def _analyse_model(one: Fidelity, seed: int) -> dict[str, Any]:
+def _analyse_model(one: ModelFidelity, seed: int) -> dict[str, Any]:
     return {
         "model": one.model,
         "adapter": one.adapter,
@@ -42,37 +45,37 @@ def _analyse_model(one: Fidelity, seed: int) -> dict[str, Any]:
     }
 
 
-def _analyse_scoring(name: str, scored: Scored, seed: int) -> dict[str, Any]:
+def _analyse_scoring(name: str, scored: ScoringResult, seed: int) -> dict[str, Any]:
     lowest, highest = LOWEST_OF[name], max(float(np.nanmax(scored.ratings_JPTQ, initial=HIGHEST)), HIGHEST)
     together_PT = scored.by_persona()
-    apart_JPT = [scored.by_persona(judge) for judge in range(len(scored.judges))]
-    found: dict[str, Any] = {}
+    by_judge_JPT = [scored.by_persona(judge) for judge in range(len(scored.judges))]
+    tasks: dict[str, Any] = {}
     for column, task in enumerate([*scored.tasks, TOTAL]):
         estimand = f"mean score of roles like these: {task}"
         chosen = scored.ratings_JPTQ if task == TOTAL else scored.ratings_JPTQ[:, :, column : column + 1]
         items = chosen.reshape(*chosen.shape[:2], -1)
-        found[task] = {
+        tasks[task] = {
             "together": asdict(statistics.persona_interval(together_PT[:, column], estimand, lowest, highest)),
             "judges": {
                 judge: asdict(statistics.persona_interval(values[:, column], estimand, lowest, highest))
-                for judge, values in zip(scored.judges, apart_JPT, strict=True)
+                for judge, values in zip(scored.judges, by_judge_JPT, strict=True)
             },
-            "personas": dict(zip(scored.personas, map(_number, together_PT[:, column]), strict=True)),
+            "personas": dict(zip(scored.personas, map(_nan_to_none, together_PT[:, column]), strict=True)),
             "without": int(np.isnan(together_PT[:, column]).sum()),
-            # PersonaGym's ratings of a block are means, on no scale of their own.
+            # The official rating of a block is a mean, so it is not on the ordinal scale that alpha needs.
             "alpha": asdict(statistics.krippendorff_alpha(items, range(LOWEST, HIGHEST + 1), seed=seed))
             if name == "fixed"
             else None,
         }
     return {
         "judges": list(scored.judges),
-        "tasks": found,
+        "tasks": tasks,
         "counts": {judge: dict(counts) for judge, counts in scored.counts.items()},
     }
 
 
-def compare(first: Fidelity, second: Fidelity, *, seed: int) -> dict[str, Any]:
-    """Two models on the judgements that both have."""
+def compare(first: ModelFidelity, second: ModelFidelity, *, seed: int) -> dict[str, Any]:
+    """Compare two models on the judgements that both have."""
     pair: dict[str, Any] = {"first": first.label, "second": second.label, "scorings": {}}
     for name in LOWEST_OF:
         if name not in first.scorings or name not in second.scorings:
@@ -81,9 +84,9 @@ def compare(first: Fidelity, second: Fidelity, *, seed: int) -> dict[str, Any]:
     return pair
 
 
-def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[str, Any]:
+def _compared(first: ModelFidelity, second: ModelFidelity, name: str, seed: int) -> dict[str, Any]:
     mine, other = first.scorings[name], second.scorings[name]
-    judges = [judge for judge in mine.judges if mine.judged[judge] == other.judged.get(judge)]
+    judges = [judge for judge in mine.judges if mine.judge_identities[judge] == other.judge_identities.get(judge)]
     if first.questions != second.questions:
         return {"refused": "other questions", "tasks": {}}
     if not judges:
@@ -95,18 +98,18 @@ def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[s
     if not personas or not tasks:
         return {"refused": "no persona and task in common, told in the same words", "tasks": {}}
 
-    def chosen(scored: Scored) -> NDArray[np.float64]:
+    def chosen(scored: ScoringResult) -> NDArray[np.float64]:
         indices = [scored.judges.index(one) for one in judges], [scored.personas.index(one) for one in personas]
         return scored.ratings_JPTQ[np.ix_(*indices, [scored.tasks.index(one) for one in tasks])]
 
     mine_JPTQ, other_JPTQ = chosen(mine), chosen(other)
-    number = min(mine_JPTQ.shape[3], other_JPTQ.shape[3])  # personas that only one has may have more questions
+    number = min(mine_JPTQ.shape[3], other_JPTQ.shape[3])  # a persona of one model only may have more questions
     mine_JPTQ, other_JPTQ = mine_JPTQ[..., :number], other_JPTQ[..., :number]
     both = ~np.isnan(mine_JPTQ) & ~np.isnan(other_JPTQ)
-    of_both = [
+    common_PT = [
         mean_of_present(np.where(both, ratings, np.nan), axis=3).mean(axis=0) for ratings in (mine_JPTQ, other_JPTQ)
     ]
-    mine_PT, other_PT = (np.concatenate([one, one.mean(axis=1, keepdims=True)], axis=1) for one in of_both)
+    mine_PT, other_PT = (np.concatenate([one, one.mean(axis=1, keepdims=True)], axis=1) for one in common_PT)
     largest = max(float(np.nanmax(ratings, initial=HIGHEST)) for ratings in (mine_JPTQ, other_JPTQ))
     width = largest - LOWEST_OF[name]
     return {
@@ -127,5 +130,5 @@ def _compared(first: Fidelity, second: Fidelity, name: str, seed: int) -> dict[s
     }
 
 
-def _number(value: float) -> float | None:
+def _nan_to_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

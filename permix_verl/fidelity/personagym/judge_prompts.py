@@ -1,4 +1,4 @@
-"""What judges are asked about the answers, in our scoring and in PersonaGym's."""
+"""Judges' prompts about the answers, in the ``fixed`` and the ``official`` scoring."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.fidelity.personagym import official
 from permix_verl.fidelity.personagym.rubric import SCHEMA, rubric_messages
-from permix_verl.fidelity.personagym.session import Asked, Session
+from permix_verl.fidelity.personagym.session import PersonaQuestion, Session
 from permix_verl.fidelity.personagym.tasks import HIGHEST, LOWEST, TASKS
 from permix_verl.inference.engines import Sampling
-from permix_verl.inference.judges.ask import Question
 from permix_verl.inference.judges.config import Judge
+from permix_verl.inference.judges.questions import JudgeQuestion
 from permix_verl.inference.judges.replies import Status, read_score
 from permix_verl.inference.judges.store import Answer
 from permix_verl.personas.pool import Persona
 
-Place = tuple[str, str, int]
-"""Persona, task, and number of the question or of the block."""
-Answers = Mapping[Place, Answer]
+ItemId = tuple[str, str, int]
+"""Persona key, task name, and number of the question or of the block, from 0."""
+Answers = Mapping[ItemId, Answer]
 
 OFFICIAL_SAMPLING = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=3000)
-"""PersonaGym's judges: greedy (it sends a top_p of 0, which some servers refuse and which changes nothing then)."""
+"""Greedy decoding, as in PersonaGym. Its top_p of 0 is not sent: some servers refuse it, and greedy ignores top_p."""
 
 
 def judge_questions(
@@ -28,45 +28,49 @@ def judge_questions(
     judge: Judge,
     scoring: str,
     answers: Answers,
-    examples: Mapping[Place, str | None],
-) -> list[Question]:
-    """What a judge is asked in a scoring. Ours does not ask about an answer that is missing; PersonaGym grades "Error".
+    examples: Mapping[ItemId, str | None],
+) -> list[JudgeQuestion]:
+    """Build the questions to a judge in one scoring.
+
+    A missing answer is skipped in the ``fixed`` scoring and graded as "Error" in the ``official`` one.
 
     Args:
-        examples: of the official scoring, by block, ``None`` where PersonaGym would crash on them; see
-            :func:`example_questions`.
+        examples: score examples by block, for the ``official`` scoring only. A block whose entry is ``None`` is
+            skipped, because PersonaGym would crash on it; see :func:`example_questions`.
     """
     if scoring == "fixed":
-        return [_fixed(session, answers[asked.place], asked) for asked in session.asked if asked.place in answers]
+        return [_fixed(answers[item.item_id], item) for item in session.persona_questions if item.item_id in answers]
     assert session.checkout is not None
-    found = []
-    for place, persona, block, about in _blocks(session, answers):
-        if place in examples and examples[place] is None:
-            continue  # PersonaGym crashes there
-        messages = official.grading_messages(session.checkout, judge.model, _description(persona), place[1], block)
-        found.append(Question("official", place, about, messages, _read_official, sampling=OFFICIAL_SAMPLING))
-    return found
+    questions = []
+    for block_id, persona, block, about in _blocks(session, answers):
+        if block_id in examples and examples[block_id] is None:
+            continue
+        messages = official.grading_messages(session.checkout, judge.model, _description(persona), block_id[1], block)
+        questions.append(
+            JudgeQuestion("official", block_id, about, messages, _read_official, sampling=OFFICIAL_SAMPLING)
+        )
+    return questions
 
 
-def example_questions(session: Session, answers: Answers) -> list[Question]:
-    """What the writer of score examples is asked, a question a block."""
+def example_questions(session: Session, answers: Answers) -> list[JudgeQuestion]:
+    """Build the requests for score examples, one per block."""
     assert session.checkout is not None
     return [
-        Question(
+        JudgeQuestion(
             "examples",
-            place,
+            block_id,
             about,
-            official.example_messages(session.checkout, _description(persona), place[1], block),
+            official.example_messages(session.checkout, _description(persona), block_id[1], block),
             _read_examples,
             sampling=OFFICIAL_SAMPLING,
         )
-        for place, persona, block, about in _blocks(session, answers)
+        for block_id, persona, block, about in _blocks(session, answers)
     ]
 
 
-def _fixed(session: Session, answer: Answer, asked: Asked) -> Question:
-    messages = rubric_messages(TASKS[asked.task], asked.persona.system_prompt, asked.text, answer.output)
-    return Question("fixed", asked.place, [answer.key], messages, _read_fixed, SCHEMA)
+def _fixed(answer: Answer, item: PersonaQuestion) -> JudgeQuestion:
+    messages = rubric_messages(TASKS[item.task], item.persona.system_prompt, item.text, answer.output)
+    return JudgeQuestion("fixed", item.item_id, [answer.key], messages, _read_fixed, SCHEMA)
 
 
 def _read_fixed(reply: str, finish_reason: str) -> tuple[Status, Any]:
@@ -77,25 +81,25 @@ def _read_official(reply: str, finish_reason: str) -> tuple[Status, Any]:
     return "scored", official.evaluation_scores(reply)
 
 
-def _blocks(session: Session, answers: Answers) -> list[tuple[Place, Persona, list[tuple[str, str]], list[str]]]:
-    """(place, persona, (question, answer) pairs, keys of the answers) of every block of PersonaGym's scoring."""
-    found = []
+def _blocks(session: Session, answers: Answers) -> list[tuple[ItemId, Persona, list[tuple[str, str]], list[str]]]:
+    """Return (block id, persona, (question, answer) pairs, keys of the answers) of every ``official`` block."""
+    blocks = []
     for persona in session.personas:
-        for task, texts in session.questions.of(persona).items():
-            places = [(persona.key, task, number) for number in range(len(texts))]
+        for task, texts in session.question_set.of(persona).items():
+            ids = [(persona.key, task, number) for number in range(len(texts))]
             pairs = [
-                (text, answers[place].output if place in answers else official.FAILED)
-                for place, text in zip(places, texts, strict=True)
+                (text, answers[item_id].output if item_id in answers else official.FAILED)
+                for item_id, text in zip(ids, texts, strict=True)
             ]
             for number, block in enumerate(official.blocks(pairs)):
                 start = number * official.BLOCK
-                about = [answers[place].key for place in places[start : start + len(block)] if place in answers]
-                found.append(((persona.key, task, number), persona, list(block), about))
-    return found
+                about = [answers[item_id].key for item_id in ids[start : start + len(block)] if item_id in answers]
+                blocks.append(((persona.key, task, number), persona, list(block), about))
+    return blocks
 
 
 def _description(persona: Persona) -> str:
-    """What PersonaGym's prompts call the persona: its description, and for a pool's its system prompt."""
+    """Return the persona's text for PersonaGym's prompts: its description, or the system prompt of a pool's persona."""
     return persona.key if persona.category == "PersonaGym" else persona.system_prompt
 
 
@@ -106,9 +110,9 @@ def _read_examples(reply: str, finish_reason: str) -> tuple[Status, Any]:
         return "malformed", None
 
 
-def calls_wanted(session: Session, scoring: str) -> int:
-    """How many questions a judge is asked in a scoring, with all answers there."""
+def count_calls(session: Session, scoring: str) -> int:
+    """Return the number of questions to a judge in one scoring if no answer is missing."""
     if scoring == "fixed":
-        return len(session.asked)
-    sizes = [len(texts) for persona in session.personas for texts in session.questions.of(persona).values()]
+        return len(session.persona_questions)
+    sizes = [len(texts) for persona in session.personas for texts in session.question_set.of(persona).values()]
     return sum(-(-size // official.BLOCK) for size in sizes)

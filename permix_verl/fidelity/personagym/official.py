@@ -1,19 +1,19 @@
-"""PersonaGym's own scoring, quirks included, so that its scores can be had again.
+"""The ``official`` scoring: PersonaGym's own pipeline, quirks included, so that its scores can be reproduced.
 
-Prompts and rubrics are read from a checkout of PersonaGym that the user names; nothing of it is packaged here. What its
-pipeline does, read from its code at commit 536f705:
+Prompts and rubrics are read from the user's checkout of PersonaGym (arXiv 2407.18416); none of them is packaged here.
+The pipeline, from its code at commit 536f705:
 
-- Up to five questions of a task are graded in one call. The filled rubrics are put into the prompt as a Python list is
-  printed, so line ends stand there as ``\\n``.
-- "Score examples" are written by another model, then indexed like a list although they are one text: the rubrics of a
-  block see "S", "c", "o", "r" and "e". What the examples say has no effect, unless there is none: then it crashes.
-- A reply is cut at ``(n) Evaluation:``; an evaluation's score is the number behind its first "Therefore, the final
-  score is". "score is: 4" and "**4**" have none and count as a miss, "4.5" is 4, "45" is 45. The numbers in front are
-  not looked at, nor how many evaluations there are.
-- Misses are left out of a block's mean, but a block of misses is a score of 0, and goes into the mean of its task.
-- A call that failed is the text "Error": graded as an answer, and as a judge's reply a block of misses.
-- Only judges with "gpt" in their name are sent the system prompt.
-- Judges are averaged within a block, then blocks, then the five tasks: "PersonaScore".
+- Up to five questions of a task are graded in one call. The filled rubrics enter the prompt as a printed Python list,
+  so line ends appear as ``\\n``.
+- "Score examples" are written by another model, then indexed as a list although they are one text: the rubrics of a
+  block see "S", "c", "o", "r" and "e". Their content has no effect. A reply without examples crashes PersonaGym.
+- A reply is split at ``(n) Evaluation:``. The score of an evaluation is the number after its first "Therefore, the
+  final score is". "score is: 4" and "**4**" are misses, "4.5" is 4, "45" is 45. The numbers (n) and the count of
+  evaluations are ignored.
+- Misses are left out of a block's mean. A block of misses scores 0 and enters the mean of its task.
+- A failed call is the text "Error": as an answer it is graded, as a judge's reply it is a block of misses.
+- Only judges with "gpt" in their name get the system prompt.
+- Scores are averaged over judges within a block, then over blocks, then over the five tasks: "PersonaScore".
 """
 
 import ast
@@ -27,9 +27,9 @@ from permix_verl.fidelity.personagym.tasks import TASKS
 from permix_verl.personas.prompts import Message
 
 BLOCK = 5
-"""Questions graded in one call."""
+"""Number of questions graded in one call."""
 FAILED = "Error"
-"""The text of a call that failed."""
+"""Text that stands for a failed call."""
 _EVALUATION = re.compile(r"\(\d+\) Evaluation:")
 _SCORE = re.compile(r"Therefore, the final score is\s*(\d+)")
 _EXAMPLE = re.compile(r"Score \d+: *Response -")
@@ -37,12 +37,12 @@ _EXAMPLE = re.compile(r"Score \d+: *Response -")
 
 @dataclass(frozen=True)
 class Checkout:
-    """What is taken from a checkout of PersonaGym.
+    """Prompts and rubrics of a PersonaGym checkout.
 
     Attributes:
-        rubrics: by task.
-        system, outline: of the grading prompt.
-        example, examples: of the prompt for score examples, one rubric and all of them.
+        rubrics: rubric of each task.
+        system, outline: system message and user message of the grading prompt.
+        example, examples: prompt for score examples: part for one rubric, and the whole.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ class Checkout:
 
     @property
     def questions(self) -> Path:
-        """Folder of its fixed questions."""
+        """Folder of PersonaGym's fixed questions."""
         return self.folder / "questions" / "benchmark-v1"
 
     def wording(self) -> str:
-        """How it tells a model to be somebody, with ``{persona}`` in it: read from ``code/utils.py``.
+        """Return the persona instruction in ``code/utils.py``, a template with ``{persona}``.
 
         Raises:
-            UserError: no such file, or none such in it.
+            UserError: the file is missing, does not parse, or has no such template.
         """
         file = self.folder / "code" / "utils.py"
         try:
@@ -73,11 +73,11 @@ class Checkout:
                 text = _template(node.value)
                 if "{persona}" in text:
                     return text
-        raise UserError(f"{file} has no text with {{persona}} in it; name a checkout of PersonaGym as it was published")
+        raise UserError(f"{file} has no text with {{persona}}; name an unchanged checkout of PersonaGym")
 
 
 def read_checkout(folder: Path) -> Checkout:
-    """Read the files.
+    """Read PersonaGym's prompts and rubrics.
 
     Raises:
         UserError: a file is missing.
@@ -94,73 +94,73 @@ def read_checkout(folder: Path) -> Checkout:
 
 
 def blocks(answers: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]]]:
-    """(question, answer) pairs as they are graded together."""
+    """Split (question, answer) pairs into the groups that are graded together."""
     return [answers[start : start + BLOCK] for start in range(0, len(answers), BLOCK)]
 
 
 def example_messages(checkout: Checkout, persona: str, task: str, block: Sequence[tuple[str, str]]) -> list[Message]:
-    """What the example model is asked. The rubric stands in there with its own gaps unfilled."""
+    """Build the chat that asks for score examples. The rubric's own placeholders stay unfilled, as in PersonaGym."""
     rubric = checkout.rubrics[task]
     filled = [checkout.example.format(persona=persona, question=question, rubric=rubric) for question, _ in block]
     return [{"role": "user", "content": checkout.examples.format(rubrics=filled)}]
 
 
 def score_examples(reply: str | None) -> str:
-    """What of the example model's reply is ever looked at: its first letters, once it has been put in order.
+    """Return the only part of the score examples that PersonaGym uses: their first five letters.
 
     Args:
-        reply: ``None`` where nobody was asked: then one with an example in it is assumed.
+        reply: the example model's reply; ``None`` assumes a reply that has an example.
 
     Raises:
-        UserError: there is no example in it; PersonaGym ends with an IndexError then.
+        UserError: the reply has no example; PersonaGym raises an IndexError there.
     """
     if reply is not None and not _EXAMPLE.search(reply):
-        raise UserError("the example model's reply has no 'Score N: Response -' in it; PersonaGym crashes on it")
+        raise UserError("the example model's reply has no 'Score N: Response -'; PersonaGym crashes on it")
     return "Score"
 
 
 def grading_messages(
     checkout: Checkout, judge: str, persona: str, task: str, block: Sequence[tuple[str, str]], examples: str = "Score"
 ) -> list[Message]:
-    """What a judge is asked about a block.
+    """Build the judge's chat about a block.
 
     Args:
-        examples: as :func:`score_examples` gives them.
+        examples: result of :func:`score_examples`; question i of the block sees its letter i.
     """
     rubric = checkout.rubrics[task]
     filled = [
-        rubric.format(persona=persona, question=question, response=answer, score_example=examples[place])
-        for place, (question, answer) in enumerate(block)
+        rubric.format(persona=persona, question=question, response=answer, score_example=examples[i])
+        for i, (question, answer) in enumerate(block)
     ]
     user = {"role": "user", "content": checkout.outline.format(rubrics=filled)}
     return [{"role": "system", "content": checkout.system}, user] if "gpt" in judge else [user]
 
 
 def evaluation_scores(reply: str) -> list[int]:
-    """A reply's scores, 0 for a miss."""
-    found = [_SCORE.search(evaluation) for evaluation in _EVALUATION.split(reply)[1:]]
-    return [int(match[1]) if match else 0 for match in found]
+    """Return the scores of a reply's evaluations, 0 for a miss."""
+    matches = [_SCORE.search(evaluation) for evaluation in _EVALUATION.split(reply)[1:]]
+    return [int(match[1]) if match else 0 for match in matches]
 
 
 def block_score(reply: str) -> float:
-    """One judge's score of a block: the mean of what it gave, 0 if it gave nothing."""
-    return mean_given(evaluation_scores(reply))
+    """Return one judge's score of a block: the mean of the scores in its reply, 0 if there are none."""
+    return mean_without_misses(evaluation_scores(reply))
 
 
-def mean_given(scores: Sequence[int]) -> float:
-    """The mean of a block's scores without its misses, 0 if there are only these."""
-    given = [score for score in scores if score]
-    return sum(given) / len(given) if given else 0.0
+def mean_without_misses(scores: Sequence[int]) -> float:
+    """Return the mean of a block's scores without its misses, 0 if all are misses."""
+    hits = [score for score in scores if score]
+    return sum(hits) / len(hits) if hits else 0.0
 
 
 def task_score(replies: Sequence[Sequence[str]]) -> float:
-    """A persona's score on a task.
+    """Return a persona's score on a task: the mean over blocks of the mean over judges.
 
     Args:
-        replies: by block, the replies of its judges.
+        replies: for each block, the replies of all judges.
     """
-    of_blocks = [sum(map(block_score, of_judges)) / len(of_judges) for of_judges in replies]
-    return sum(of_blocks) / len(of_blocks)
+    block_scores = [sum(map(block_score, by_judge)) / len(by_judge) for by_judge in replies]
+    return sum(block_scores) / len(block_scores)
 
 
 def _template(text: ast.JoinedStr) -> str:
@@ -173,5 +173,5 @@ def _template(text: ast.JoinedStr) -> str:
 
 def _text(file: Path) -> str:
     if not file.is_file():
-        raise UserError(f"{file} is missing; --personagym wants a checkout of github.com/vsamuel2003/PersonaGym")
+        raise UserError(f"{file} is missing; give --personagym a checkout of github.com/vsamuel2003/PersonaGym")
     return file.read_text(encoding="utf-8")

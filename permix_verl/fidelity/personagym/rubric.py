@@ -1,4 +1,4 @@
-"""Our own scoring: one question a call, a rubric of ours, the answer fenced, the reply as JSON."""
+"""The ``fixed`` scoring: one answer per call, this project's rubric, delimited texts, a JSON reply."""
 
 from permix_verl.fidelity.personagym.tasks import HIGHEST, LOWEST, FidelityTask
 from permix_verl.inference.judges.replies import reply_schema
@@ -17,16 +17,16 @@ SCHEMA = reply_schema("score", [*range(LOWEST, HIGHEST + 1)], "integer")
 
 
 def rubric_messages(task: FidelityTask, role: str, question: str, answer: str) -> list[Message]:
-    """What a judge is asked about one answer.
+    """Build the judge's chat about one answer.
 
     Args:
-        role: the system prompt that the answer was given under.
+        role: system prompt that the model under test was given.
     """
     scale = "\n".join(
         f"{score}: {meaning}" for score, meaning in zip(range(LOWEST, HIGHEST + 1), task.scale, strict=True)
     )
     parts = (
-        f"Criterion: {task.name}\n{task.looks_at}",
+        f"Criterion: {task.name}\n{task.criterion}",
         f"Scale:\n{scale}",
         f"What the author was told:\n{fenced('role', role)}",
         f"The question:\n{fenced('question', question)}",

@@ -1,4 +1,4 @@
-"""What ``eval/personagym.py`` was given, read and checked before anybody is asked."""
+"""Settings of a PersonaGym evaluation, read and checked before the first request."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ from permix_verl.personas.prompts import Message, with_persona
 
 SCORINGS = ("fixed", "official")
 PERSONAGYM = "personagym"
-"""As personas: the descriptions that PersonaGym's own questions are for."""
+"""Value of ``personas`` that selects PersonaGym's own persona descriptions."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is asked and how it is judged.
+class PersonagymSettings:
+    """Settings of a PersonaGym evaluation.
 
     Attributes:
         options: the model under test, its engine and sampling. Its ``personas`` may be :data:`PERSONAGYM`.
-        judges: who judges; none: answers only.
-        scorings: of :data:`SCORINGS`.
+        judges: judges of the answers; empty to generate answers only.
+        scorings: names from :data:`SCORINGS`.
         questions: ``"default"``, a file or a folder; see :mod:`permix_verl.fidelity.personagym.questions`.
-        checkout: of PersonaGym, for its own scoring, its personas and its wording.
-        official_wording: tell the model who it is as PersonaGym does, not as the pool does.
-        example_judge: who writes the score examples of the official scoring, which have no effect; see
-            :mod:`permix_verl.fidelity.personagym.official`. ``None``: nobody is asked.
-        attempts: replies of a judge for one answer, until one is of the form.
+        checkout: PersonaGym checkout, for its scoring, personas and wording.
+        official_wording: state the persona in PersonaGym's words, not in the pool's.
+        example_judge: model that writes the score examples of the official scoring. They have no effect; see
+            :mod:`permix_verl.fidelity.personagym.official`. ``None``: no examples are requested.
+        attempts: most replies of a judge about one answer, until one parses.
     """
 
     options: Options
@@ -49,8 +49,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that the model under test is asked."""
+class PersonaQuestion:
+    """One question to the model under test."""
 
     persona: Persona
     task: str
@@ -58,30 +58,37 @@ class Asked:
     text: str
 
     @property
-    def place(self) -> tuple[str, str, int]:
+    def item_id(self) -> tuple[str, str, int]:
+        """Persona key, task name and question number."""
         return self.persona.key, self.task, self.number
 
 
 @dataclass
 class Session:
-    """Everything that a call needs, checked before anybody is asked."""
+    """Checked inputs of one PersonaGym evaluation.
 
-    settings: Settings
-    questions: QuestionSet
+    Attributes:
+        personas: personas of the pool or of PersonaGym.
+        persona_questions: all questions to the model under test.
+        identity: model and adapter under test.
+        prompted: by key, the personas with the system prompt that the model under test gets.
+    """
+
+    settings: PersonagymSettings
+    question_set: QuestionSet
     checkout: official.Checkout | None
     personas: list[Persona]
-    asked: list[Asked]
+    persona_questions: list[PersonaQuestion]
     identity: Mapping[str, Any]
     sampling: Sampling
-    spoken: Mapping[str, Persona] = field(default_factory=dict)
-    """The personas as the model is told, by key."""
+    prompted: Mapping[str, Persona] = field(default_factory=dict)
 
 
-def prepare(settings: Settings) -> Session:
-    """Read and check what was given.
+def prepare(settings: PersonagymSettings) -> Session:
+    """Read and check the inputs.
 
     Raises:
-        UserError: anything that cannot be used.
+        UserError: an unusable setting, pool, question set or checkout.
     """
     _check(settings)
     check_numbers(settings.options)
@@ -97,25 +104,26 @@ def prepare(settings: Settings) -> Session:
     if settings.official_wording:
         assert checkout is not None
         wording = checkout.wording()
-        spoken = {one.key: replace(one, system_prompt=wording.format(persona=one.key)) for one in personas}
+        prompted = {one.key: replace(one, system_prompt=wording.format(persona=one.key)) for one in personas}
     else:
-        spoken = {persona.key: persona for persona in personas}
-    asked = [
-        Asked(spoken[persona.key], task, number, text)
+        prompted = {persona.key: persona for persona in personas}
+    persona_questions = [
+        PersonaQuestion(prompted[persona.key], task, number, text)
         for persona in personas
         for task, texts in questions.of(persona).items()
         for number, text in enumerate(texts)
     ]
     sampling = Sampling(options.temperature, options.top_p, options.top_k, options.max_tokens or 1024)
-    return Session(settings, questions, checkout, personas, asked, identity_of(options), sampling, spoken)
+    identity = identity_of(options)
+    return Session(settings, questions, checkout, personas, persona_questions, identity, sampling, prompted)
 
 
-def chat_of(asked: Asked) -> list[Message]:
-    """What the model under test is asked."""
-    return with_persona([{"role": "user", "content": asked.text}], asked.persona)
+def chat_messages(item: PersonaQuestion) -> list[Message]:
+    """Build the chat for the model under test."""
+    return with_persona([{"role": "user", "content": item.text}], item.persona)
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: PersonagymSettings) -> None:
     options = settings.options
     unknown = [name for name in settings.scorings if name not in SCORINGS]
     if unknown or not settings.scorings:
@@ -128,42 +136,46 @@ def _check(settings: Settings) -> None:
     }
     for name, needed in needs.items():
         if needed and settings.checkout is None:
-            raise UserError(f"{name} reads PersonaGym's own files; name a checkout of it with --personagym")
+            raise UserError(f"{name} reads PersonaGym's own files; give a checkout of it as --personagym")
     if settings.official_wording and not own:
         raise UserError(
-            "--official-wording is for descriptions such as PersonaGym's; the prompts of a pool are whole as they are; "
-            "leave it out, or take --personas personagym"
+            "--official-wording needs PersonaGym's persona descriptions, not a pool's system prompts; leave it out, or "
+            "set --personas personagym"
         )
     if settings.attempts < 1:
         raise UserError(f"--attempts is {settings.attempts}; it must be 1 or more")
 
 
 def _of_pool(options: Options) -> list[Persona]:
-    return [arm for arm in find_arms(replace(options, control=False)) if arm is not None]
+    return [persona for persona in find_arms(replace(options, control=False)) if persona is not None]
 
 
-def _described(questions: QuestionSet, asked: str) -> list[Persona]:
+def _described(questions: QuestionSet, selection: str) -> list[Persona]:
     pool = described_personas(questions)
-    keys = asked.partition(":")[2]
+    keys = selection.partition(":")[2]
     return [pool.get(key.strip()) for key in keys.split(";")] if keys else list(pool)
 
 
-def check_folder(session: Session) -> None:
-    """The accuracies beside it must be of the same model."""
+def check_results_folder(session: Session) -> None:
+    """Refuse a results folder that holds accuracies of another model.
+
+    Raises:
+        UserError: the folder's model or adapter differs.
+    """
     store = SampleStore(session.settings.options.out)
     if not store.has_samples():
         return
-    there = store.settings()
+    stored = store.settings()
     for name in ("model", "adapter"):
-        if there.get(name) != json.loads(json.dumps(session.identity[name])):
+        if stored.get(name) != json.loads(json.dumps(session.identity[name])):
             raise UserError(
-                f"{store.folder} holds results with {name} {there.get(name)!r}, not {session.identity[name]!r}; give "
+                f"{store.folder} holds results with {name} {stored.get(name)!r}, not {session.identity[name]!r}; give "
                 "another --out"
             )
 
 
-def described_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """What stays, what grows, and of what the last value counts; as ``store.begin`` takes them."""
+def describe_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return the fixed, growing and latest settings for ``JudgementStore.begin``."""
     settings, options = session.settings, session.settings.options
     template_kwargs = options.template_kwargs
     if template_kwargs is None and not options.base_url:
@@ -172,19 +184,19 @@ def described_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict
         **session.identity,
         "sampling": asdict(session.sampling) | {"seed": options.seed},
         "chat_template_kwargs": template_kwargs,
-        "questions": {"sha256": session.questions.sha256(), "made_by": session.questions.made_by},
+        "questions": {"sha256": session.question_set.sha256(), "made_by": session.question_set.made_by},
     }
     growing = {
         "personas": {
             persona.key: {
-                "system_prompt": session.spoken[persona.key].system_prompt,
-                "questions": {task: len(texts) for task, texts in session.questions.of(persona).items()},
+                "system_prompt": session.prompted[persona.key].system_prompt,
+                "questions": {task: len(texts) for task, texts in session.question_set.of(persona).items()},
             }
             for persona in session.personas
         },
     }
     judged = {
-        f"{scoring}: {judge.label}": {"scoring": scoring, "judge": judge.label, **judge.described()}
+        f"{scoring}: {judge.label}": {"scoring": scoring, "judge": judge.label, **judge.describe()}
         for scoring in settings.scorings
         for judge in settings.judges
     }

@@ -1,31 +1,32 @@
-"""PersonaGym's five tasks, each with a scale of ours.
+"""PersonaGym's five tasks, each with this project's rating scale.
 
-The names are PersonaGym's, as its question files have them; the letters are the paper's (Table 10). What stands under
-each is our own wording: PersonaGym's rubrics are read from a checkout of it, and only in its own scoring.
+Names are those of PersonaGym's question files; letters are those of Table 10 of the PerMix-RLVR paper (arXiv
+2604.08986). Criteria and scales are this project's own wording: PersonaGym's rubrics are read from a checkout, and only
+for the ``official`` scoring.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 LOWEST, HIGHEST = 1, 5
-"""Scores, the higher the better."""
+"""Range of scores; higher is better."""
 
 
 @dataclass(frozen=True, slots=True)
 class FidelityTask:
-    """One task.
+    """One PersonaGym task.
 
     Attributes:
-        name: PersonaGym's.
-        letters: the paper's.
-        looks_at: what a judge is to look at.
-        scale: what each score means, from 1 to 5.
-        questions: what a question of this task is like, for whoever writes some.
+        name: PersonaGym's name.
+        letters: abbreviation in the paper.
+        criterion: question that the judge answers.
+        scale: meaning of each score, from 1 to 5.
+        questions: description of the task's questions, for the model that writes them.
     """
 
     name: str
     letters: str
-    looks_at: str
+    criterion: str
     scale: tuple[str, str, str, str, str]
     questions: str
 
@@ -105,10 +106,10 @@ TASKS: Mapping[str, FidelityTask] = {
 }
 
 CONSISTENCY = "Persona Consistency"
-"""What the paper reports in its Tables 2 and 3."""
+"""The task reported in the paper's Tables 2 and 3."""
 
 
-def find_task_by(text: str) -> FidelityTask | None:
-    """A task by its name or its letters, case aside."""
-    wanted = text.strip().casefold()
-    return next((task for task in TASKS.values() if wanted in (task.name.casefold(), task.letters.casefold())), None)
+def find_fidelity_task(text: str) -> FidelityTask | None:
+    """Return the task of this name or letters, ignoring case; ``None`` if there is none."""
+    name = text.strip().casefold()
+    return next((task for task in TASKS.values() if name in (task.name.casefold(), task.letters.casefold())), None)

@@ -4,7 +4,7 @@ vLLM's engine core does not notice that its parent is gone: it stays, with the G
 the same command finds no room. So a small process waits until its parent is gone, or says that
 it is done, and kills what is left of the engine.
 
-    python -m permix_verl.inference.engines.orphan_guard TOKEN PARENT    # until stdin says "done", or the parent is gone
+    python -m permix_verl.inference.engines.orphan_guard TOKEN PARENT  # until stdin says "done", or the parent is gone
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from permix_verl.utils.processes import new_token, running
+from permix_verl.utils.processes import find_processes, new_token
 
 ENGINE_TOKEN = "PERMIX_ENGINE_TOKEN"
 POLL_S = 0.5
@@ -96,7 +96,7 @@ def main() -> None:
             break
     told = [_told(line) for line in heard.decode().splitlines()]
     for _ in range(3):  # one that is being ended may have just started another
-        for process in [*running(token, ENGINE_TOKEN), *filter(None, told)]:
+        for process in [*find_processes(token, ENGINE_TOKEN), *filter(None, told)]:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil looks whether another process got its number
         time.sleep(0.1)

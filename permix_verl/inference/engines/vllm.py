@@ -15,7 +15,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.engines.orphan_guard import OrphanGuard
-from permix_verl.training.quantised import quantisation
+from permix_verl.runs.quantized_base import quantisation
 
 WAITING = 2
 """Requests kept waiting for every one that runs, so that the scheduler never runs dry."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Judge models: settings, requests, replies."""

@@ -1,9 +1,9 @@
-"""Who judges: a model behind an OpenAI-compatible endpoint, or local vLLM.
+"""Judge configuration: a model behind an OpenAI-compatible endpoint, or local vLLM.
 
-gpt-5-mini@https://api.openai.com/v1              its key in OPENAI_API_KEY
+gpt-5-mini@https://api.openai.com/v1              endpoint; API key in OPENAI_API_KEY
 Qwen/Qwen3-8B                                     vLLM in this process
 {"model": "deepseek-chat", "base_url": "https://api.deepseek.com/v1", "key_env": "DEEPSEEK_API_KEY",
- "price": [0.28, 0.42], "request_args": {...}}    everything
+ "price": [0.28, 0.42], "request_args": {...}}    JSON object with any field of Judge
 """
 
 import json
@@ -22,17 +22,17 @@ from permix_verl.inference.engines import Engine, Sampling
 from permix_verl.inference.jsonl_store import content_key
 from permix_verl.personas.prompts import Message
 
-LONGEST = 600
-"""Letters of a reason: two sentences."""
-ADAPTED = ("max_tokens", "temperature", "top_p", "seed", "response_format")
-"""Left out, which is said, where a server does not take them: reasoning models have no temperature."""
-STRUCTURED: Mapping[str, Any] = {"backend": "xgrammar", "disable_any_whitespace": True}
-"""Of local vLLM: small models fill the space that JSON allows between its signs, and write nothing else."""
+MAX_REASON_CHARS = 600
+"""Most characters of a judge's reason, about two sentences."""
+DROPPABLE_FIELDS = ("max_tokens", "temperature", "top_p", "seed", "response_format")
+"""Request fields left out, with a notice, if the server refuses them: reasoning models take no temperature."""
+STRUCTURED_OUTPUTS: Mapping[str, Any] = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""Structured-output settings of local vLLM; small models otherwise emit whitespace until the token limit."""
 _PROBE: Sequence[Message] = (
     {"role": "system", "content": "You are a fair judge."},
     {"role": "user", "content": "1 + 1 = ?"},
 )
-_KINDS: Mapping[str, tuple[type, ...]] = {
+_TYPES: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
     "base_url": (str,),
     "name": (str,),
@@ -50,18 +50,18 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Judge:
-    """A judge.
+    """Settings of one judge.
 
     Attributes:
         model: hub name, folder, or the name that an endpoint serves.
-        base_url: the endpoint; without one vLLM loads the model here.
-        name: in tables and rows; default: the model.
-        key_env: environment variable that holds its key.
-        price: dollars for a million tokens of prompt and of completion.
+        base_url: the endpoint; ``None`` loads the model into vLLM in this process.
+        name: name in tables and rows; default: the model.
+        key_env: environment variable that holds the API key.
+        price: dollars per million tokens of prompt and of completion.
         request_args: further fields of every request, such as ``{"reasoning_effort": "minimal"}``.
-        max_tokens: of a reply; a model that reasons does so within it.
-        structured: whether the server is asked to keep to the reply's JSON schema.
-        engine_args: vLLM's.
+        max_tokens: token limit of a reply, reasoning included.
+        structured: request output that follows the reply's JSON schema.
+        engine_args: vLLM's engine arguments.
     """
 
     model: str
@@ -80,14 +80,16 @@ class Judge:
 
     @property
     def label(self) -> str:
+        """Name in tables and rows."""
         return self.name or self.model
 
     @property
     def sampling(self) -> Sampling:
+        """Sampling parameters of its replies."""
         return Sampling(self.temperature, top_p=1.0, top_k=0, max_tokens=self.max_tokens)
 
     def identity(self) -> dict[str, Any]:
-        """What of it a judgement depends on beside its name; where an endpoint lies is not known to matter."""
+        """Return the settings that identify the judge besides its name; the endpoint's URL is deliberately excluded."""
         return {
             "model": self._model,
             "temperature": self.temperature,
@@ -96,42 +98,44 @@ class Judge:
             "request_args": dict(self.request_args),
         }
 
-    def schema(self, wanted: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """The JSON schema that its server is given; local vLLM also bounds texts, which OpenAI's does not know."""
-        if wanted is None or not self.structured:
+    def schema(self, schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return the JSON schema for the request; for local vLLM with bounded texts, which OpenAI does not support."""
+        if schema is None or not self.structured:
             return None
         if self.base_url is not None:
-            return wanted
-        fields = {
-            name: {**of, "maxLength": LONGEST} if of.get("type") == "string" and "enum" not in of else of
-            for name, of in wanted["properties"].items()
+            return schema
+        properties = {
+            name: {**spec, "maxLength": MAX_REASON_CHARS}
+            if spec.get("type") == "string" and "enum" not in spec
+            else spec
+            for name, spec in schema["properties"].items()
         }
-        return {**wanted, "properties": fields}
+        return {**schema, "properties": properties}
 
     @cached_property
     def _model(self) -> Any:
-        """Identity of the model; of a local one it is made from its weights, once."""
+        """Identity of the model. A local model's is computed from its weights, once."""
         return identity_of(self._options())["model"]
 
-    def described(self) -> dict[str, Any]:
-        """Its identity with the hash that its rows carry."""
+    def describe(self) -> dict[str, Any]:
+        """Return the identity with the hash that is stored in its judgements."""
         identity = self.identity()
         return identity | {"version": version_of(identity)}
 
     def renderer(self) -> Render | None:
-        """How its prompts are rendered; ``None`` where its server does that."""
+        """Return the prompt renderer; ``None`` if the server renders."""
         return make_renderer(self._options(), ())
 
     def start(self) -> Engine:
-        """An engine that asks it.
+        """Start the engine of this judge.
 
         Raises:
-            UserError: its endpoint cannot be reached, or refuses model or key.
+            UserError: the endpoint cannot be reached, or refuses model or key.
         """
         if self.base_url is None:
             from permix_verl.inference.engines.vllm import VllmEngine
 
-            settings = {"structured_outputs_config": STRUCTURED} | dict(self.engine_args)
+            settings = {"structured_outputs_config": STRUCTURED_OUTPUTS} | dict(self.engine_args)
             return VllmEngine(self.model, tensor_parallel_size=self.tensor_parallel_size, **settings)
         from permix_verl.inference.engines.openai import OpenAIEngine
 
@@ -143,7 +147,7 @@ class Judge:
             concurrency=self.concurrency,
             retries=self.retries,
             request_args=self.request_args,
-            adapt=ADAPTED,
+            adapt=DROPPABLE_FIELDS,
         )
         try:
             engine.check(_PROBE, _PROBE[1:])
@@ -153,10 +157,10 @@ class Judge:
         return engine
 
     def _key(self) -> str | None:
-        """Its key. Only the default variable may be empty, for servers without keys: no other judge's key is sent."""
+        """Return the API key. Only the default variable may be unset, for servers without keys."""
         key = os.environ.get(self.key_env, "")
         if not key and self.key_env != "OPENAI_API_KEY":
-            raise UserError(f"judge {self.label!r} has its key in {self.key_env}, which is not set; set it")
+            raise UserError(f"the API key of judge {self.label!r} is missing; set {self.key_env}")
         return key or None
 
     def _options(self) -> Options:
@@ -164,35 +168,35 @@ class Judge:
 
 
 def version_of(identity: Mapping[str, Any]) -> str:
-    """Hash of a judge's settings, 8 hex digits."""
+    """Return a hash of a judge's settings, 8 hex digits."""
     return content_key(identity)[:8]
 
 
 def read_judge(text: str) -> Judge:
-    """A judge from the command line, in one of the forms above.
+    """Parse a judge from the command line, in one of the forms of the module docstring.
 
     Raises:
-        UserError: another form, an unknown field, a value of the wrong kind.
+        UserError: another form, an unknown field, or a value of the wrong type.
     """
     if not text.lstrip().startswith("{"):
         model, _, url = text.partition("@http")
         return _checked(Judge(model, f"http{url}" if url else None), f"judge {model!r}")
     try:
-        given = json.loads(text)
+        settings = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"a judge is not JSON ({error}); give MODEL, MODEL@URL or a JSON object") from None
     known = [one.name for one in fields(Judge)]
-    # What was given is not repeated: somebody may have put a key there.
-    who = f"judge {given.get('name') or given.get('model')!r}"
-    for name, value in given.items():
+    # Messages do not repeat the argument: it may contain an API key.
+    who = f"judge {settings.get('name') or settings.get('model')!r}"
+    for name, value in settings.items():
         if name not in known:
             raise UserError(f"{who}: unknown field {name!r}; known: {', '.join(known)}")
-        kinds = _KINDS.get(name)
-        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-            raise UserError(f"{who}: {name} is {value!r}; it must be of kind {kinds[-1].__name__}")
-    if "price" in given:
-        given["price"] = _price(given["price"], who)
-    return _checked(Judge(**{"model": "", **given}), who)
+        types = _TYPES.get(name)
+        if types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
+            raise UserError(f"{who}: {name} is {value!r}; it must be of type {types[-1].__name__}")
+    if "price" in settings:
+        settings["price"] = _price(settings["price"], who)
+    return _checked(Judge(**{"model": "", **settings}), who)
 
 
 def _price(value: Any, who: str) -> tuple[float, float]:
@@ -201,7 +205,7 @@ def _price(value: Any, who: str) -> tuple[float, float]:
         or len(value) != 2
         or not all(isinstance(one, int | float) and one >= 0 for one in value)
     ):
-        raise UserError(f"{who}: price is {value!r}; give dollars for a million tokens: [prompt, completion]")
+        raise UserError(f"{who}: price is {value!r}; give dollars per million tokens: [prompt, completion]")
     return float(value[0]), float(value[1])
 
 
@@ -213,17 +217,17 @@ def _checked(judge: Judge, who: str) -> Judge:
         or min(judge.retries, judge.temperature) < 0
     ):
         raise UserError(
-            f"{who}: max_tokens, concurrency and tensor_parallel_size must be 1 or more, retries and temperature "
-            "0 or more"
+            f"{who}: a number is too small; max_tokens, concurrency and tensor_parallel_size must be 1 or more, "
+            "retries and temperature 0 or more"
         )
     return judge
 
 
 def read_judges(texts: Sequence[str]) -> list[Judge]:
-    """Several judges, each with a name of its own.
+    """Parse judges with distinct names.
 
     Raises:
-        UserError: none, or two of one name.
+        UserError: a judge does not parse, or two have the same name.
     """
     judges = [read_judge(text) for text in texts]
     names = [judge.label for judge in judges]

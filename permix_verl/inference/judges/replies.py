@@ -1,6 +1,6 @@
-"""Judges' replies, read strictly: one JSON object of the form that was asked for, or nothing.
+"""Strict parsing of judges' replies: one JSON object of the requested form.
 
-No number is looked for in running text. A reply that is not of that form is counted for what it is.
+No score is searched for in running text. A reply of another form gets a status that says so.
 """
 
 import json
@@ -8,54 +8,61 @@ import re
 from typing import Any, Literal, TypeVar
 
 Status = Literal["scored", "refused", "rejected", "cut", "malformed", "out_of_range"]
-"""Of a reply: it has a score; the judge would not give one; its server would not take the request (too long a prompt, a
-content policy); it was cut off; it is not of the form; no such score."""
+"""Status of a reply:
 
-FINAL: frozenset[Status] = frozenset({"scored", "refused", "rejected"})
-"""Asking again is of no use."""
+- ``scored``: it has a score or choice;
+- ``refused``: the judge declined to give one;
+- ``rejected``: its server declined the request (prompt too long, content policy);
+- ``cut``: truncated at the token limit;
+- ``malformed``: not of the requested form;
+- ``out_of_range``: a score or choice outside the scale.
+"""
 
-_Verdict = TypeVar("_Verdict", int, str)
+FINAL_STATUSES: frozenset[Status] = frozenset({"scored", "refused", "rejected"})
+"""Statuses after which the question is not asked again."""
+
+_Value = TypeVar("_Value", int, str)
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
 def read_json(reply: str) -> dict[str, Any] | None:
-    """The JSON object that a reply is, or ``None``; a Markdown fence around the whole of it is let pass."""
+    """Parse a reply that is one JSON object, bare or in a Markdown code fence; ``None`` for any other reply."""
     text = reply.strip()
     fence = _FENCED.fullmatch(text)
     try:
-        found = json.loads(fence[1] if fence else text, object_pairs_hook=_without_twins)
+        content = json.loads(fence[1] if fence else text, object_pairs_hook=_unique_fields)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def read_score(reply: str, finish_reason: str, lowest: int, highest: int) -> tuple[Status, int | None]:
-    """Status and score of a reply ``{"reason": text, "score": whole number or null}``."""
+    """Parse status and score of a reply ``{"reason": text, "score": integer or null}``."""
     status, score = _read(reply, finish_reason, "score", int)
     return (status, score) if score is None or lowest <= score <= highest else ("out_of_range", None)
 
 
 def read_choice(reply: str, finish_reason: str) -> tuple[Status, str | None]:
-    """Status and choice of a reply ``{"reason": text, "choice": "first", "second", "tie" or null}``."""
+    """Parse status and choice of a reply ``{"reason": text, "choice": "first", "second", "tie" or null}``."""
     status, choice = _read(reply, finish_reason, "choice", str)
     return (status, choice) if choice is None or choice in ("first", "second", "tie") else ("out_of_range", None)
 
 
-def _read(reply: str, finish_reason: str, name: str, kind: type[_Verdict]) -> tuple[Status, _Verdict | None]:
-    """A reply with a reason, a verdict of this name and kind, and nothing else."""
+def _read(reply: str, finish_reason: str, name: str, kind: type[_Value]) -> tuple[Status, _Value | None]:
+    """Parse a reply with a reason, a value of this name and type, and no other field."""
     if finish_reason == "length":
         return "cut", None
-    found = read_json(reply)
-    if found is None or set(found) != {"reason", name} or not isinstance(found["reason"], str):
+    content = read_json(reply)
+    if content is None or set(content) != {"reason", name} or not isinstance(content["reason"], str):
         return "malformed", None
-    verdict = found[name]
-    if verdict is None:
+    value = content[name]
+    if value is None:
         return "refused", None
-    return ("scored", verdict) if isinstance(verdict, kind) and not isinstance(verdict, bool) else ("malformed", None)
+    return ("scored", value) if isinstance(value, kind) and not isinstance(value, bool) else ("malformed", None)
 
 
 def reply_schema(name: str, values: list[Any], kind: str) -> dict[str, Any]:
-    """JSON schema of a reply, the reason before the verdict."""
+    """Return the JSON schema of a reply: first the reason, then the value."""
     return {
         "type": "object",
         "properties": {
@@ -67,8 +74,8 @@ def reply_schema(name: str, values: list[Any], kind: str) -> dict[str, Any]:
     }
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a field stands twice")
-    return found
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("duplicate field")
+    return content

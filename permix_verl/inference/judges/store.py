@@ -1,9 +1,9 @@
-"""Every question, answer and judgement, kept beside the accuracies of the same model.
+"""Append-only store of answers and judgements, in the results folder of the model.
 
-results/NAME/personagym/settings.json      model, sampling, question set (with its hash), personas, who judged
-results/NAME/personagym/answers.jsonl      a row for each (persona, task, question)
-results/NAME/personagym/judgements.jsonl   a row for each reply of a judge, usable or not
-results/NAME/personagym/failures.jsonl     requests that gave no reply; the same command asks them again
+results/NAME/personagym/settings.json      model, sampling, question set (with its hash), personas, judges
+results/NAME/personagym/answers.jsonl      one row per (persona, task, question)
+results/NAME/personagym/judgements.jsonl   one row per reply of a judge, usable or not
+results/NAME/personagym/failures.jsonl     requests without a reply; the same command retries them
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion
 from permix_verl.inference.jsonl_store import KeyedRows, append_record
-from permix_verl.utils.files import hold, write_whole
+from permix_verl.utils.files import file_lock, write_atomic
 
 FORMAT = 1
 FOLDER = "personagym"
@@ -24,12 +24,13 @@ FOLDER = "personagym"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model under test said.
+    """One answer of the model under test.
 
     Attributes:
         key: hash of model, prompt and sampling.
-        question: number of it within its task, from 0.
-        asked: its text.
+        question: number of the question within its task, from 0.
+        asked: text of the question.
+        output: text of the answer.
     """
 
     key: str
@@ -50,15 +51,16 @@ class Judgement:
 
     Attributes:
         key: hash of judge, prompt and attempt.
-        judge, version: its name, and a hash of its settings.
-        scoring: "fixed", "official", "examples" (official's) or "pairwise".
-        place: persona, task and question of "fixed"; persona, task and block of "official" and "examples"; problem,
-            run and order of "pairwise".
-        about: keys of the answers that it is about.
-        attempt: 0, 1, ...; further ones where a reply was not of the form.
+        judge, version: name of the judge, and a hash of its settings.
+        scoring: "fixed", "official", "examples" (score examples of "official"), "pairwise", or "questions" (a written
+            question set).
+        place: id of the judged item. "fixed": persona, task, question. "official" and "examples": persona, task,
+            block. "pairwise": problem, run, order. "questions": persona, task, number of questions.
+        about: keys of the judged answers.
+        attempt: 0, 1, ...; counts replies that did not parse.
         status: see :data:`permix_verl.inference.judges.replies.Status`.
-        verdict: a score; "official": scores of the evaluations in the reply; "pairwise": "first", "second" or "tie";
-            ``None`` where there is none.
+        verdict: parsed value of the reply, ``None`` if there is none. "fixed": score. "official": scores of the
+            evaluations. "examples": text. "pairwise": "first", "second" or "tie". "questions": list of texts.
     """
 
     key: str
@@ -77,7 +79,7 @@ class Judgement:
 
 
 class JudgementStore:
-    """A folder with judgements, and notes of what failed. Open it with :meth:`writing`."""
+    """A folder of judgements and failed requests. Open it with :meth:`writing`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,41 +89,46 @@ class JudgementStore:
 
     @property
     def failures_file(self) -> Path:
+        """JSON Lines file of failed requests."""
         return self.folder / "failures.jsonl"
 
     @property
     def settings_file(self) -> Path:
+        """JSON file of the settings that the folder was begun with."""
         return self.folder / "settings.json"
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the folder and read what is in it.
+        """Lock the folder and read its rows.
 
         Raises:
-            UserError: another process is writing there, or a line does not read.
+            UserError: another process is writing there, or a line does not parse.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
-            hold(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"),
+            file_lock(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"),
             self.judgements.appending(),
         ):
             yield
 
     def settings(self) -> dict[str, Any]:
-        """What the folder was begun with.
+        """Read the settings that the folder was begun with.
 
         Raises:
-            UserError: no such file, or it does not read.
+            UserError: the file is missing, or does not parse.
         """
         if not self.settings_file.is_file():
-            raise UserError(f"{self.folder} has no settings.json; give the command that writes it again")
+            raise UserError(f"{self.folder} has no settings.json; rerun the command that writes it")
         try:
-            found = json.loads(self.settings_file.read_text(encoding="utf-8"))
+            content = json.loads(self.settings_file.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise UserError(f"{self.settings_file} does not read ({error}); restore it from a copy") from None
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            raise UserError(f"{self.settings_file} is not of format {FORMAT}, which this version reads")
-        return found
+            raise UserError(f"{self.settings_file} is not JSON ({error}); restore it from a copy") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise UserError(
+                f"{self.settings_file} is not of format {FORMAT}; read it with the version that wrote it, or give "
+                "another --out"
+            )
+        return content
 
     def begin(
         self,
@@ -129,41 +136,41 @@ class JudgementStore:
         growing: Mapping[str, Mapping[str, Any]],
         latest: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Remember the settings, or refuse others than the folder was begun with.
+        """Store the settings, or refuse settings that differ from those of the folder.
 
-        Settings bind where there is a row: a folder without any is begun anew.
+        Settings bind once a row is stored; a folder without rows is begun anew.
 
         Args:
-            fixed: must stay as they are.
-            growing: mappings to which entries may be added, and none changed.
-            latest: mappings to which entries may be added, and of which the last value counts.
+            fixed: settings that must not change.
+            growing: mappings whose entries may be added, not changed.
+            latest: mappings whose entries may be added or replaced.
 
         Raises:
-            UserError: another value of a setting.
+            UserError: a setting differs.
         """
         now: dict[str, Any] = {"format": FORMAT, **fixed}
         before = self.settings() if self.settings_file.is_file() else now
         if self.is_empty():
             if any(before.get(name) != json.loads(json.dumps(value)) for name, value in now.items()):
-                print(f"{self.folder} held the settings of a run that got no reply; this run's replace them")
+                print(f"{self.folder} held the settings of a run without any reply; they are replaced")
                 self.failures_file.unlink(missing_ok=True)
             before = now
         for name, value in now.items():
-            self._same(name, before.get(name), value)
+            self._check_same(name, before.get(name), value)
         for name, entries in growing.items():
-            there = before.get(name) or {}
-            for key in set(there) & set(entries):
-                self._same(f"{name} {key!r}", there[key], entries[key])
-            now[name] = {**there, **entries}
+            stored = before.get(name) or {}
+            for key in set(stored) & set(entries):
+                self._check_same(f"{name} {key!r}", stored[key], entries[key])
+            now[name] = {**stored, **entries}
         for name, entries in latest.items():
             now[name] = {**(before.get(name) or {}), **entries}
-        write_whole(self.settings_file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(self.settings_file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
 
     def is_empty(self) -> bool:
-        """Whether no reply was ever stored."""
+        """Return True if no reply is stored."""
         return self.judgements.is_empty()
 
-    def _same(self, name: str, before: Any, now: Any) -> None:
+    def _check_same(self, name: str, before: Any, now: Any) -> None:
         if before != json.loads(json.dumps(now)):
             shown = [text if len(text) < 200 else f"{text[:200]}..." for text in (repr(before), repr(now))]
             raise UserError(
@@ -172,20 +179,25 @@ class JudgementStore:
             )
 
     def failed(self) -> set[tuple[Any, ...]]:
-        """(who, scoring, *place) of every request that gave no reply at some time."""
+        """Return (model or judge, scoring, *place) of every request that has ever failed."""
         if not self.failures_file.is_file():
             return set()
         notes = (json.loads(line) for line in self.failures_file.read_text(encoding="utf-8").splitlines() if line)
         return {(note["who"], *note["place"]) for note in notes}
 
     def note_failure(self, place: Sequence[Any], who: str, completion: Completion) -> None:
-        """Note a request that gave no reply."""
+        """Store a request that failed.
+
+        Args:
+            place: scoring (or "answer"), and id of the item.
+            who: model or judge.
+        """
         record = {"key": completion.key, "who": who, "place": list(place), "error": completion.error}
         append_record(self.failures_file, record)
 
 
 class FidelityStore(JudgementStore):
-    """A results folder's PersonaGym part."""
+    """The PersonaGym folder inside a results folder."""
 
     def __init__(self, results: Path) -> None:
         super().__init__(results / FOLDER)
@@ -202,7 +214,7 @@ class FidelityStore(JudgementStore):
         return super().is_empty() and self.answers.is_empty()
 
     def read(self) -> "FidelityStore":
-        """Read all rows."""
+        """Read all rows, without the lock."""
         self.answers.read()
         self.judgements.read()
         return self

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from permix_verl.data.tokenizers import ROWS, check_round_trip, load_tokenizer
+from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip, load_tokenizer
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import load_pool
 from permix_verl.personas.prompts import build_messages, check_template, render
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
-from permix_verl.training.quantised import refuse_to_train_on
+from permix_verl.runs.quantized_base import refuse_to_train_on
 
 TEMPLATE_KEYS = "data.apply_chat_template_kwargs."
 
@@ -89,7 +89,7 @@ def _prepared_texts(setup: Setup) -> list[str]:
         return []
     import pyarrow.parquet as pq
 
-    batch = next(pq.ParquetFile(file).iter_batches(ROWS, columns=["extra_info"]), None)
+    batch = next(pq.ParquetFile(file).iter_batches(ROUND_TRIP_ROWS, columns=["extra_info"]), None)
     return [row["extra_info"]["question"] for row in batch.to_pylist()] if batch else []
 
 

@@ -35,7 +35,7 @@ class Setup:
         trainer: "grpo" or "sft".
         overrides: verl's, as the recipes give them.
         settings: the same by key.
-        dev_personas: of that pool, held out of training; as ``permix_verl.personas.mixing.development_personas`` takes them.
+        dev_personas: personas of that pool held out of training: their number, or keys (``development_personas``).
     """
 
     model: str | None = None

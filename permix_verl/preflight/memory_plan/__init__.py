@@ -1,1 +1,1 @@
-"""``permix plan``: memory and time of a run, from its configuration and the model's ``config.json`` alone."""
+"""Memory and time estimate of a run (``permix plan``), from its configuration and the model's ``config.json``."""

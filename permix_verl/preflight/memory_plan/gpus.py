@@ -1,4 +1,4 @@
-"""GPUs that the plan knows, by what their makers print."""
+"""Known GPUs, by their data sheets."""
 
 import re
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from permix_verl.errors import UserError
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """One GPU.
+class GpuSpec:
+    """Specification of one GPU.
 
     Attributes:
-        name: as ``nvidia-smi`` has it, or a part of that.
-        memory: bytes that a process can have of it.
-        flops: bf16 operations a second with float32 sums, dense, on paper.
-        bandwidth: bytes a second from its memory, on paper.
-        link: bytes a second that it takes in from its neighbours: NVLink where that is how it is sold, else PCIe.
+        name: name in ``nvidia-smi``, or a part of it.
+        memory: usable bytes.
+        flops: peak dense bf16 FLOP/s with float32 accumulation.
+        bandwidth: peak memory bandwidth, bytes/s.
+        link: bytes/s received from other GPUs: NVLink where the GPU has it, else PCIe.
     """
 
     name: str
@@ -25,8 +25,8 @@ class Gpu:
     link: float
 
 
-def _gpu(name: str, mib: int, tflops: float, gb_s: float, link_gb_s: float) -> Gpu:
-    return Gpu(name, mib << 20, tflops * 1e12, gb_s * 1e9, link_gb_s * 1e9)
+def _gpu(name: str, mib: int, tflops: float, gb_s: float, link_gb_s: float) -> GpuSpec:
+    return GpuSpec(name, mib << 20, tflops * 1e12, gb_s * 1e9, link_gb_s * 1e9)
 
 
 KNOWN = (
@@ -42,31 +42,31 @@ KNOWN = (
     _gpu("H100", 81559, 989, 3350, 300),
     _gpu("H200", 143771, 989, 4800, 300),
 )
-"""Link: half of NVLink's rate in one direction, and what PCIe 4.0 x16 moves in practice; neither was measured here."""
+"""Known GPUs. Link: half of NVLink's one-way rate, or a practical rate of PCIe 4.0 x16; neither was measured here."""
 
 
-def find_gpu(name: str, memory: int | None = None) -> Gpu:
-    """The known GPU of this name, as people or ``nvidia-smi`` write it.
+def find_gpu(name: str, memory: int | None = None) -> GpuSpec:
+    """Find a known GPU by name.
 
     Args:
-        name: holds the model's number as a word of its own, such as "A5000" or "NVIDIA A100-SXM4-80GB".
-        memory: bytes, which tell two of one number apart where the name does not.
+        name: contains the model number as a separate word, such as "A5000" or "NVIDIA A100-SXM4-80GB".
+        memory: bytes, to choose between variants of one model number.
 
     Raises:
-        UserError: none of that name, or more than one.
+        UserError: an unknown or ambiguous name.
     """
     words = _words(name)
-    found = [gpu for gpu in KNOWN if _number(gpu.name) in words]
-    if len(found) > 1 and memory is not None:
-        found = [min(found, key=lambda gpu: abs(gpu.memory - memory))]
-    elif len(found) > 1:
-        found = [gpu for gpu in found if _words(gpu.name) <= words] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"GPU '{name}' is one of {', '.join(gpu.name for gpu in found)}; say which")
+    matches = [gpu for gpu in KNOWN if _number(gpu.name) in words]
+    if len(matches) > 1 and memory is not None:
+        matches = [min(matches, key=lambda gpu: abs(gpu.memory - memory))]
+    elif len(matches) > 1:
+        matches = [gpu for gpu in matches if _words(gpu.name) <= words] or matches
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"GPU '{name}' is ambiguous: {', '.join(gpu.name for gpu in matches)}; choose one")
     known = ", ".join(gpu.name for gpu in KNOWN)
-    raise UserError(f"unknown GPU '{name}'; known: {known}; of another one give its memory, --gpu-memory GIB")
+    raise UserError(f"unknown GPU '{name}'; known: {known}; for another GPU give --gpu-memory GIB")
 
 
 def _words(name: str) -> set[str]:
@@ -74,5 +74,5 @@ def _words(name: str) -> set[str]:
 
 
 def _number(name: str) -> str:
-    """The word that tells models apart: "RTX A5000" a5000, "A100-80GB" a100."""
+    """Return the model number in a name: a5000 for "RTX A5000", a100 for "A100-80GB"."""
     return next(word for word in re.split(r"[^a-z0-9]+", name.lower()) if re.search(r"\d", word))

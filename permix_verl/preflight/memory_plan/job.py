@@ -1,4 +1,4 @@
-"""What of a run's configuration decides its memory and time."""
+"""Settings of a run that determine its memory and time."""
 
 import os
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ SEVEN_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """The rollout engine's part.
+class RolloutSettings:
+    """Settings of the rollout engine.
 
     Attributes:
-        tensor_parallel: GPUs that share one engine.
-        utilization: share of a GPU's memory that vLLM takes, weights and cache together.
-        weight_bytes: a weight's, and a cached value's.
-        sleeps: whether it gives its memory back while the actor trains.
-        batched_tokens: prompt tokens that vLLM computes at once.
-        bucket_mb: buffer that weights travel in.
-        cpu_cache: bytes of vLLM's cache where there is no GPU (``VLLM_CPU_KVCACHE_SPACE``).
+        tensor_parallel: GPUs of one engine.
+        utilization: fraction of a GPU's memory that vLLM uses for weights and cache.
+        weight_bytes: bytes of a weight and of a cached value.
+        sleeps: whether it releases its memory while the actor trains.
+        batched_tokens: maximum tokens in one prefill batch.
+        bucket_mb: size of the weight transfer buffer, MiB.
+        cpu_cache: bytes of vLLM's cache without a GPU (``VLLM_CPU_KVCACHE_SPACE``).
     """
 
     tensor_parallel: int = 1
@@ -38,20 +38,23 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Job:
-    """A training, as the recipes give it to verl.
+    """A training as the recipes configure it in verl.
 
     Attributes:
         ranks: GPUs of all nodes.
-        batch: rows a step; ``samples`` answers are sampled for each.
-        prompt_tokens, answer_tokens: the longest.
-        micro_batch: rows of an update that a rank computes at once.
-        log_prob_micro_batch: rows whose log-probs it computes at once.
-        weight_bytes: of a weight as it is kept; ``compute_bytes`` as it is computed with.
-        param_offload, optimizer_offload: kept on the host between two of the actor's turns.
-        nf4: whether the base is in 4 bits and whole on every rank (``QLORA=1``).
-        kept_start: whether the reference is the adapter that training starts from (``INIT_ADAPTER``).
-        lora_targets: names of modules, or what PEFT takes in one string, such as "all-linear".
-        rows: of one epoch of the data; ``epochs`` of them. ``steps`` if the run is to end before all are used.
+        batch: prompts in a step.
+        samples: completions of each prompt.
+        prompt_tokens, answer_tokens: maximum tokens of a prompt and of a completion.
+        micro_batch: rows in a micro-batch of the update.
+        log_prob_micro_batch: rows in a micro-batch of the log-prob pass.
+        weight_bytes: bytes of a stored weight.
+        compute_bytes: bytes of a weight in computation.
+        param_offload, optimizer_offload: kept on the host between the actor's phases.
+        nf4: base in 4 bits and replicated on every rank (``QLORA=1``).
+        adapter_reference: KL reference is the initial adapter (``INIT_ADAPTER``).
+        lora_targets: module names, or a single string for PEFT such as "all-linear".
+        rows: rows in one epoch.
+        steps: step limit, if any.
         rollout: None in supervised training.
     """
 
@@ -73,128 +76,120 @@ class Job:
     optimizer_offload: bool = False
     nf4: bool = False
     reference: bool = True
-    kept_start: bool = False
+    adapter_reference: bool = False
     device: str = "cuda"
     rows: int = 7473
     epochs: int = 1
     steps: int | None = None
-    rollout: Rollout | None = None
+    rollout: RolloutSettings | None = None
 
     @property
     def length(self) -> int:
-        """Tokens of the longest row."""
+        """Maximum tokens of a row."""
         return self.prompt_tokens + self.answer_tokens
 
     @property
     def rows_per_rank(self) -> int:
-        """Rows of one update on a rank."""
+        """Rows of one rank in an update."""
         return max(1, self.batch * self.samples // self.ranks)
 
 
 def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
-    """The job that a recipe's overrides ask for.
+    """Read the job from a recipe's overrides.
 
     Args:
-        rows: of one epoch; ``trainer.total_training_steps`` says how many of all of them are used.
+        settings: verl's overrides, key -> value.
+        trainer: "grpo" or "sft".
+        rows: rows in one epoch.
 
     Raises:
-        UserError: a number or a data type that is none, a layout that cannot be, or a run of another kind than the
-            recipes': without LoRA, with padding removed, with batches by tokens, by another engine than FSDP2.
+        UserError: an invalid number or data type, an impossible layout, or an unsupported run: no LoRA, padding
+            removed, dynamic batch size, an engine other than FSDP2.
     """
-    read = _Reader(settings)
-    ranks_per_node = read.whole("trainer.n_gpus_per_node", 8)
-    ranks = ranks_per_node * read.whole("trainer.nnodes", 1)
-    read.refuse_what_is_not_planned(trainer)
-    if trainer == "sft":
-        return _possible(
-            Job(
-                ranks=ranks,
-                ranks_per_node=ranks_per_node,
-                batch=read.whole("data.train_batch_size", 256),
-                samples=1,
-                prompt_tokens=0,
-                answer_tokens=read.whole("data.max_length", 1024),
-                micro_batch=read.whole("data.micro_batch_size_per_gpu", 4),
-                log_prob_micro_batch=read.whole("data.micro_batch_size_per_gpu", 4),
-                reference=False,
-                device=settings.get("trainer.device", "cuda"),
-                rows=rows,
-                epochs=read.whole("data.epochs", 1),
-                steps=read.steps(),
-                **read.model("model", "engine"),
-            )
-        )
-    actor = "actor_rollout_ref.actor"
-    rollout = "actor_rollout_ref.rollout"
-    return _possible(
-        Job(
-            ranks=ranks,
-            ranks_per_node=ranks_per_node,
-            batch=read.whole("data.train_batch_size", 1024),
-            samples=read.whole(f"{rollout}.n", 1),
-            prompt_tokens=read.whole("data.max_prompt_length", 512),
-            answer_tokens=read.whole("data.max_response_length", 512),
-            micro_batch=read.whole(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
-            log_prob_micro_batch=read.whole(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
-            reference=read.flag(f"{actor}.use_kl_loss", False),
-            kept_start=given_in(settings) is not None,
-            device=settings.get("trainer.device", "cuda"),
-            rows=rows,
-            epochs=read.whole("data.epochs", 1),
-            steps=read.steps(),
-            rollout=Rollout(
-                tensor_parallel=read.whole(f"{rollout}.tensor_model_parallel_size", 2),
-                utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
-                weight_bytes=read.bytes_of(settings.get(f"{rollout}.dtype", "bfloat16")),
-                sleeps=read.flag(f"{rollout}.free_cache_engine", True),
-                batched_tokens=read.whole(f"{rollout}.max_num_batched_tokens", 8192),
-                bucket_mb=read.whole(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
-                cpu_cache=int(float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * 2**30),
-            ),
-            **read.model("actor_rollout_ref.model", f"{actor}.fsdp_config"),
-        )
+    read = _SettingsReader(settings)
+    read.check_supported(trainer)
+    return _check_layout(_sft_job(read, rows) if trainer == "sft" else _grpo_job(read, rows))
+
+
+def _sft_job(read: "_SettingsReader", rows: int) -> Job:
+    return Job(
+        batch=read.integer("data.train_batch_size", 256),
+        samples=1,
+        prompt_tokens=0,
+        answer_tokens=read.integer("data.max_length", 1024),
+        micro_batch=read.integer("data.micro_batch_size_per_gpu", 4),
+        log_prob_micro_batch=read.integer("data.micro_batch_size_per_gpu", 4),
+        reference=False,
+        **read.common(rows),
+        **read.model("model", "engine"),
     )
 
 
-def _possible(job: Job) -> Job:
+def _grpo_job(read: "_SettingsReader", rows: int) -> Job:
+    actor = "actor_rollout_ref.actor"
+    rollout = "actor_rollout_ref.rollout"
+    return Job(
+        batch=read.integer("data.train_batch_size", 1024),
+        samples=read.integer(f"{rollout}.n", 1),
+        prompt_tokens=read.integer("data.max_prompt_length", 512),
+        answer_tokens=read.integer("data.max_response_length", 512),
+        micro_batch=read.integer(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
+        log_prob_micro_batch=read.integer(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
+        reference=read.flag(f"{actor}.use_kl_loss", False),
+        adapter_reference=given_in(read.settings) is not None,
+        rollout=RolloutSettings(
+            tensor_parallel=read.integer(f"{rollout}.tensor_model_parallel_size", 2),
+            utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
+            weight_bytes=read.bytes_of(read.settings.get(f"{rollout}.dtype", "bfloat16")),
+            sleeps=read.flag(f"{rollout}.free_cache_engine", True),
+            batched_tokens=read.integer(f"{rollout}.max_num_batched_tokens", 8192),
+            bucket_mb=read.integer(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
+            cpu_cache=int(float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * 2**30),
+        ),
+        **read.common(rows),
+        **read.model("actor_rollout_ref.model", f"{actor}.fsdp_config"),
+    )
+
+
+def _check_layout(job: Job) -> Job:
     rollout = job.rollout
     if rollout is not None and job.ranks % rollout.tensor_parallel:
         raise UserError(
             f"tensor_model_parallel_size={rollout.tensor_parallel} does not divide {job.ranks} GPUs; set "
-            "TENSOR_PARALLEL to a divisor of them"
+            "TENSOR_PARALLEL to a divisor"
         )
     if job.batch * job.samples % job.ranks:
         raise UserError(
-            f"{job.batch} x {job.samples} rows of a step do not divide over {job.ranks} GPUs; set BATCH or ROLLOUTS"
+            f"{job.batch} x {job.samples} rows of a step are not divisible by {job.ranks} GPUs; set BATCH or ROLLOUTS"
         )
     return job
 
 
-class _Reader:
+class _SettingsReader:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.settings = settings
 
-    def whole(self, key: str, default: int) -> int:
+    def integer(self, key: str, default: int) -> int:
         value = self.settings.get(key, str(default))
         if not value.isdigit() or int(value) < 1:
-            raise UserError(f"{key}={value} is no whole number of at least 1, which the plan needs; give one")
+            raise UserError(f"{key}={value} is not an integer of 1 or more; give one")
         return int(value)
 
     def steps(self) -> int | None:
         key = "trainer.total_training_steps"
-        return None if self.settings.get(key, "null") == "null" else self.whole(key, 1)
+        return None if self.settings.get(key, "null") == "null" else self.integer(key, 1)
 
     def real(self, key: str, default: float) -> float:
         value = self.settings.get(key, str(default))
         try:
             return float(value)
         except ValueError as error:
-            raise UserError(f"{key}={value} is no number; give one") from error
+            raise UserError(f"{key}={value} is not a number; give one") from error
 
     def flag(self, key: str, default: bool) -> bool:
         return self.settings.get(key, str(default)).lower() == "true"
 
-    def refuse_what_is_not_planned(self, trainer: str) -> None:
+    def check_supported(self, trainer: str) -> None:
         model, strategy = "actor_rollout_ref.model", "actor_rollout_ref.actor.strategy"
         dynamic = "actor_rollout_ref.actor.use_dynamic_bsz"
         if trainer == "sft":
@@ -207,24 +202,36 @@ class _Reader:
             value = self.settings.get(key, default)
             if value.lower() != planned:
                 raise UserError(
-                    f"{key}={value}: the plan knows the recipes' {planned}; ask it through a recipe, DRY_RUN=plan"
+                    f"{key}={value} is not supported, only the recipes' {planned}; run a recipe with DRY_RUN=plan"
                 )
         if self.settings.get(f"{model}.lora_rank", "0") == "0":
-            raise UserError(f"{model}.lora_rank=0: the plan knows training with LoRA; set LORA_RANK")
+            raise UserError(f"{model}.lora_rank=0: the plan supports LoRA only; set LORA_RANK")
 
     def bytes_of(self, name: str) -> int:
         if name not in BYTES:
             raise UserError(f"unknown data type '{name}'; known: {' '.join(BYTES)}")
         return BYTES[name]
 
+    def common(self, rows: int) -> dict[str, Any]:
+        """Read the settings that the two trainers store under the same keys."""
+        ranks_per_node = self.integer("trainer.n_gpus_per_node", 8)
+        return {
+            "ranks": ranks_per_node * self.integer("trainer.nnodes", 1),
+            "ranks_per_node": ranks_per_node,
+            "device": self.settings.get("trainer.device", "cuda"),
+            "rows": rows,
+            "epochs": self.integer("data.epochs", 1),
+            "steps": self.steps(),
+        }
+
     def model(self, model: str, engine: str) -> dict[str, Any]:
-        """What both trainers have under other names."""
+        """Read the settings that the two trainers store under different keys."""
         targets = self.settings.get(f"{model}.target_modules", "all-linear")
         precision = self.settings.get(f"{engine}.mixed_precision", "")
         compute = precision.partition("param_dtype:")[2].partition(",")[0].strip("{} ") or "bf16"
         compute = self.settings.get(f"{engine}.mixed_precision.param_dtype", compute)
         return {
-            "lora_rank": self.whole(f"{model}.lora_rank", 0),
+            "lora_rank": self.integer(f"{model}.lora_rank", 0),
             "lora_targets": tuple(name.strip(" '\"") for name in targets.strip("[]").split(","))
             if "[" in targets
             else targets,

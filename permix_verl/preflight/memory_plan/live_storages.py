@@ -1,6 +1,6 @@
-"""Which tensor storages are live while PyTorch code runs, and of what kind they were when most were.
+"""Tracker of live tensor storages by kind, with the peak of each phase.
 
-It counts what the code asks for, so it works on fake tensors, which take no memory.
+It counts requested bytes, so it works on fake tensors, which allocate nothing.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ _COLLECTIVE = ("fsdp", "c10d", "_c10d_functional")
 
 
 class LiveStorages(TorchDispatchMode):
-    """While it is entered: bytes of live storages by kind, and their peak in each phase.
+    """Context manager that counts bytes of live storages by kind, and their peak in each phase.
 
     Args:
-        kind_of: the kind of a new tensor that nobody has marked.
-        collective: the kind of what collectives and FSDP2's own operations touch,
-        sent: but for these kinds, which stay what they are.
+        kind_of: returns the kind of a new, unmarked tensor.
+        collective: kind of tensors that collectives and FSDP2's operations touch.
+        sent: kinds that keep their kind in collectives.
 
     Attributes:
         now: live bytes by kind.
-        peaks: of each phase, the bytes by kind when their sum was largest.
+        peaks: phase -> bytes by kind when their sum was largest.
     """
 
     def __init__(
@@ -40,36 +40,36 @@ class LiveStorages(TorchDispatchMode):
         self.peaks: dict[str, Counter[str]] = {}
         self._phase = ""
         self._total = 0
-        self._highest = 0
+        self._peak = 0
         self._known: dict[int, tuple[str, int]] = {}
         self._resize: Any = None
 
     def mark(self, tensors: Iterable[torch.Tensor], kind: str) -> None:
-        """Say of what kind these are, from now on."""
+        """Set the kind of these tensors."""
         for tensor in tensors:
-            self._hold(_local(tensor), kind)
+            self._track(_local(tensor), kind)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Keep the peak of what happens inside under a name; the larger one if the name comes again."""
-        before = self._phase, self._highest
-        self._phase, self._highest = name, sum(self.peaks.get(name, Counter()).values())
-        self._look()
+        """Record the peak inside the block under ``name``; a repeated name keeps the larger peak."""
+        before = self._phase, self._peak
+        self._phase, self._peak = name, sum(self.peaks.get(name, Counter()).values())
+        self._update_peak()
         try:
             yield
         finally:
-            self._phase, self._highest = before
+            self._phase, self._peak = before
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         collective = func.namespace in _COLLECTIVE
         for leaf in tree_leaves((args, kwargs, result) if collective else result):
             if isinstance(leaf, torch.Tensor):
-                self._hold(_local(leaf), self.collective if collective else None)
+                self._track(_local(leaf), self.collective if collective else None)
         return result
 
     def __enter__(self) -> "LiveStorages":
-        # FSDP2 frees what it has gathered by resizing its storage, which no dispatch shows.
+        # FSDP2 frees gathered weights by resizing their storage, which the dispatch mode does not see.
         self._resize = original = torch.UntypedStorage.resize_
 
         def resize_(storage: torch.UntypedStorage, size: int) -> Any:
@@ -85,7 +85,7 @@ class LiveStorages(TorchDispatchMode):
         torch.UntypedStorage.resize_ = self._resize  # type: ignore[method-assign]
         super().__exit__(*error)
 
-    def _hold(self, tensor: torch.Tensor, kind: str | None) -> None:
+    def _track(self, tensor: torch.Tensor, kind: str | None) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:
@@ -107,16 +107,16 @@ class LiveStorages(TorchDispatchMode):
         self.now[old_kind] -= old_size
         self.now[kind] += size
         self._total += size - old_size
-        self._look()
+        self._update_peak()
 
     def _drop(self, key: int) -> None:
         kind, size = self._known.pop(key, ("", 0))
         self.now[kind] -= size
         self._total -= size
 
-    def _look(self) -> None:
-        if self._phase and self._total > self._highest:
-            self._highest = self._total
+    def _update_peak(self) -> None:
+        if self._phase and self._total > self._peak:
+            self._peak = self._total
             self.peaks[self._phase] = Counter({kind: size for kind, size in self.now.items() if size})
 
 

@@ -1,25 +1,26 @@
-"""What verl 0.9.1 does between a model's logits and the loss, for its memory: without flash-attn, padding not removed.
+"""Emulation of the memory of verl 0.9.1's LM head, log-probs and entropy (no flash-attn, padding kept).
 
-``verl/workers/engine/fsdp/transformer_impl.py`` and ``verl/utils/torch_functional.py`` under CUDA's autocast, whose
-softmax, log_softmax and logsumexp are in float32; written out, because autocast on a CPU leaves them in bfloat16.
+Sources: ``verl/workers/engine/fsdp/transformer_impl.py`` and ``verl/utils/torch_functional.py``. CUDA's autocast
+computes softmax, log_softmax and logsumexp in float32; the casts are explicit here, because CPU autocast keeps
+bfloat16.
 """
 
 import torch
 
 
 def valid_rows(logits: torch.Tensor) -> torch.Tensor:
-    """(batch, tokens, vocabulary) as (batch x tokens, vocabulary), copied: verl joins a nested tensor's rows."""
+    """Copy (batch, tokens, vocabulary) to (batch x tokens, vocabulary), as verl concatenates a nested tensor's rows."""
     return torch.cat(list(logits.unbind()))
 
 
 BLOCK = 64
-"""Rows that are taken at once where verl takes one after another: a trace of each of thousands would take minutes."""
+"""Rows traced at once; verl processes them one by one, which would take minutes to trace."""
 
 
 def log_probs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Log-probs of the labels, (tokens,).
+    """Compute the log-probs of the labels, shape (tokens,).
 
-    In float32 a row's logsumexp; in bfloat16 a row's log_softmax, every one of which is kept for the backward pass.
+    In float32 verl uses logsumexp; in bfloat16 log_softmax, whose results are all kept for the backward pass.
 
     Args:
         logits: (tokens, vocabulary).
@@ -33,10 +34,10 @@ def log_probs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Entropy of every position, (batch, tokens); logits (batch, tokens, vocabulary)."""
+    """Compute the entropy of every position, (batch, tokens), from logits (batch, tokens, vocabulary)."""
     probabilities = torch.softmax(logits.float(), -1)
     shifted = logits.float()
-    shifted = shifted.sub(shifted.amax(-1, keepdim=True)).exp_()  # inside logsumexp: input, and its shifted copy
+    shifted = shifted.sub(shifted.amax(-1, keepdim=True)).exp_()  # as logsumexp: the input and a shifted copy
     normaliser = shifted.sum(-1).log()
     del shifted
     return normaliser - (probabilities * logits).sum(-1)

@@ -1,4 +1,4 @@
-"""A model's sizes, from its Hugging Face configuration; no weights are read."""
+"""Model sizes from the Hugging Face configuration, without reading weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,19 +7,21 @@ from permix_verl.errors import UserError, first_line
 from permix_verl.preflight.memory_plan.job import Job
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
-"""Configurations' names for how many experts there are."""
+"""Configuration keys for the number of experts."""
 
 
 @dataclass(frozen=True)
-class Model:
-    """Sizes.
+class ModelSize:
+    """Sizes of a model.
 
     Attributes:
-        weights: of the base; ``adapter_weights`` of LoRA on it.
+        weights: number of base weights.
+        adapter_weights: number of LoRA weights.
         layers: decoder layers.
-        kv_heads: heads of keys and values; ``head_width`` is that of one.
-        experts: whether a token passes through some of the weights only.
-        widest: of what a token has at once in a layer's MLP and attention, in values.
+        kv_heads: key/value heads.
+        head_width: values in one head.
+        widest: largest number of activation values of one token in a layer.
+        experts: True for a mixture of experts.
     """
 
     weights: int
@@ -31,33 +33,37 @@ class Model:
     experts: bool = False
 
     @property
-    def cached_values(self) -> int:
-        """Values that a token leaves in the cache of keys and values, all layers and heads."""
+    def kv_values_per_token(self) -> int:
+        """Values of one token in the KV cache, over all layers and heads."""
         return 2 * self.layers * self.kv_heads * self.head_width
 
 
 def read_config(name: str) -> Any:
-    """The configuration of a hub name or folder.
+    """Read the configuration of a hub name or folder.
 
     Raises:
-        UserError: it cannot be read, or it is none of a language model with decoder layers.
+        UserError: unreadable, or not a decoder-only language model.
     """
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(name)
-    except Exception as error:  # transformers has a class of its own for each way in which a file can be wrong
+    except Exception as error:  # transformers raises many unrelated classes
         raise UserError(
             f"cannot read the configuration of {name} ({first_line(error)}); give a hub name or a folder"
         ) from error
     missing = [key for key in ("num_hidden_layers", "hidden_size", "vocab_size") if not hasattr(config, key)]
     if missing:
-        raise UserError(f"the configuration of {name} has no {missing[0]}; the plan knows decoder-only language models")
+        raise UserError(f"the configuration of {name} has no {missing[0]}; give a decoder-only language model")
     return config
 
 
-def measure(config: Any, job: Job) -> Model:
-    """Count the weights of the model and of LoRA on it, on PyTorch's meta device."""
+def measure(config: Any, job: Job) -> ModelSize:
+    """Count the weights of the model and of its LoRA adapter, on PyTorch's meta device.
+
+    Raises:
+        UserError: the model cannot be built with the adapter.
+    """
     import torch
 
     from permix_verl.preflight.memory_plan.trace import with_adapter
@@ -67,14 +73,14 @@ def measure(config: Any, job: Job) -> Model:
             model = with_adapter(job, config, torch.bfloat16)
     except Exception as error:
         raise UserError(
-            f"{type(config).__name__} cannot be built with LoRA on {job.lora_targets} ({first_line(error)}); the plan "
-            "knows decoder-only language models that PyTorch's attention serves"
+            f"{type(config).__name__} cannot be built with LoRA on {job.lora_targets} ({first_line(error)}); give a "
+            "decoder-only language model that works with PyTorch's attention"
         ) from error
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in model.parameters())
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    return Model(
+    return ModelSize(
         weights=whole - trained,
         adapter_weights=trained,
         layers=config.num_hidden_layers,

@@ -1,4 +1,4 @@
-"""What the actor holds on one device when it holds most."""
+"""Peak memory of the actor on one device, by kind."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ LOGITS, ACTIVATIONS = "logits and loss", "activations"
 
 
 @dataclass(frozen=True)
-class Peaks:
-    """Most bytes live at once on one rank, by kind: in each of the actor's turns, and between them.
+class PeakMemory:
+    """Peak bytes on one rank, by kind, in and between the actor's phases.
 
     Attributes:
-        update: forward, loss, backward and optimizer of a micro-batch.
+        update: forward, loss, backward and optimizer step of a micro-batch.
         log_probs: log-probs and entropy of a micro-batch, without gradients.
-        resting: what stays on the device between two turns, without offloading.
+        idle: what stays on the device between phases, without offloading.
     """
 
     update: Counter[str]
     log_probs: Counter[str]
-    resting: Counter[str]
+    idle: Counter[str]

@@ -1,38 +1,39 @@
-"""Tokens and time of a step and of a run; counted, and for the time guessed within a factor of two."""
+"""Tokens and time of a step and of a run: tokens are exact, times are guesses within a factor of two."""
 
 import math
 import sys
 from dataclasses import dataclass
 
-from permix_verl.preflight.memory_plan.budget import cached_bytes, sequences_of_an_engine, vllm_weights
-from permix_verl.preflight.memory_plan.gpus import Gpu
-from permix_verl.preflight.memory_plan.job import Job, Rollout
-from permix_verl.preflight.memory_plan.model_size import Model
+from permix_verl.preflight.memory_plan.budget import kv_bytes_per_token, sequences_per_engine, vllm_weights
+from permix_verl.preflight.memory_plan.gpus import GpuSpec
+from permix_verl.preflight.memory_plan.job import Job, RolloutSettings
+from permix_verl.preflight.memory_plan.model_size import ModelSize
 
-USE = 0.5
-"""Share of a GPU's rate on paper that the matrix products reach."""
+MFU = 0.5
+"""Assumed model FLOPs utilization (MFU)."""
 
 LAYER_S = 0.003
-"""A layer of an update of one micro-batch, whatever its size: launching PEFT's and Hugging Face's small operations."""
+"""Launch overhead of one layer in the update of a micro-batch, seconds, independent of its size."""
 
 TOKEN_UPDATE_S, TOKEN_LOG_PROB_S = 0.15e-3, 0.05e-3
-"""verl's log-probs take one token after another (``head.py``), at the pace of the host."""
+"""Seconds for one token's log-probs in an update and in a forward pass: verl loops over tokens on the host."""
 
-DECODE_USE = 0.6
-"""Share of the memory's bandwidth that decoding reaches."""
+MBU = 0.6
+"""Assumed memory bandwidth utilization (MBU) of decoding."""
 
 DECODE_STEP_S = 0.008
-"""A decoding step of vLLM, whatever its size: scheduling and sampling."""
+"""Scheduling and sampling overhead of one decoding step of vLLM, seconds."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Of one step, unless said otherwise.
+class StepTime:
+    """Tokens and time of one step.
 
     Attributes:
-        steps: of the run.
-        tokens: that are sampled; ``trained_tokens`` with their prompts.
-        seconds: by part.
+        steps: steps of the run.
+        tokens: sampled tokens in a step.
+        trained_tokens: tokens trained on in a step, prompts included.
+        seconds: seconds by part of the step.
     """
 
     steps: int
@@ -42,30 +43,34 @@ class Pace:
 
     @property
     def step_seconds(self) -> float:
+        """Seconds of one step."""
         return sum(self.seconds.values())
 
     @property
     def run_seconds(self) -> float:
+        """Seconds of the run."""
         return self.steps * self.step_seconds
 
 
 def steps_of(job: Job) -> int:
-    """Optimizer steps of the run, as verl counts them: what does not fill a batch is left out."""
+    """Return the run's optimizer steps, counted as verl does: an incomplete batch is dropped."""
     return min(job.rows * job.epochs // job.batch, job.steps or sys.maxsize)
 
 
-def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens: int | None = None) -> Pace:
-    """Guess a step's time.
+def estimate_step_time(
+    job: Job, model: ModelSize, gpu: GpuSpec, sequences: int | None, answer_tokens: int | None = None
+) -> StepTime:
+    """Estimate the time of a step.
 
     Args:
-        sequences: that vLLM's cache holds at once; None in supervised training.
-        answer_tokens: of a mean answer; as many as are allowed unless given.
+        sequences: sequences that vLLM's cache holds; None in supervised training.
+        answer_tokens: mean tokens of a completion (default: the maximum).
     """
     length = job.prompt_tokens + min(answer_tokens or job.answer_tokens, job.answer_tokens)
     rows = job.rows_per_rank
     tokens = rows * length
-    forward = 2 * (model.weights + model.adapter_weights) * tokens / (USE * gpu.flops)
-    # The base is frozen: its gradients are not computed, those of what flows through it are.
+    forward = 2 * (model.weights + model.adapter_weights) * tokens / (MFU * gpu.flops)
+    # The base is frozen: only activation gradients are computed, not its weight gradients.
     passes = 3 if job.checkpointing else 2
     micro = math.ceil(rows / min(job.micro_batch, rows))
     gathered = 0 if job.nf4 else model.weights * job.compute_bytes * (job.ranks - 1) / job.ranks
@@ -79,15 +84,19 @@ def pace(job: Job, model: Model, gpu: Gpu, sequences: int | None, answer_tokens:
         seconds["log-probs"] = one * (2 if job.reference else 1)
         seconds["generation"] = _generation(job, model, gpu, job.rollout, sequences or 1, length - job.prompt_tokens)
     sampled = 0 if job.rollout is None else job.batch * job.samples * (length - job.prompt_tokens)
-    return Pace(steps_of(job), sampled, job.batch * job.samples * length, seconds)
+    return StepTime(steps_of(job), sampled, job.batch * job.samples * length, seconds)
 
 
-def _generation(job: Job, model: Model, gpu: Gpu, rollout: Rollout, sequences: int, answer: int) -> float:
-    wanted = sequences_of_an_engine(job, rollout)
-    at_once = max(1, min(sequences, wanted))
+def _generation(
+    job: Job, model: ModelSize, gpu: GpuSpec, rollout: RolloutSettings, sequences: int, response_tokens: int
+) -> float:
+    requests = sequences_per_engine(job, rollout)
+    concurrent = max(1, min(sequences, requests))
     weights = vllm_weights(model, rollout)
-    cache = at_once * (job.prompt_tokens + answer / 2) * cached_bytes(model, rollout)
-    computed = 2 * model.weights * at_once / rollout.tensor_parallel / (USE * gpu.flops)
-    step = max((weights + cache) / (DECODE_USE * gpu.bandwidth), computed) + DECODE_STEP_S
-    prompts = wanted / job.samples * job.prompt_tokens * 2 * model.weights / rollout.tensor_parallel / (USE * gpu.flops)
-    return math.ceil(wanted / at_once) * answer * step + prompts
+    cache = concurrent * (job.prompt_tokens + response_tokens / 2) * kv_bytes_per_token(model, rollout)
+    computed = 2 * model.weights * concurrent / rollout.tensor_parallel / (MFU * gpu.flops)
+    step = max((weights + cache) / (MBU * gpu.bandwidth), computed) + DECODE_STEP_S
+    prompts = (
+        requests / job.samples * job.prompt_tokens * 2 * model.weights / rollout.tensor_parallel / (MFU * gpu.flops)
+    )
+    return math.ceil(requests / concurrent) * response_tokens * step + prompts

@@ -1,8 +1,8 @@
-"""The actor's memory, read off its own code: the model, PEFT, FSDP2 and a step run on tensors that take none.
+"""Trace of the actor's memory: one step of model, PEFT and FSDP2 on fake tensors.
 
-The model is built from its configuration on PyTorch's meta device, sharded by verl's own ``apply_fsdp2`` over a process
-group of as many ranks as the run will have, whose collectives do nothing, and stepped under ``FakeTensorMode``. A
-layer's share is the difference between two numbers of layers, so a model of any depth costs a few of its layers.
+The model is built from its configuration on PyTorch's meta device and sharded by verl's ``apply_fsdp2`` over a fake
+process group with the run's number of ranks. A step runs under ``FakeTensorMode``. Two shallow copies give the
+memory of one layer, from which any depth is extrapolated.
 """
 
 import contextlib
@@ -25,42 +25,41 @@ from permix_verl.preflight.memory_plan.peaks import (
     OPTIMIZER,
     UNPACKED,
     WEIGHTS,
-    Peaks,
+    PeakMemory,
 )
 
 LAYERS = (3, 4)
-"""Numbers of layers that are traced: from three on, the next layer's weights are fetched while one is computed. Further
-layers are taken to be as the last of these, which is not so in models whose layers are of several kinds."""
+"""Depths traced. From three layers on, the next layer's weights are prefetched during computation. Further layers are
+assumed to equal the last one, which does not hold for models with several kinds of layers."""
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Of a weight: 4 bits, a scale of 8 bits for 64 of them, and one of 32 bits for 256 scales."""
+"""Bytes of an NF4 weight: 4 bits, an 8-bit scale for 64 weights, and a 32-bit scale for 256 scales."""
 
 
-def actor_peaks(job: Job, config: Any, tell: Callable[[str], None] = lambda _: None) -> Peaks:
-    """Trace two shallow copies of the model and go on to its whole depth.
+def actor_peaks(job: Job, config: Any, on_progress: Callable[[str], None] = lambda _: None) -> PeakMemory:
+    """Trace two shallow copies of the model and extrapolate to its depth.
 
     Args:
-        job: the run.
         config: the model's Hugging Face configuration.
-        tell: is told what is being traced.
+        on_progress: called with a message before each trace.
     """
     depth = config.num_hidden_layers
     traced = {}
     for layers in [depth] if depth <= max(LAYERS) else LAYERS:
-        tell(f"tracing a step of {layers} of {depth} layers")
+        on_progress(f"tracing a step of {layers} of {depth} layers")
         traced[layers] = _trace(job, _shallow(config, layers))
     if depth in traced:
         phases = traced[depth]
     else:
         few, more = LAYERS
-        phases = {name: _extended(traced[few][name], traced[more][name], depth) for name in traced[few]}
+        phases = {name: _extrapolate(traced[few][name], traced[more][name], depth) for name in traced[few]}
     update = max(
         (phases[name] for name in ("forward", "loss", "backward", "optimizer")), key=lambda kinds: kinds.total()
     )
-    return Peaks(update, phases["log-probs"], phases["resting"])
+    return PeakMemory(update, phases["log-probs"], phases["idle"])
 
 
-def _extended(few: Counter[str], more: Counter[str], depth: int) -> Counter[str]:
+def _extrapolate(few: Counter[str], more: Counter[str], depth: int) -> Counter[str]:
     layers, further = LAYERS[0], (depth - LAYERS[0]) // (LAYERS[1] - LAYERS[0])
     assert layers < depth
     return Counter({kind: few[kind] + further * (more[kind] - few[kind]) for kind in few | more})
@@ -75,7 +74,7 @@ def _shallow(config: Any, layers: int) -> Any:
 
 
 def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
-    """Bytes by kind at the peak of each phase of a step."""
+    """Trace one step; return the bytes by kind at the peak of each phase."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     vocabulary = config.vocab_size
@@ -85,7 +84,7 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
         collective=GATHERED,
     )
     compute = {2: torch.bfloat16, 4: torch.float32}[job.compute_bytes]
-    with _no_ranks(job.ranks) as mesh, _quiet():
+    with _fake_mesh(job.ranks) as mesh, _no_warnings():
         model = _sharded(job, config, mesh, compute)
         with FakeTensorMode(allow_non_fake_inputs=True), live:
             model.to_empty(device="cpu")
@@ -98,20 +97,20 @@ def _trace(job: Job, config: Any) -> dict[str, Counter[str]]:
             optimizer.step()
             live.mark((v for s in optimizer.state.values() for v in s.values() if v.ndim), OPTIMIZER)
             optimizer.zero_grad()
-            with live.phase("resting"):
+            with live.phase("idle"):
                 pass
             model.eval()
             with torch.no_grad():
-                _logits(model, 1, 1)  # FSDP2's buffers show what they are once they have been used
+                _logits(model, 1, 1)  # first use fixes the kinds of FSDP2's buffers
             model.reshard()
             with torch.autocast("cpu", dtype=compute, enabled=compute != torch.float32):
                 _log_prob_pass(job, model, live)
                 _update(job, model, optimizer, live)
-    return {name: _packed(model, job, kinds) for name, kinds in live.peaks.items()} if job.nf4 else live.peaks
+    return {name: _as_nf4(model, job, kinds) for name, kinds in live.peaks.items()} if job.nf4 else live.peaks
 
 
-def _packed(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
-    """The linear layers' weights in 4 bits, in place of as traced; and the largest of them unpacked for use."""
+def _as_nf4(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
+    """Replace the traced linear weights by 4-bit ones, plus the largest layer unpacked during computation."""
     output = model.get_output_embeddings()
     linear = [
         module.weight.numel()
@@ -120,13 +119,13 @@ def _packed(model: Any, job: Job, kinds: Counter[str]) -> Counter[str]:
     ]
     packed = Counter(kinds)
     packed[WEIGHTS] -= round(sum(linear) * (job.compute_bytes - NF4_BYTES))
-    if kinds[ACTIVATIONS] + kinds[LOGITS] > kinds[ADAPTER]:  # while something is computed
+    if kinds[ACTIVATIONS] + kinds[LOGITS] > kinds[ADAPTER]:  # during computation
         packed[UNPACKED] += max(linear) * job.compute_bytes
     return packed
 
 
 def with_adapter(job: Job, config: Any, dtype: torch.dtype) -> Any:
-    """The model as verl builds it, with PEFT's LoRA if the job asks for it; for the meta device."""
+    """Build the model as verl does, with PEFT's LoRA adapter; call under the meta device."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -171,7 +170,7 @@ def _log_prob_pass(job: Job, model: Any, live: LiveStorages) -> None:
 def _update(job: Job, model: Any, optimizer: Any, live: LiveStorages) -> None:
     model.train()
     rows = min(job.micro_batch, job.rows_per_rank)
-    # While gradients are accumulated they stay unsharded: verl sends them with the last micro-batch.
+    # Accumulated gradients stay unsharded: verl reduces them with the last micro-batch.
     for last in [False, True] if job.rows_per_rank > rows else [True]:
         model.set_requires_gradient_sync(last)
         with live.phase("forward"):
@@ -191,27 +190,27 @@ def _update(job: Job, model: Any, optimizer: Any, live: LiveStorages) -> None:
 def _logits(model: Any, rows: int, length: int) -> torch.Tensor:
     tokens = torch.zeros((rows, length), dtype=torch.long)
     positions = torch.arange(length).expand(rows, length)
-    # Padding is not removed, so attention has a mask.
+    # Padding is kept, so attention gets a mask.
     mask = torch.ones_like(tokens)
     logits: torch.Tensor = model(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=False).logits
     return logits
 
 
 @contextlib.contextmanager
-def _no_ranks(number: int) -> Iterator[Any]:
-    """A mesh of ranks that are not there: collectives return at once."""
+def _fake_mesh(ranks: int) -> Iterator[Any]:
+    """Create a mesh on a fake process group, whose collectives return at once."""
     import torch.distributed as dist
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=number)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
     try:
-        yield dist.init_device_mesh("cpu", (number,), mesh_dim_names=("fsdp",))
+        yield dist.init_device_mesh("cpu", (ranks,), mesh_dim_names=("fsdp",))
     finally:
         dist.destroy_process_group()
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

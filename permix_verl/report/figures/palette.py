@@ -1,8 +1,8 @@
-"""Colours of the page and its figures, light and dark, and matplotlib's settings.
+"""Colours of the page and its figures in the light and dark theme, and matplotlib's settings.
 
-Figures are drawn in stand-in colours, each of which becomes a CSS variable in the page, so
-one drawing serves both themes. Blue, vermillion, green and purple follow Okabe and Ito
-(told apart by colour-blind readers); nothing is told by colour alone.
+Figures use placeholder colours, each of which becomes a CSS variable in the page, so one SVG
+serves both themes. Blue, vermillion, green and purple follow Okabe and Ito (distinguishable by
+colour-blind readers); no information is carried by colour alone.
 """
 
 from typing import Any
@@ -47,10 +47,10 @@ THEMES = {
 }
 
 STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: small, sharp, found by a search
-    "text.parse_math": False,  # a name with "$" is no formula
+    "svg.fonttype": "none",  # keep text as text: small, sharp and searchable
+    "text.parse_math": False,  # a name may contain "$"
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: measured alike everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib, so widths are the same everywhere
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",

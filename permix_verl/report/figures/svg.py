@@ -1,4 +1,4 @@
-"""Figures as inline SVG: colours follow the page's theme, ids are unique in the page, same input gives same bytes."""
+"""Rendering of figures as inline SVG with theme colours and unique ids; the same input gives the same bytes."""
 
 import io
 import re
@@ -14,7 +14,11 @@ from permix_verl.report.formatting import one_line
 
 
 def check_matplotlib() -> None:
-    """Raise :class:`UserError` where matplotlib is not installed."""
+    """Check that matplotlib is installed.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -23,69 +27,69 @@ def check_matplotlib() -> None:
         ) from None
 
 
-def draw_figures(analysis: Mapping[str, Any]) -> dict[str, list[Picture]]:
-    """Each task's figures, in the order they appear; those without anything to show are left out."""
+def render_figures(analysis: Mapping[str, Any]) -> dict[str, list[Picture]]:
+    """Render each task's figures in order, omitting those without data."""
     from permix_verl.report.figures.plots import PLOTS
 
     figures: dict[str, list[Picture]] = {}
     for number, (task, entry) in enumerate(analysis["tasks"].items(), start=1):
         figures[task] = []
         for plot in PLOTS:
-            drawn = draw(
+            picture = render_picture(
                 f"task{number}-{plot.name}",
-                partial(plot.draw, entry["models"]),
+                partial(plot.make_figure, entry["models"]),
                 f"{plot.title}, task {one_line(task)}",
                 plot.caption,
                 title=plot.title,
             )
-            if drawn is not None:
-                figures[task].append(drawn)
+            if picture is not None:
+                figures[task].append(picture)
     return figures
 
 
-def draw(name: str, figure: Callable[[], Any], description: str, caption: str, title: str = "") -> Picture | None:
-    """One figure in the page's style.
+def render_picture(
+    name: str, make_figure: Callable[[], Any], description: str, caption: str, title: str = ""
+) -> Picture | None:
+    """Render one figure in the page's style; ``None`` if it has no data.
 
     Args:
-        name: unique in the page.
-        figure: gives a matplotlib figure, or ``None`` for nothing to show.
-        description: for those who do not see it.
-        title: the description, if not given.
+        name: id, unique in the page.
+        make_figure: returns a matplotlib figure, or ``None`` without data.
+        description: alternative text for screen readers.
+        title: title in the page; by default the description.
     """
     import matplotlib
 
-    # From matplotlib's defaults, not from whatever the user's matplotlibrc says.
+    # Start from matplotlib's defaults, not from the user's matplotlibrc.
     settings: Any = _defaults() | STYLE | {"svg.hashsalt": name}
     with matplotlib.rc_context(settings):
-        drawn = figure()
-        return (
-            None
-            if drawn is None
-            else Picture(name, to_svg(drawn, name, description), f"{title or description}.", caption)
-        )
+        figure = make_figure()
+        if figure is None:
+            return None
+        return Picture(name, to_svg(figure, name, description), f"{title or description}.", caption)
 
 
 def _defaults() -> dict[str, Any]:
-    """All but the choice of a window system, which is nobody's business here."""
+    """Return matplotlib's default settings, except the backend."""
     import matplotlib
 
     return {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
 
 
 def to_svg(figure: Any, name: str, description: str) -> str:
-    """An ``<svg>`` element to stand in a page, as wide as there is room for, up to its own width."""
+    """Return the figure as an inline ``<svg>`` element that scales with the page up to its own width."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Within tags only: the text between them may be anything a model is called.
+    # Change tags only: the text between them may be any model's name.
     text = re.sub(r"<[^>]+>", lambda tag: _adapt(tag.group(), name), text)
     return text.replace("<svg", f'<svg role="img" aria-label={quoteattr(description)}', 1).strip()
 
 
 def _adapt(tag: str, name: str) -> str:
-    """Ids made unique in the page, stand-in colours turned into the theme's, the size left to the page."""
+    """Make ids unique in the page, replace placeholder colours by CSS variables and drop the fixed size."""
     tag = re.sub(r' id="([^"]*)"', rf' id="{name}-\1"', tag)
     tag = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', tag)
     tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from permix_verl.errors import UserError
+from permix_verl.runs.data_files import OUR_DATASETS
 from permix_verl.runs.init_adapter_settings import refuse_unfit_adapter
 from permix_verl.training.qlora.settings import refuse_contradictions
 
 _ANY = object()
-OUR_DATASETS = ("PersonaMixDataset", "SupervisedDataset")
 DEAD_KEYS: Mapping[str, tuple[object, str]] = {
     "actor_rollout_ref.actor.grad_clip": (
         _ANY,

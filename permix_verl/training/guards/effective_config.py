@@ -142,7 +142,7 @@ def read_data(trainer: Any) -> Section:
         "rows": len(dataset.dataframe),
         "epochs": dataset.epochs,
         "personas": len(draw.pool),
-        "dev_personas": list(draw.held_out),
+        "dev_personas": list(draw.dev_personas),
         "persona_seed": draw.seed,
         "no_persona_probability": draw.no_persona_probability,
     }

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What verl loads inside its own processes."""

@@ -7,7 +7,6 @@ were just saved. They are what the exported adapter is checked against. And the
 checkpoint's adapter is kept where verl does not remove it.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from permix_verl.checkpoints.best import keep
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.trainers import RECORD
+from permix_verl.utils.files import atomic_file
 
 KEEP = 64
 """Rollouts kept per checkpoint."""
@@ -32,9 +32,8 @@ class RecordRollouts(CheckpointCallback):
     def on_save(self, trainer: Any, global_step: int, checkpoint_dir: str, async_save: bool = False, **_: Any) -> None:
         path = Path(checkpoint_dir) / RECORD
         try:
-            partial = path.with_suffix(".partial")
-            torch.save(actor_log_probs(trainer), partial)
-            os.replace(partial, path)
+            with atomic_file(path) as partial:
+                torch.save(actor_log_probs(trainer), partial)
         except Exception as error:  # verl would end the training
             print(f"permix_verl: no rollouts recorded with step {global_step}: {error!r}")
         run_dir = trainer.config.trainer.v1.sampler.sampler_kwargs.get("run_dir")

@@ -4,8 +4,9 @@ The state holds nothing but a position, in a shape that depends on the number of
 workers, and verl cannot read one shape as the other.
 """
 
-import os
 from pathlib import Path
+
+from permix_verl.utils.files import atomic_file
 
 STATE_FILE = "data.pt"
 
@@ -46,7 +47,6 @@ def fit_to_workers(checkpoint: Path, rows: int, batch: int, step: int, workers: 
     iterator = iter(loader)
     for _ in range(step):
         next(iterator)
-    partial = file.with_suffix(".partial")
-    torch.save(loader.state_dict(), partial)
-    os.replace(partial, file)
+    with atomic_file(file) as partial:
+        torch.save(loader.state_dict(), partial)
     return True

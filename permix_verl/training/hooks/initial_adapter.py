@@ -1,15 +1,14 @@
-"""The LoRA adapter that training starts from, as a PEFT folder with dropout: made from the seed, or a given one's.
+"""The initial LoRA adapter, as a PEFT folder with dropout: made from the seed, or a copy of ``INIT_ADAPTER``.
 
-verl builds its own without dropout (it has no key for it that takes effect) and from
-torch's unseeded generator. An adapter of its own it takes by
-``actor_rollout_ref.model.lora_adapter_path``.
+verl's own initial adapter has no dropout (its key for it has no effect) and comes from torch's unseeded generator. verl
+loads this one through ``actor_rollout_ref.model.lora_adapter_path``.
 """
 
+import contextlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,18 @@ from permix_verl.runs.given_adapter import WEIGHTS, GivenAdapter, fingerprint, r
 from permix_verl.runs.init_adapter_settings import given_in
 from permix_verl.training.hooks.seeds import parameter_seed
 from permix_verl.utils.file_modes import give_usual_modes
+from permix_verl.utils.files import atomic_folder
 
 _SEED_FILE = "initial_adapter.json"
 
 
 def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base: str) -> None:
-    """Put in place what verl's engine is built with.
+    """Write the initial adapter that the overrides ask for.
 
     Args:
         settings: verl's overrides by key.
         model: prefix of the model's keys.
-        out: the run's folder for it.
+        out: folder to write.
         base: hub name or folder.
 
     Raises:
@@ -41,9 +41,9 @@ def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base
     dropout = float(settings.get("permix.lora_dropout", 0))
     given = given_in(settings)
     if given is not None:
-        doubt = take_initial_adapter(read_given(given), base, out, dropout)
-        if doubt:
-            print(f"warning: {doubt}")
+        warning = take_initial_adapter(read_given(given), base, out, dropout)
+        if warning:
+            print(f"warning: {warning}")
         return
     targets = settings[f"{model}.target_modules"]
     make_initial_adapter(
@@ -60,13 +60,13 @@ def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base
 def make_initial_adapter(
     base: str, out: Path, *, rank: int, alpha: int, dropout: float, target_modules: list[str] | str, seed: int
 ) -> Path:
-    """Write an adapter of the seed's, in one move, unless the same one is there.
+    """Write an adapter made from the seed, atomically, unless ``out`` already holds it.
 
-    Only the base's configuration is read. For linear layers, as in PEFT, A is uniform (Kaiming) and B
-    is zero, so the adapter changes nothing at first.
+    Reads the base's configuration only. As in PEFT, A is Kaiming uniform and B zero in linear layers, so the adapter is
+    the identity at first.
 
     Raises:
-        UserError: a rank below 1, a dropout outside [0, 1), an unreadable base, modules that it does not have.
+        UserError: a rank below 1, a dropout outside [0, 1), an unreadable base, modules that the base lacks.
     """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -83,7 +83,7 @@ def make_initial_adapter(
     }
     if _is_there(out, settings):
         return out
-    config, tuned = _put_on_meta(base, rank, alpha, dropout, target_modules)
+    config, tuned = _build_on_meta(base, rank, alpha, dropout, target_modules)
     weights = {}
     for name, tensor in get_peft_model_state_dict(tuned).items():
         value = torch.zeros(tensor.shape)
@@ -91,16 +91,16 @@ def make_initial_adapter(
             generator = torch.Generator().manual_seed(parameter_seed(seed, name))
             torch.nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
         weights[name] = value
-    partial = _begin(out)
-    save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
-    return _finish(partial, out, config, settings)
+    with _adapter_folder(out, config, settings) as partial:
+        save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
+    return out
 
 
 def take_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: float) -> str | None:
-    """Copy a given adapter, with the run's dropout, in one move, unless the same one is there.
+    """Copy a given adapter, with the run's dropout, atomically, unless ``out`` already holds it.
 
     Returns:
-        What could not be told about its base, as one line.
+        A warning if its base could not be compared, else ``None``.
 
     Raises:
         UserError: another base, weights that do not fit it, or a dropout outside [0, 1).
@@ -116,47 +116,51 @@ def take_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: flo
     }
     if _is_there(out, settings) and fingerprint(out) == settings["weights"]:
         return None
-    config, doubt = _fitting(given, base, dropout)
-    partial = _begin(out)
-    shutil.copyfile(given.path / WEIGHTS, partial / WEIGHTS)
-    _finish(partial, out, config, settings)
-    return doubt
+    config, warning = _checked_config(given, base, dropout)
+    with _adapter_folder(out, config, settings) as partial:
+        shutil.copyfile(given.path / WEIGHTS, partial / WEIGHTS)
+    return warning
 
 
 def check_given(given: GivenAdapter, base: str) -> str | None:
-    """Whether an adapter belongs to a base and sits on it as training will have it; only the configuration is built.
+    """Check that an adapter belongs to a base and fits it; the base's weights are not read.
 
     Returns:
-        What could not be told about its base, as one line.
+        A warning if its base could not be compared, else ``None``.
 
     Raises:
         UserError: another base, or weights that do not fit it.
     """
-    return _fitting(given, base, 0.0)[1]
+    return _checked_config(given, base, 0.0)[1]
 
 
-def _fitting(given: GivenAdapter, base: str, dropout: float) -> tuple[Any, str | None]:
-    doubt = check_base(given.path, base, "MODEL")
+def _checked_config(given: GivenAdapter, base: str, dropout: float) -> tuple[Any, str | None]:
+    warning = check_base(given.path, base, "MODEL")
     weights = read_adapter_weights(given.path)
-    # Layers that it lists and has no weights for are for check_keys to name.
+    # check_keys names the layers that the adapter's configuration lists and its weights lack.
     listed = sorted({*given.modules, *given.listed})
-    config, tuned = _put_on_meta(base, given.rank, given.alpha, dropout, listed)
+    config, tuned = _build_on_meta(base, given.rank, given.alpha, dropout, listed)
     check_keys(tuned, weights, given.path, base, "MODEL")
     config.target_modules = set(given.modules)
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:
-        raise UserError(f"{given.path} has values that are no numbers, in {len(broken)} weights such as {broken[0]}")
+        raise UserError(
+            f"{given.path} has values that are not finite, in {len(broken)} weights such as {broken[0]}; give "
+            "another adapter"
+        )
     head = tuned.get_output_embeddings()
     if hasattr(head, "lora_A"):
         raise UserError(
-            f"{given.path} changes the output layer too, which rollouts would not do; merge it into its base (permix "
-            "merge) and train on that"
+            f"{given.path} adapts the output layer too, which the rollout engine would leave out; merge it into its "
+            "base (permix merge) and train on that"
         )
-    return config, doubt
+    return config, warning
 
 
-def _put_on_meta(base: str, rank: int, alpha: int, dropout: float, target_modules: list[str] | str) -> tuple[Any, Any]:
-    """PEFT's configuration, and its model on the base, without weights."""
+def _build_on_meta(
+    base: str, rank: int, alpha: int, dropout: float, target_modules: list[str] | str
+) -> tuple[Any, Any]:
+    """Return PEFT's configuration, and its model on the meta device."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -187,17 +191,11 @@ def _is_there(out: Path, settings: Mapping[str, Any]) -> bool:
     return (out / _SEED_FILE).is_file() and json.loads((out / _SEED_FILE).read_text()) == settings
 
 
-def _begin(out: Path) -> Path:
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial
-
-
-def _finish(partial: Path, out: Path, config: Any, settings: Mapping[str, Any]) -> Path:
-    config.save_pretrained(str(partial))
-    give_usual_modes(partial)
-    (partial / _SEED_FILE).write_text(json.dumps(settings, indent=2) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return out
+@contextlib.contextmanager
+def _adapter_folder(out: Path, config: Any, settings: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield a folder to write the weights in; add the configuration, and replace ``out`` with it."""
+    with atomic_folder(out) as partial:
+        yield partial
+        config.save_pretrained(str(partial))
+        give_usual_modes(partial)
+        (partial / _SEED_FILE).write_text(json.dumps(settings, indent=2) + "\n")

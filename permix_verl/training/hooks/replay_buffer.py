@@ -37,7 +37,7 @@ from permix_verl.training.guards.watchdog import STALL_S, UnreachableError, Watc
 from permix_verl.training.hooks.rollout_batch import in_order, read_rollouts
 from permix_verl.training.hooks.seeds import worker_seed
 from permix_verl.training.observability.persona_metrics import Rollout, counters
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 RECORDS = "records"
 """Folder in the run's: a line per rollout and step, with row, persona, sample, seed and verdict."""
@@ -192,7 +192,7 @@ class PersonaReplayBuffer(ReplayBuffer):
             "lora_dropout": "a seed for each (step, rank)",
         }
         if self.run_dir is not None:
-            write_whole(self.run_dir / effective_config.LIVE_FILE, json.dumps(record, indent=2) + "\n")
+            write_atomic(self.run_dir / effective_config.LIVE_FILE, json.dumps(record, indent=2) + "\n")
         config = OmegaConf.to_container(self.trainer.config, resolve=True)
         assert isinstance(config, dict)
         found = differences({str(key): value for key, value in config.items()}, record)
@@ -252,4 +252,4 @@ class PersonaReplayBuffer(ReplayBuffer):
             return
         (self.run_dir / RECORDS).mkdir(exist_ok=True)
         lines = [json.dumps({"step": step, **vars(rollout)}) + "\n" for rollout in rollouts]
-        write_whole(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))
+        write_atomic(self.run_dir / RECORDS / f"{step}.jsonl", "".join(lines))

@@ -4,7 +4,7 @@ Drawing each seed anew, instead of carrying a generator's state along, makes a r
 that was resumed go on as if it had never stopped.
 """
 
-from permix_verl.personas.mixing import hash_to_int
+from permix_verl.seeding import derive_seed
 
 _SEED_RANGE = 2**63 - 1
 
@@ -22,14 +22,14 @@ def rollout_seed(seed: int, step: int, split: str, epoch: int, row_id: str, pers
         sample: number of the sample in its group.
     """
     what = f"{split}\x1f{epoch}\x1f{row_id}\x1f{persona}\x1f{sample}"
-    return hash_to_int("permix.rollout", seed, step, what) % _SEED_RANGE
+    return derive_seed("permix.rollout", seed, step, what) % _SEED_RANGE
 
 
 def worker_seed(seed: int, step: int, rank: int) -> int:
     """Seed of an actor rank's generator during one step: of LoRA dropout."""
-    return hash_to_int("permix.worker", seed, step, str(rank)) % _SEED_RANGE
+    return derive_seed("permix.worker", seed, step, str(rank)) % _SEED_RANGE
 
 
 def parameter_seed(seed: int, name: str) -> int:
     """Seed of a LoRA weight's initial values."""
-    return hash_to_int("permix.lora", seed, 0, name) % _SEED_RANGE
+    return derive_seed("permix.lora", seed, 0, name) % _SEED_RANGE

@@ -1,6 +1,6 @@
 """verl's SFT trainer, with the order and the seeds of this project.
 
-    python -m torch.distributed.run --standalone --nproc_per_node=N -m permix_verl.training.hooks.sft_trainer KEY=VALUE ...
+    torchrun --standalone --nproc_per_node=N -m permix_verl.training.hooks.sft_trainer KEY=VALUE ...
 
 Two things of verl's that a run cannot be told: it shuffles with a seed of 0 whatever the seed, and LoRA's dropout comes
 from a generator that nobody seeded.

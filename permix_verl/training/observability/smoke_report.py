@@ -17,7 +17,7 @@ from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
 from permix_verl.training.guards.effective_config import LIVE_FILE
 from permix_verl.training.guards.watchdog import CAUSE_FILE
-from permix_verl.utils.files import write_whole
+from permix_verl.utils.files import write_atomic
 
 PACKAGES = (
     "verl",
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     args = parser.parse_args(argv)
     evidence = gather(args.run.resolve(), args.memory)
-    write_whole(args.out, json.dumps(evidence, indent=2) + "\n")
+    write_atomic(args.out, json.dumps(evidence, indent=2) + "\n")
     steps = list(evidence["steps"].values())
     peak = max(evidence["gpu_memory_peak_mib"].values(), default=None)
     verdict = "all checks passed" if evidence["passed"] else "NOT all checks passed"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A base in 4 bits (NF4) under verl's FSDP engine."""

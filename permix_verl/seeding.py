@@ -1,0 +1,21 @@
+"""Seeds derived by hashing, so that a choice depends neither on row order nor on where a run was resumed."""
+
+import hashlib
+
+HASH_RANGE = 2**128
+"""Exclusive upper bound of :func:`derive_seed`."""
+
+
+def derive_seed(purpose: str, *parts: object) -> int:
+    """Return a 128-bit integer that depends on the purpose and on the text of every part, and on nothing else.
+
+    Args:
+        purpose: separates independent choices about the same parts. Up to 16 bytes of it count. In use:
+            ``permix.persona``, ``permix.none``, ``permix.order``, ``permix.dev``, ``permix.val``, ``permix.rollout``,
+            ``permix.worker``, ``permix.lora``, ``permix.eval``, ``permix.answer``, ``permix.judgement``,
+            ``permix.target``, ``permix.lab.split``.
+        parts: such as seed, epoch and row id; their number and order count.
+    """
+    message = "\x1f".join(map(str, parts)).encode()
+    digest = hashlib.blake2b(message, digest_size=16, person=purpose.encode()[:16])
+    return int.from_bytes(digest.digest(), "big")

@@ -1,0 +1,94 @@
+"""The same problems in another order are other data: said where an earlier order is known, and not elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from permix_verl.cli import prep as gsm8k_persona
+from permix_verl.cli import prep_sft as gsm8k_sft
+from permix_verl.errors import UserError
+from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.settings import begin
+
+SAID = "was made of the same 60 problems in another order; these data have other personas for its rows and another"
+
+
+@pytest.fixture
+def reordered(problem_file: Path) -> Path:
+    file = problem_file.with_name("reordered.jsonl")
+    file.write_text("".join(reversed(problem_file.read_text().splitlines(keepends=True))))
+    return file
+
+
+def prepare(source: Path, tokenizer: Path, out: Path, *flags: str) -> None:
+    given = ["--data", str(source), "--tokenizer", str(tokenizer), "--out", str(out), "--val-problems", "5"]
+    gsm8k_persona.main([*given, *flags])
+
+
+def test_another_order_in_the_same_folder_is_said(
+    problem_file: Path, reordered: Path, tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "data" / "permix"
+    prepare(problem_file, tokenizer_folder, out)
+    prepare(problem_file, tokenizer_folder, out, "--seed", "1")
+    assert "another order" not in capsys.readouterr().err
+    prepare(reordered, tokenizer_folder, out)
+    assert f"{out} {SAID}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["data/{}", "runs/{}/data"])
+def test_arms_that_are_prepared_side_by_side_from_two_orders_are_told_apart(
+    problem_file: Path,
+    reordered: Path,
+    tokenizer_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    layout: str,
+) -> None:
+    permix, plain, rlvr, sft = (tmp_path / layout.format(arm) for arm in ("permix", "plain", "rlvr", "sft"))
+    prepare(problem_file, tokenizer_folder, permix)
+    prepare(problem_file, tokenizer_folder, plain, "--no-persona")
+    assert "another order" not in capsys.readouterr().err, "the same file"
+    prepare(reordered, tokenizer_folder, rlvr, "--no-persona")
+    assert f"{permix} {SAID}" in capsys.readouterr().err
+    given = ["--data", str(reordered), "--tokenizer", str(tokenizer_folder), "--out", str(sft), "--val-problems", "5"]
+    gsm8k_sft.main(given)
+    assert f"{permix} {SAID}" in capsys.readouterr().err
+
+
+def test_other_problems_are_no_other_order(
+    problem_file: Path, tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(problem_file, tokenizer_folder, tmp_path / "a" / "one")
+    lines = problem_file.read_text().splitlines(keepends=True)
+    problem_file.write_text("".join([*lines[:-1], lines[0]]))
+    prepare(problem_file, tokenizer_folder, tmp_path / "a" / "two")
+    assert "another order" not in capsys.readouterr().err
+
+
+def test_a_manifest_says_on_what_a_draw_hangs(problem_file: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    prepare(problem_file, tokenizer_folder, tmp_path / "out")
+    assert "place in the source" in json.loads((tmp_path / "out" / "manifest.json").read_text())["row_ids"]
+
+
+@pytest.mark.parametrize("another_order", [True, False])
+def test_a_run_does_not_go_on_with_another_order_and_says_that_it_is_one(
+    problem_file: Path, reordered: Path, tokenizer_folder: Path, tmp_path: Path, another_order: bool
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    prepare(problem_file, tokenizer_folder, run.new_data)
+    overrides = [f"data.train_files={run.data / 'train.parquet'}"]
+    begin(run, overrides)
+    checkpoint = run.checkpoints / "global_step_1"
+    (checkpoint / "actor").mkdir(parents=True)
+    (checkpoint / "actor" / "lora_train_meta.json").touch()
+    (checkpoint / "data.pt").touch()
+    run.tracker.write_text("1")
+    if not another_order:
+        lines = problem_file.read_text().splitlines(keepends=True)
+        reordered.write_text("".join(lines[:50]))
+    prepare(reordered, tokenizer_folder, run.new_data)
+    said = "holds a run on the same problems in another order: .* another held-out set"
+    with pytest.raises(UserError, match=said if another_order else r"holds a run with training data="):
+        begin(run, overrides)

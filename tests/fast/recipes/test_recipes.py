@@ -1,0 +1,365 @@
+"""The recipes resolve through verl's own loading and validation, on every profile."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from permix_verl import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+PROFILES = ("cpu", "gpu", "8xa5000")
+
+
+def recipe(name: str, *overrides: str, **knobs: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "DRY_RUN": "1"} | knobs
+    command = ["bash", str(ROOT / "recipes" / name), *overrides]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+
+
+def overrides_of(name: str, *overrides: str, **knobs: str) -> list[str]:
+    done = recipe(name, *overrides, DRY_RUN="overrides", **knobs)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+SAME_MODEL = {"MODEL": "meta-llama/Llama-3.1-8B-Instruct", "GPUS": "8", "RANKS": "8"}
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict):
+        return {prefix: config}
+    items: dict[str, Any] = {}
+    for key, value in config.items():
+        items |= flat(value, f"{prefix}.{key}" if prefix else key)
+    return items
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_grpo_recipe_resolves_on_every_profile(profile: str) -> None:
+    """One of the two; the other differs in its folder only, as another test says."""
+    from permix_verl.training.dry_run import resolve
+
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, **SAME_MODEL))))
+    assert {key: config[key] for key in TABLE_7} == TABLE_7
+    assert config["actor_rollout_ref.rollout.load_format"] == "safetensors"
+
+
+SUPERVISED = {
+    "run_sft.sh": {},
+    "run_permix_sft.sh": {},
+    "run_permix_sft.sh styled": {"TARGET": "styled", "REWRITER": "gpt-5-mini"},
+    "run_seqkd.sh": {"TEACHER": "Qwen/Qwen3-32B"},
+    "run_seqkd.sh persona": {"TEACHER": "Qwen/Qwen3-32B", "PERSONA": "1"},
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_supervised_recipe_resolves_on_every_profile(profile: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_sft.sh", PROFILE=profile, **SAME_MODEL), "sft")))
+    assert {key: config[key] for key in TABLE_5} == TABLE_5
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_persona_mixed_sft_has_twice_the_length_and_seqkd_one_for_both(name: str) -> None:
+    """Tables 5 and 6."""
+    length = 2048 if "permix_sft" in name else 1024
+    lines = overrides_of(name.split()[0], PROFILE="8xa5000", **SUPERVISED[name], **SAME_MODEL)
+    assert f"data.max_length={length}" in lines
+    assert f"data.micro_batch_size_per_gpu={2048 // length}" in lines
+
+
+def test_the_arms_are_trained_alike_but_for_their_data_and_length() -> None:
+    lines = [
+        overrides_of(
+            name.split()[0], PROFILE="8xa5000", MODEL="some/model", RUN_DIR="/runs/x", MAX_LENGTH="1024", **knobs
+        )
+        for name, knobs in SUPERVISED.items()
+    ]
+    assert all(other == lines[0] for other in lines)
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
+    from permix_verl.training.dry_run import compose_config
+
+    one, other = (
+        flat(OmegaConf.to_container(compose_config(overrides_of("run_sft.sh", PROFILE=name, **SAME_MODEL), "sft")))
+        for name in ("8xa5000", profile)
+    )
+    different = {key for key in one | other if one.get(key) != other.get(key)}
+    assert different
+    assert {key for key in different if not key.startswith(listed_keys())} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "message"),
+    [
+        ("run_seqkd.sh", {"PROFILE": "gpu"}, "TEACHER is not set, and somebody has to write the targets"),
+        ("run_permix_sft.sh", {"PROFILE": "gpu", "TARGET": "styled"}, "REWRITER is not set"),
+        ("run_permix_sft.sh", {"TARGET": "rhymed"}, "unknown TARGET 'rhymed'; known: gt styled"),
+        ("run_seqkd.sh", {"PERSONA": "chef"}, "PERSONA=chef is neither 0 nor 1"),
+        ("run_sft.sh", {"OPTIMIZER": "sgd"}, "unknown OPTIMIZER 'sgd'; known: adamw_fused paged_adamw_8bit"),
+        ("run_sft.sh", {"PROFILE": "gpu", "GPUS": "3"}, "BATCH=128 does not divide over 3 GPUs"),
+        ("run_sft.sh", {"NNODES": "2"}, "NNODES=2: the supervised recipes run on one node"),
+    ],
+)
+def test_what_a_supervised_recipe_cannot_do_is_refused(name: str, knobs: dict[str, str], message: str) -> None:
+    done = recipe(name, DRY_RUN="overrides", **knobs)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_a_dry_run_of_the_targets_trains_nothing(fake_python: dict[str, str]) -> None:
+    from ...conftest import recorded
+
+    done = recipe("run_permix_sft.sh", DRY_RUN="0", TARGET="styled", TARGET_ARGS="--dry-run", LAB="1", **fake_python)
+    assert done.returncode == 0, done.stderr
+    calls = recorded(fake_python)
+    assert any("gsm8k_sft.py" in call and call.endswith(" --dry-run") for call in calls)
+    assert not any("training.launch" in call for call in calls)
+
+
+def test_the_papers_optimizer_is_an_option_and_its_failure_under_fsdp2_is_said() -> None:
+    done = recipe("run_sft.sh", DRY_RUN="overrides", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
+    lines = done.stdout.splitlines()
+    assert "optim.optimizer=PagedAdamW8bit" in lines
+    assert not any("fused" in line for line in lines)
+    assert "bitsandbytes #1633" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "trainer"), [("run_permix_grpo.sh", "grpo"), ("run_sft.sh", "sft")])
+def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    for profile in PROFILES:
+        plain, qlora = (set(overrides_of(name, PROFILE=profile, QLORA=on, **SAME_MODEL)) for on in ("0", "1"))
+        model = "model" if trainer == "sft" else "actor_rollout_ref.model"
+        added, gone = {f"{model}.external_lib=permix_verl.training.qlora.engine"}, set()
+        if trainer == "grpo":
+            least = "+trainer.v1.sampler.sampler_kwargs.min_agreement="
+            added |= {"algorithm.rollout_correction.bypass_mode=False", f"{least}0.95"}
+            gone = {f"{least}0.99"}
+        assert (qlora - plain, plain - qlora) == (added, gone)
+    resolve(overrides_of(name, PROFILE="cpu", QLORA="1", RANKS="8"), trainer)
+    assert "QLORA=yes is neither 0 nor 1" in recipe(name, QLORA="yes").stderr
+
+
+def test_a_base_in_nf4_has_a_least_agreement_of_its_own(fake_python: dict[str, str]) -> None:
+    """The rollout engine's base is another one; a stale adapter lies far below either."""
+    from ...conftest import recorded
+
+    for knobs, least in (({}, "0.99"), ({"QLORA": "1"}, "0.95"), ({"QLORA": "1", "MIN_AGREEMENT": "0.9"}, "0.9")):
+        done = recipe("run_permix_grpo.sh", DRY_RUN="0", PROFILE="cpu", **fake_python, **knobs)
+        assert done.returncode == 0, done.stderr
+        assert f"--min-agreement {least} " in recorded(fake_python)[-1]
+
+
+TABLE_5 = {
+    "data.train_batch_size": 128,
+    "data.epochs": 3,
+    "optim.lr_scheduler_type": "cosine",
+    "optim.lr_warmup_steps_ratio": 0.05,
+    "optim.weight_decay": 0.0,
+    "optim.override_optimizer_config.fused": True,
+    "permix.lora_dropout": 0.05,
+    "engine.strategy": "fsdp2",
+}
+
+TABLE_7 = {
+    "data.train_batch_size": 64,
+    "data.max_prompt_length": 256,
+    "data.max_response_length": 512,
+    "actor_rollout_ref.rollout.n": 8,
+    "actor_rollout_ref.actor.ppo_mini_batch_size": 64,
+    "actor_rollout_ref.actor.optim.lr_scheduler_type": "cosine",
+    "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio": 0.05,
+    "actor_rollout_ref.actor.optim.weight_decay": 0.1,
+    "actor_rollout_ref.actor.optim.clip_grad": 0.1,
+    "actor_rollout_ref.actor.optim.override_optimizer_config.fused": True,
+    "trainer.total_epochs": 1,
+    "data.epochs": 1,
+    "permix.lora_dropout": 0.05,
+    "algorithm.adv_estimator": "grpo",
+}
+
+
+def test_strict_reaches_the_reward_function_and_nothing_else() -> None:
+    lenient, strict = (set(overrides_of("run_permix_grpo.sh", PROFILE="gpu", STRICT=on)) for on in ("0", "1"))
+    assert strict - lenient == {"+reward.custom_reward_function.reward_kwargs.strict=True"}
+    assert lenient <= strict
+    assert "STRICT=yes is neither 0 nor 1" in recipe("run_permix_grpo.sh", STRICT="yes").stderr
+    assert "TASK=code has none" in recipe("run_permix_grpo.sh", STRICT="1", TASK="code", DATA="x.jsonl").stderr
+
+
+def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
+    """The config before interpolation: what the overrides set, and nothing that verl derives."""
+    from permix_verl.training.dry_run import compose_config
+
+    return flat(OmegaConf.to_container(compose_config(overrides_of(*arguments, **knobs)), resolve=False))
+
+
+def listed_keys() -> tuple[str, ...]:
+    lines = (ROOT / "recipes" / "profiles" / "KEYS").read_text().splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
+    one, other = (composed("run_permix_grpo.sh", PROFILE=name, **SAME_MODEL) for name in ("8xa5000", profile))
+    different = {key for key in one | other if one.get(key) != other.get(key)}
+    assert different
+    assert {key for key in different if not key.startswith(listed_keys())} == set()
+
+
+def test_a_profile_that_touches_the_experiment_would_be_seen() -> None:
+    """Negative control."""
+    one = composed("run_permix_grpo.sh", PROFILE="cpu", **SAME_MODEL)
+    other = composed("run_permix_grpo.sh", "actor_rollout_ref.rollout.n=4", PROFILE="cpu", **SAME_MODEL)
+    assert {key for key in one if one[key] != other[key]} == {"actor_rollout_ref.rollout.n"}
+    assert not "actor_rollout_ref.rollout.n".startswith(listed_keys())
+
+
+def test_the_two_arms_differ_only_in_where_the_run_lies() -> None:
+    permix, rlvr = (overrides_of(f"run_{arm}_grpo.sh", PROFILE="cpu") for arm in ("permix", "rlvr"))
+    assert len(permix) > 60
+    assert [line.replace("/runs/permix-", "/runs/rlvr-").replace("'permix-", "'rlvr-") for line in permix] == rlvr
+
+
+@pytest.mark.parametrize(
+    ("knobs", "update", "log_probs"),
+    [
+        ({}, 4, 8),
+        ({"BATCH": "3", "ROLLOUTS": "3", "GPUS": "1"}, 3, 3),
+        ({"BATCH": "10", "ROLLOUTS": "1", "GPUS": "1"}, 2, 5),
+        ({"BATCH": "8", "GPUS": "8", "NNODES": "2"}, 4, 4),
+    ],
+)
+def test_micro_batches_divide_a_ranks_samples(knobs: dict[str, str], update: int, log_probs: int) -> None:
+    lines = overrides_of("run_permix_grpo.sh", PROFILE="gpu", **({"GPUS": "8"} | knobs))
+    assert f"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu={update}" in lines
+    assert f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={log_probs}" in lines
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_lab_resolves_on_every_profile(profile: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, LAB="1"))))
+    assert config["actor_rollout_ref.model.path"] == str(ROOT / "permix_verl" / "lab" / "model")
+    # Its 6 heads do not divide over the 4 GPUs that the paper's model takes there.
+    assert config["actor_rollout_ref.rollout.tensor_model_parallel_size"] == 1
+    assert config["data.train_batch_size"] == 16
+
+
+def test_the_lab_is_the_default_only_without_a_gpu_and_a_model() -> None:
+    model = f"actor_rollout_ref.model.path='{ROOT}/permix_verl/lab/model'"
+    assert model in overrides_of("run_permix_grpo.sh", PROFILE="cpu")
+    assert model not in overrides_of("run_permix_grpo.sh", PROFILE="cpu", LAB="0")
+    assert model not in overrides_of("run_permix_grpo.sh", PROFILE="gpu")
+    mine = overrides_of("run_permix_grpo.sh", PROFILE="cpu", LAB="1", MODEL="some/base")
+    assert "actor_rollout_ref.model.path='some/base'" in mine
+    assert f"trainer.default_local_dir='{ROOT}/runs/permix-lab-base-seed0/checkpoints'" in mine, "a folder of its own"
+    assert recipe("run_permix_grpo.sh", LAB="yes").stderr.endswith("error: LAB=yes is neither 0 nor 1\n")
+
+
+def test_a_batch_of_completions_is_trls_reading() -> None:
+    lines = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000", BATCH_UNIT="completions")
+    assert "data.train_batch_size=8" in lines
+    assert "actor_rollout_ref.actor.ppo_mini_batch_size=8" in lines
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+actor_rollout_ref.rollout.temprature=0.7", "temprature"),
+        ("actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=null", "ppo_micro_batch_size"),
+        ("actor_rollout_ref.actor.grad_clip=0.1", r"actor_rollout_ref.actor.grad_clip=0.1 would not do what it says"),
+        ("actor_rollout_ref.model.lora_rank=1000", "lora_rank must be less than or equal"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_verls_own_classes(override: str, message: str) -> None:
+    from permix_verl.training.dry_run import resolve
+
+    with pytest.raises(UserError, match=message):
+        resolve(overrides_of("run_permix_grpo.sh", override, PROFILE="8xa5000"))
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    done = recipe("run_permix_grpo.sh", PROFILE="8xh100")
+    assert done.returncode == 2
+    assert "error: unknown profile '8xh100'; known: 8xa5000 cpu gpu" in done.stderr
+
+
+def nvidia_smi(folder: Path, script: str) -> dict[str, str]:
+    """A PATH on which nvidia-smi is this script."""
+    folder.mkdir(exist_ok=True)
+    (folder / "nvidia-smi").write_text(f"#!/bin/bash\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("script", "profile", "gpus"),
+    [
+        ("echo 'NVIDIA-SMI has failed because it could not talk to the driver'; exit 9", "cpu", "1"),
+        ("for i in 1 2 3 4 5 6 7 8; do echo 'NVIDIA RTX A5000'; done", "8xa5000", "8"),
+        ("for i in 1 2; do echo 'NVIDIA A100'; done", "gpu", "2"),
+    ],
+)
+def test_the_profile_follows_the_hardware(tmp_path: Path, script: str, profile: str, gpus: str) -> None:
+    done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **nvidia_smi(tmp_path / "bin", script))
+    assert done.returncode == 0, done.stderr
+    assert f"profile {profile} " in done.stderr
+    assert f"trainer.n_gpus_per_node={gpus}" in done.stdout.splitlines()
+
+
+def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
+    smi = nvidia_smi(tmp_path / "bin", "echo 'NVIDIA A100'")
+    assert "profile cpu " in recipe("run_permix_grpo.sh", DRY_RUN="overrides", CUDA_VISIBLE_DEVICES="", **smi).stderr
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"PROFILE": "8xa5000", "GPUS": "4"}, "error: GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
+        ({"TASK": "code"}, "error: TASK=code needs problems that ask for programs; set DATA"),
+        ({"TASK": "prose", "DATA": "x.jsonl"}, "error: unknown TASK 'prose'; known: math code"),
+        ({"BATCH_UNIT": "tokens"}, "error: unknown BATCH_UNIT 'tokens'; known: problems completions"),
+        ({"BATCH_UNIT": "completions", "BATCH": "60"}, "error: BATCH=60 completions are not a whole number of groups"),
+        (
+            {"PROFILE": "gpu", "GPUS": "3"},
+            "error: 64 problems x ROLLOUTS=8 samples do not divide over 3 GPUs x 1 nodes",
+        ),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(knobs: dict[str, str], message: str) -> None:
+    done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **knobs)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(("task", "reward"), [("math", "math_reward"), ("code", "code_reward")])
+@pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_rlvr_grpo.sh"])
+def test_the_task_decides_the_reward_of_both_arms(script: str, task: str, reward: str) -> None:
+    lines = overrides_of(script, PROFILE="8xa5000", TASK=task, DATA="problems.jsonl", **SAME_MODEL)
+    assert f"reward.custom_reward_function.path=pkg://permix_verl.reward_fns.{reward}" in lines
+    assert "reward.custom_reward_function.name=compute_score_async" in lines
+
+
+def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    done = recipe("run_permix_grpo.sh", PYTHON=str(tmp_path / "bare" / "bin" / "python"), PROFILE="cpu")
+    assert done.returncode == 2
+    assert "lacks permix_verl, verl or vllm" in done.stderr
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "recipes").glob("*.sh")))
+def test_scripts_are_valid_bash(script: str) -> None:
+    assert subprocess.run(["bash", "-n", str(ROOT / "recipes" / script)]).returncode == 0

@@ -1,0 +1,98 @@
+"""The check of a supervised run's adapter: right for the trained one, and failing for any other."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from permix_verl.cli import prep_sft as gsm8k_sft
+from permix_verl.lab.base_model import MODEL
+from permix_verl.training.hooks.initial_adapter import make_initial_adapter
+from permix_verl.training.sft_run_checks import HeldOut, held_out_loss, held_out_problems
+
+GOOD = HeldOut(rows=32, tokens=900, trained=0.5, adapter=0.50004, base=0.9, change=-0.4, standard_error=0.02)
+
+
+def test_the_trained_adapter_passes() -> None:
+    assert held_out_problems(GOOD, 1e-4) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (replace(GOOD, adapter=0.9), "the adapter is not the trained model: its held-out loss is 0.90000"),
+        (replace(GOOD, adapter=float("nan")), "the adapter is not the trained model"),
+        (replace(GOOD, adapter=0.50009, base=0.50015), "hardly nearer to the trained model"),
+    ],
+)
+def test_any_other_does_not(found: HeldOut, message: str) -> None:
+    (problem,) = held_out_problems(found, 1e-4)
+    assert message in problem
+
+
+@pytest.fixture
+def arguments(problem_file: Path, tmp_path: Path) -> argparse.Namespace:
+    given = ["--data", str(problem_file), "--tokenizer", str(MODEL), "--out", str(tmp_path / "data")]
+    gsm8k_sft.main([*given, "--val-problems", "5"])
+    overrides = [f"data.val_files='{tmp_path}/data/val.parquet'", "data.max_length=256", "data.train_batch_size=4"]
+    return argparse.Namespace(base=str(MODEL), overrides=overrides, check_device="cpu")
+
+
+def test_an_adapter_that_was_not_trained_has_the_bases_loss_and_is_found_out(
+    arguments: argparse.Namespace, tmp_path: Path
+) -> None:
+    adapter = make_initial_adapter(
+        str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
+    )
+    found = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
+    assert found.rows == 5
+    assert found.adapter == pytest.approx(found.base)
+    assert found.change == 0
+    assert held_out_problems(found, 1e-4)
+
+
+def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_path: Path) -> None:
+    """Four rows in a batch and one in the next: the mean of two means, each over its tokens."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from permix_verl.data.sft_dataset import SupervisedDataset
+
+    adapter = make_initial_adapter(
+        str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
+    )
+    found = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    rows = SupervisedDataset(str(tmp_path / "data" / "val.parquet"), tokenizer, {"max_length": 256}).rows
+    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    sums, counts = [], []
+    for prompt, said in rows:
+        labels = torch.tensor([[-100] * len(prompt) + said])
+        with torch.no_grad():
+            mean = model(input_ids=torch.tensor([prompt + said]), labels=labels).loss.item()
+        sums.append(mean * len(said))
+        counts.append(len(said))
+    assert found.base == pytest.approx((sum(sums[:4]) / sum(counts[:4]) + sums[4] / counts[4]) / 2, rel=1e-5)
+
+
+def test_a_checkpoint_of_two_ranks_counts_when_both_have_written_their_loaders_state(tmp_path: Path) -> None:
+    from permix_verl.runs.folder import RunFolder, finished_step
+    from permix_verl.runs.trainers import SFT
+
+    folder = RunFolder(tmp_path, SFT)
+    for step in (8, 16):
+        checkpoint = folder.checkpoints / f"global_step_{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "lora_train_meta.json").write_text("{}")
+        for rank in range(2):
+            torch.save({}, checkpoint / f"model_world_size_2_rank_{rank}.pt")
+            torch.save({}, checkpoint / f"data_{rank}.pt")
+    folder.tracker.write_text("16")
+    assert finished_step(folder) == 16
+    torn = folder.checkpoints / "global_step_16" / "data_1.pt"
+    torn.write_bytes(torn.read_bytes()[:-30])
+    assert finished_step(folder) == 8
+    torn.unlink()
+    folder.tracker.write_text("16")
+    assert finished_step(folder) == 8
