@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from permix_verl.evaluation.options import Options
+from permix_verl.evaluation.options import EvalOptions
 from permix_verl.fidelity.personagym.judge_prompts import judge_questions
 from permix_verl.fidelity.personagym.questions import as_text
 from permix_verl.fidelity.personagym.session import PersonagymSettings, Session, prepare
 from permix_verl.fidelity.personagym.tasks import TASKS
+from permix_verl.inference.engine_config import EngineConfig
 from permix_verl.inference.judges.ask import JudgeClient
 from permix_verl.inference.judges.config import Judge
 from permix_verl.inference.judges.store import Answer, JudgementStore
@@ -114,7 +115,7 @@ def make_session(folder: Path, personas: int, questions: int, url: str) -> Sessi
     each = questions // len(TASKS)
     texts = {key: {task: tuple(f"{task}: what now, {n}?" for n in range(each)) for task in TASKS} for key in keys}
     (folder / "questions.json").write_text(as_text(texts, "benchmark"))
-    options = Options("model", folder, personas=str(pool), base_url=url, runs=1)
+    options = EvalOptions(EngineConfig("model", base_url=url), folder, personas=str(pool), runs=1)
     return prepare(PersonagymSettings(options, questions=str(folder / "questions.json")))
 
 

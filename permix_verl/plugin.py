@@ -1,8 +1,7 @@
-"""What verl loads through the ``verl.plugins`` entry point, in every one of its processes.
+"""Plugin that verl loads in all its processes, through the ``verl.plugins`` entry point.
 
-On every machine it gives vLLM's weight mapper the method that verl calls. Without an
-accelerator it also registers the CPU platform and its patches. verl logs a plugin that
-fails at DEBUG only, so a failure here is also printed.
+On every machine it adds the method that verl calls to vLLM's weight mapper. Without an accelerator it also registers
+the CPU platform and its patches. verl logs a failing plugin at DEBUG level only, so a failure is also printed.
 """
 
 import sys
@@ -13,7 +12,7 @@ from permix_verl import vllm_mapper
 from permix_verl.platform_cpu.detect import PLATFORM_NAME, cpu_platform_wanted
 
 active: bool = False
-"""Whether the CPU platform was set up in this process."""
+"""True if the CPU platform is set up in this process."""
 
 
 def _load() -> bool:

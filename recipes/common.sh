@@ -1,6 +1,6 @@
-# What every recipe needs before it can start; sourced, not run.
+# Shared preparation of all recipes; sourced, not run.
 
-# Names of the GPUs that this process may use, one a line; nothing without a working driver.
+# Print the names of the visible GPUs, one per line; nothing without a working driver.
 gpu_names() {
   local names
   [[ ${CUDA_VISIBLE_DEVICES-unset} == "" ]] && return   # all hidden on purpose
@@ -34,12 +34,12 @@ profiles() {
 source_profile() {
   GPUS_ASKED=${GPUS:-}
   GPUS=${GPUS:-$(grep -c . <<<"$GPU_NAMES" || true)}
-  (( GPUS > 0 )) || GPUS=1   # a dry run for GPUs that are elsewhere
+  (( GPUS > 0 )) || GPUS=1   # a dry run for GPUs of another machine
   PLAN_ARGS=()
   source "$REPO/recipes/profiles/$PROFILE.sh"
 }
 
-# The largest micro-batch up to $1 that divides a rank's samples; verl wants them to divide.
+# Print the largest micro-batch up to $1 that divides a rank's samples, as verl requires.
 micro_batch() {
   local samples=$((PROBLEMS * ROLLOUTS / (GPUS * ${NNODES:-1}))) size=$1
   (( size > samples )) && size=$samples
@@ -47,7 +47,7 @@ micro_batch() {
   echo $((size > 0 ? size : 1))
 }
 
-# Set PYTHON: a virtual environment with the right packages, made on first use.
+# Set PYTHON to a virtual environment with the right packages, created on first use.
 ensure_python() {
   if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
     PYTHON=${PYTHON:-$(command -v python3)}
@@ -63,14 +63,15 @@ ensure_python() {
   fi
 }
 
-# What chat templates are told: pinned, or Llama 3's puts today's date into the prompt; and Qwen3 would think.
+# Chat template arguments: without them Llama 3 puts today's date into the prompt, and Qwen3 generates its reasoning.
 TEMPLATE_JSON='{"date_string": "26 Jul 2024", "enable_thinking": false}'
 TEMPLATE_ARGS=(
   +data.apply_chat_template_kwargs.date_string="'26 Jul 2024'"
   +data.apply_chat_template_kwargs.enable_thinking=False
 )
 
-# QLORA=1: the base in NF4, whole on every rank; verl's engine for it is ours. Sets QLORA_ARGS; $1: prefix of the model's keys.
+# QLORA=1: the base in NF4, replicated on every rank, with permix_verl's own engine. Sets QLORA_ARGS; $1: prefix of
+# the model's keys.
 choose_qlora() {
   case ${QLORA:=0} in
     0) QLORA_ARGS=() ;;
@@ -79,8 +80,9 @@ choose_qlora() {
   esac
 }
 
-# INIT_ADAPTER: a LoRA adapter to go on from (docs/training.md); rank, alpha and modules are its own. Sets TARGET_MODULES
-# and INIT_ARGS; $1: prefix of the model's keys, then the recipe's arguments. After choose_qlora: what verl imports is one list.
+# INIT_ADAPTER: a LoRA adapter to start from (docs/training.md), which fixes rank, alpha and target modules. Sets
+# TARGET_MODULES and INIT_ARGS; $1: prefix of the model's keys, then the recipe's arguments. Call it after choose_qlora:
+# verl's list of imports is shared.
 choose_initial_adapter() {
   local argument path why="verl would load it with its own dropout"
   [[ $1 == model ]] || why+=", and the KL reference would be the base without it"
@@ -102,13 +104,13 @@ choose_initial_adapter() {
   for own in LORA_RANK=$rank LORA_ALPHA=$alpha; do
     local knob=${own%%=*}
     if [[ ${!knob:-${own#*=}} != "${own#*=}" ]]; then
-      echo "error: $knob=${!knob}, and INIT_ADAPTER=$INIT_ADAPTER has ${own#*=}; unset $knob, and it is the adapter's" >&2
+      echo "error: $knob=${!knob}, and INIT_ADAPTER=$INIT_ADAPTER has ${own#*=}; unset $knob to use the adapter's value" >&2
       exit 2
     fi
     declare -g "$own"
   done
   INIT_ARGS=(+permix.init_adapter="'$INIT_ADAPTER'")
-  # In RL the KL reference is the adapter, too; supervised training has none.
+  # In RL the adapter is also the KL reference; SFT has none.
   if [[ $1 == actor_rollout_ref.model ]]; then
     local libraries=permix_verl.training.hooks.frozen_reference
     [[ $QLORA == 0 ]] || libraries=permix_verl.training.qlora.engine,$libraries
@@ -116,8 +118,8 @@ choose_initial_adapter() {
   fi
 }
 
-# The lab (docs/lab.md): a base of two million weights and generated problems. Without a GPU and without a model it is
-# the default; LAB=1 asks for it, with whatever MODEL and DATA. Sets LAB, LAB_MODEL, and LAB_DATA if that is to be made.
+# The lab (docs/lab.md): a base of two million weights and generated problems. It is the default without a GPU and
+# without MODEL; LAB=1 selects it with any MODEL and DATA. Sets LAB, LAB_MODEL and, if it must be generated, LAB_DATA.
 choose_lab() {
   LAB_MODEL='' LAB_DATA=''
   case ${LAB:=$([[ $PROFILE == cpu && -z ${MODEL:-} ]] && echo 1 || echo 0)} in
@@ -128,7 +130,7 @@ choose_lab() {
       [[ ${MODEL:-$LAB_MODEL} == "$LAB_MODEL" ]] || name=lab-$(basename "$MODEL")
       MODEL=${MODEL:-$LAB_MODEL}
       RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$name-seed${SEED:-0}}
-      LAB_PROBLEMS=${LAB_PROBLEMS:-584}   # 36 steps of 16 in RL, and those for validation
+      LAB_PROBLEMS=${LAB_PROBLEMS:-584}   # 36 RL steps of 16, plus the validation problems
       [[ -n ${DATA:-} ]] || LAB_DATA=$(dirname "$RUN_DIR")/lab-easy-$LAB_PROBLEMS.jsonl
       DATA=${DATA:-$LAB_DATA}
       ;;
@@ -141,7 +143,7 @@ make_lab_data() {
   "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --count "$LAB_PROBLEMS" --out "$LAB_DATA"
 }
 
-# Ray's workers have a working directory of their own; MODEL_NAME is for headings.
+# Make paths absolute, since Ray's workers have another working directory. MODEL_NAME is for headings.
 settle_paths() {
   RUN_DIR=$(realpath -m "$RUN_DIR")
   [[ -d $MODEL ]] && MODEL=$(realpath "$MODEL")
@@ -158,7 +160,7 @@ next_command() {
   fi
 }
 
-# DRY_RUN=plan: memory and time, from the settings and the model's config.json. PLAN="--gpu A100-80GB" says for what.
+# DRY_RUN=plan: print memory and time, from the settings and the model's config.json. PLAN="--gpu A100-80GB" names the GPU.
 plan_run() {
   local rows=7473   # GSM8K
   [[ $LAB == 1 ]] && rows=$LAB_PROBLEMS
@@ -166,14 +168,14 @@ plan_run() {
     ${PLAN:-} -- "${OVERRIDES[@]}"
 }
 
-# What would end the run later, said before anything is made; warnings do not stop it. DOCTOR=0 leaves it out.
+# Check for later failures before anything is written; warnings do not stop the run. DOCTOR=0 skips the check.
 ask_doctor() {
   local status=0
   [[ ${DOCTOR:-1} == 0 ]] && return
   "$PYTHON" -m permix_verl.cli.main doctor --quiet --trainer "$1" --model "$MODEL" --personas "$PERSONAS" \
     --dev-personas "${DEV_PERSONAS:-}" --run-dir "$RUN_DIR" -- "${OVERRIDES[@]}" || status=$?
   if (( status > 1 )); then
-    echo "error: this run would fail, or not be what it is meant to be; see above (DOCTOR=0 goes on all the same)" >&2
+    echo "error: this run would fail, or train something else than intended; see above (DOCTOR=0 goes on all the same)" >&2
     exit 2
   fi
 }

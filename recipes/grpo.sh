@@ -1,9 +1,9 @@
 # The GRPO recipe that run_permix_grpo.sh and run_rlvr_grpo.sh share; sourced, not run.
-# Table 7 of the paper, as verl's keys. What differs between machines is in profiles/.
+# Table 7 of the paper (arXiv 2604.08986), as verl's keys. Machine-specific settings are in profiles/.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
-choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
+choose_profile   # sets PROFILE to 8xa5000, gpu or cpu by the hardware, unless set
 
 choose_lab
 choose_qlora actor_rollout_ref.model
@@ -17,37 +17,37 @@ fi
 # --- knobs ------------------------------------------------------------------------------
 MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder
 TASK=${TASK:-math}                                # math or code: rows and reward (docs/code.md)
-STRICT=${STRICT:-0}                               # 1: only a closed \boxed{} or #### counts as an answer (docs/answers.md)
+STRICT=${STRICT:-0}                               # 1: only a closed \boxed{} or #### counts as a final answer (docs/answers.md)
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
-NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # share of rows that get no persona, drawn anew in each epoch
-DEV_PERSONAS=${DEV_PERSONAS:-}                    # held out of training, validated on: how many (drawn from SEED), or key,key (\, for a comma in a key)
-SEED=${SEED:-0}                                   # of personas, data order, first adapter, dropout and rollouts
-SEED_ROLLOUTS=${SEED_ROLLOUTS:-0}                 # 1: a seed for each rollout; slows vLLM's sampling on GPUs
-EPOCHS=${EPOCHS:-1}                               # Table 7; every epoch has its own draw and order
+NO_PERSONA_PROB=${NO_PERSONA_PROB:-0}             # fraction of rows without a persona, resampled in each epoch
+DEV_PERSONAS=${DEV_PERSONAS:-}                    # for validation only: a number (sampled with SEED), or key,key (\, for a comma in a key)
+SEED=${SEED:-0}                                   # of personas, data order, initial adapter, dropout and rollouts
+SEED_ROLLOUTS=${SEED_ROLLOUTS:-0}                 # 1: one seed per rollout; slows vLLM's sampling on GPUs
+EPOCHS=${EPOCHS:-1}                               # Table 7; every epoch has its own personas and order
 BATCH=${BATCH:-64}                                # Table 7
 BATCH_UNIT=${BATCH_UNIT:-problems}                # problems (verl's 64: 116 steps) or completions (TRL's 64: 934)
-ROLLOUTS=${ROLLOUTS:-8}                           # samples a problem; Table 7
+ROLLOUTS=${ROLLOUTS:-8}                           # samples per problem; Table 7
 PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-512}           # tokens; Table 7
-LR=${LR:-1e-5}                                    # our copy of Table 7 lost it
-KL=${KL:-0.001}                                   # weight of the KL loss; our copy lost it
-INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to go on from: KL reference and first policy (docs/training.md)
-LORA_RANK=${LORA_RANK:-32}                        # our copy lost it; with INIT_ADAPTER rank and alpha are its own
-LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
+LR=${LR:-1e-5}                                    # missing in our copy of Table 7
+KL=${KL:-0.001}                                   # weight of the KL loss; missing in our copy
+INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to start from: KL reference and first policy (docs/training.md)
+LORA_RANK=${LORA_RANK:-32}                        # missing in our copy; INIT_ADAPTER fixes rank and alpha
+LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # missing in our copy
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1; above 0 results depend on the micro-batch size (docs/training.md)
-QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
-VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out, each under every persona and none
+QLORA=${QLORA:-0}                                 # 1: the base in NF4, as in appendix B.1 (docs/training.md)
+VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # validation problems, each under every persona and none
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
-MIN_AGREEMENT=${MIN_AGREEMENT:-$([[ $QLORA == 0 ]] && echo 0.99 || echo 0.95)} # rollout-actor correlation a step must reach
-STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts are not the policy's; 0: only say so
-STALL_SECONDS=${STALL_SECONDS:-40}                # without any progress, after which a run is ended
+MIN_AGREEMENT=${MIN_AGREEMENT:-$([[ $QLORA == 0 ]] && echo 0.99 || echo 0.95)} # least rollout-actor correlation of a step
+STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts come from another policy; 0: only warn
+STALL_SECONDS=${STALL_SECONDS:-40}                # without progress, after which the run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------
 
 settle_paths
-# The rollout engine's base is not NF4: the old log-probs must be the actor's own.
+# The rollout engine's base is not NF4, so the actor must compute the old log-probs.
 [[ $QLORA == 0 ]] || QLORA_ARGS+=(algorithm.rollout_correction.bypass_mode=False)
 
 case $BATCH_UNIT in
@@ -67,7 +67,7 @@ case $TASK in
   code)
     REWARD=code_reward
     if [[ $DATA == openai/gsm8k || -n $LAB_DATA ]]; then
-      echo "error: TASK=code needs problems that ask for programs; set DATA to a file of them (docs/code.md)" >&2
+      echo "error: TASK=code needs programming problems; set DATA to a file of them (docs/code.md)" >&2
       exit 2
     fi
     ;;
@@ -105,9 +105,9 @@ if [[ $SEED_ROLLOUTS == 1 ]]; then
   )
 fi
 
-# Values with the inner quotes are paths: Hydra would stumble over their special characters.
+# Paths have inner quotes, which protect their special characters from Hydra.
 OVERRIDES=(
-  # Data: our dataset class refuses prompts that lose their persona; nothing is cut in silence.
+  # Data: our dataset class refuses prompts that lose their persona, and never truncates silently.
   data.train_files="'$RUN_DIR/data/train.parquet'"
   data.val_files="'$RUN_DIR/data/val.parquet'"
   data.custom_cls.path=pkg://permix_verl.dataset
@@ -116,13 +116,13 @@ OVERRIDES=(
   data.max_prompt_length="$PROMPT_LENGTH"
   data.max_response_length="$RESPONSE_LENGTH"
   data.seed="$SEED"
-  # All epochs are one virtual length in an order of the dataset's own: right after any resume.
+  # The dataset presents all epochs as one, in its own order, so that any resume continues correctly.
   +data.epochs="$EPOCHS"
   data.shuffle=False
   trainer.total_epochs=1
   "${TEMPLATE_ARGS[@]}"
 
-  # GRPO with a KL loss to the base model, or to INIT_ADAPTER (the paper's Eq. 2 is KL-regularised).
+  # GRPO with a KL loss to the base model, or to INIT_ADAPTER (the paper's Eq. 2 is KL-regularized).
   algorithm.adv_estimator=grpo
   actor_rollout_ref.rollout.n="$ROLLOUTS"
   actor_rollout_ref.actor.ppo_mini_batch_size="$PROBLEMS"
@@ -140,13 +140,13 @@ OVERRIDES=(
   actor_rollout_ref.actor.optim.clip_grad=0.1
   +actor_rollout_ref.actor.optim.override_optimizer_config.fused=True
 
-  # The model: LoRA on the seven linear layers (appendix B.1). FSDP2 everywhere, so that
-  # what runs without a GPU is the engine that ships.
+  # The model: LoRA on the seven linear layers (appendix B.1). FSDP2 on every machine, so that a run without a GPU
+  # uses the same engine.
   actor_rollout_ref.model.path="'$MODEL'"
   actor_rollout_ref.model.lora_rank="$LORA_RANK"
   actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
   actor_rollout_ref.model.target_modules="$TARGET_MODULES"
-  # verl's FSDP engine builds adapters without dropout, and unseeded; it starts from this one instead.
+  # verl's FSDP engine would create an unseeded adapter without dropout; it loads this one instead.
   actor_rollout_ref.model.lora_adapter_path="'$RUN_DIR/initial_adapter'"
   +permix.lora_dropout="$LORA_DROPOUT"
   actor_rollout_ref.model.use_remove_padding=False
@@ -160,11 +160,11 @@ OVERRIDES=(
   actor_rollout_ref.rollout.load_format=safetensors
   actor_rollout_ref.rollout.temperature=1.0
   actor_rollout_ref.rollout.calculate_log_probs=True
-  # Validation samples as training does: at temperature 0 personas would differ by luck of one path.
+  # Validation samples as training does: at temperature 0 one completion decides, and personas would differ by chance.
   actor_rollout_ref.rollout.val_kwargs.do_sample=True
   actor_rollout_ref.rollout.val_kwargs.temperature=1.0
 
-  # Reward: 1 or 0, blind to the persona (appendix B.4); for code, whether the program passes its tests.
+  # Reward: 1 or 0, independent of the persona (appendix B.4); for code, 1 if the program passes its tests.
   reward.custom_reward_function.path=pkg://permix_verl.reward_fns.$REWARD
   reward.custom_reward_function.name=compute_score_async
   "${STRICTNESS[@]}"
@@ -180,14 +180,14 @@ OVERRIDES=(
   trainer.validation_data_dir="'$RUN_DIR/validation'"
   trainer.checkpoint_callback_class=permix_verl.training.hooks.checkpoint_callback.RecordRollouts
   trainer.resume_mode=auto
-  # Watchdog, counters per persona, seeds: where verl's trainer waits for its rollouts.
+  # Watchdog, persona metrics and seeds, in the buffer where verl's trainer waits for its rollouts.
   trainer.v1.sampler.custom_sampler.path=pkg://permix_verl.training.hooks.replay_buffer
   trainer.v1.sampler.custom_sampler.name=PersonaReplayBuffer
   +trainer.v1.sampler.sampler_kwargs.run_dir="'$RUN_DIR'"
   +trainer.v1.sampler.sampler_kwargs.stall_seconds="$STALL_SECONDS"
   +trainer.v1.sampler.sampler_kwargs.min_agreement="$MIN_AGREEMENT"
   +trainer.v1.sampler.sampler_kwargs.stop_on_disagreement="$STOP_ON_DISAGREEMENT"
-  # With a method that says which adapter it holds.
+  # Worker extension with a method that reports the loaded adapter.
   +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=permix_verl.training.hooks.lora_worker_extension.AdapterReader
   hydra.run.dir="'$RUN_DIR/hydra'"
 
@@ -202,7 +202,7 @@ if [[ ${DRY_RUN:-0} == overrides ]]; then
   printf '%s\n' "${OVERRIDES[@]}"
   exit
 fi
-ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+ensure_python    # PYTHON: in .venv, created on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 if [[ ${DRY_RUN:-0} == plan ]]; then
   plan_run grpo
   exit

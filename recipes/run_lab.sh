@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# The paper's Tables 2 and 3 in miniature (docs/lab.md): the lab's base model and what trains it, side by side.
+# The paper's Tables 2 and 3 in miniature (docs/lab.md): the lab's base model and the methods that train it.
 #
 #   bash recipes/run_lab.sh                 # RLVR and PerMix-RLVR, one seed
 #   SEEDS=3 bash recipes/run_lab.sh         # seeds 0, 1 and 2: intervals over seeds, too
 #   ARMS=all bash recipes/run_lab.sh        # with SFT, PerMix-SFT and SeqKD (docs/baselines.md)
-#   KL=0.5 OUT=results/kl RUNS_DIR=runs/kl bash recipes/run_lab.sh   # grpo.sh's knobs, in folders of their own
+#   KL=0.5 OUT=results/kl RUNS_DIR=runs/kl bash recipes/run_lab.sh   # grpo.sh's knobs, with separate folders
 #
-# Trains every arm by its recipe, evaluates base and arms under the 16 held-out personas and none, on problems like those
-# of the training and on harder ones, and ends in OUT/report. The same command goes on where it was stopped.
+# Trains every method by its recipe, evaluates base and methods under the 16 held-out personas and none, on problems like
+# the training problems and on harder ones, and writes OUT/report. The same command resumes.
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
 
 # --- knobs ------------------------------------------------------------------------------
 ARMS=${ARMS:-rlvr permix}              # of rlvr permix sft permix-sft permix-sft-styled seqkd seqkd-persona; or all
-SEEDS=${SEEDS:-1}                      # trainings of each arm: seeds 0, 1, ...
-PROBLEMS=${PROBLEMS:-200}              # test problems of each task, 20 to 400
-SAMPLES=${SAMPLES:-2}                  # answers to each under each persona; the theory wants two of the base
-OUT=${OUT:-$REPO/results/lab}          # one results folder a model, and report/
-RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # of the trainings
+SEEDS=${SEEDS:-1}                      # training runs per method: seeds 0, 1, ...
+PROBLEMS=${PROBLEMS:-200}              # test problems per task, 20 to 400
+SAMPLES=${SAMPLES:-2}                  # completions per problem and persona; the theory needs two of the base
+OUT=${OUT:-$REPO/results/lab}          # one results folder per model, and report/
+RUNS_DIR=${RUNS_DIR:-$REPO/runs}       # folder of the training runs
 # ----------------------------------------------------------------------------------------
 
 ALL="rlvr permix sft permix-sft permix-sft-styled seqkd seqkd-persona"
@@ -34,7 +34,7 @@ for knob in SEEDS PROBLEMS SAMPLES; do
   [[ ${!knob} =~ ^[1-9][0-9]*$ ]] || { echo "error: $knob=${!knob} is not a number of 1 or more" >&2; exit 2; }
 done
 if (( PROBLEMS < 20 || PROBLEMS > 400 )); then
-  echo "error: PROBLEMS=$PROBLEMS: the report wants at least 20, and there are 400" >&2
+  echo "error: PROBLEMS=$PROBLEMS: the report needs at least 20, and there are 400" >&2
   exit 2
 fi
 if [[ $OUT == *,* ]]; then
@@ -46,24 +46,24 @@ if [[ ${DRY_RUN:-0} != 0 ]]; then
   exit 2
 fi
 for knob in SEED RUN_DIR; do
-  [[ -z ${!knob:-} ]] || { echo "error: $knob is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR" >&2; exit 2; }
+  [[ -z ${!knob:-} ]] || { echo "error: $knob is set here: seeds are 0 to SEEDS-1, and runs are in RUNS_DIR; unset it" >&2; exit 2; }
 done
 if [[ -n ${INIT_ADAPTER:-} ]]; then
-  echo "error: INIT_ADAPTER is for one recipe; here every arm starts from the base that it is compared with; unset it" >&2
+  echo "error: INIT_ADAPTER is for one recipe; here every method starts from the base; unset it" >&2
   exit 2
 fi
-ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+ensure_python    # PYTHON: in .venv, created on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 export PERMIX_SKIP_SETUP=1 PYTHON LAB=1
 BASE=${MODEL:-$REPO/permix_verl/lab/model}
 
-evaluate() {   # NAME, and what else eval/run.py takes
+evaluate() {   # NAME, and more arguments of eval/run.py
   local name=$1
   shift
   "$PYTHON" "$REPO/eval/run.py" --model "$BASE" --tasks lab_easy,lab_hard --limit "$PROBLEMS" --runs "$SAMPLES" \
     --temperature 1 --top-p 1 --out "$OUT/$name" "$@"
 }
 
-train() {   # ARM, SEED, and verl overrides for the RL arms
+train() {   # ARM, SEED, and verl overrides for the RL methods
   local arm=$1 seed=$2
   shift 2
   local settings=(SEED="$seed" RUN_DIR="$RUNS_DIR/$arm-lab-seed$seed")

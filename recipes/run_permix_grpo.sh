@@ -8,7 +8,7 @@
 #   DRY_RUN=1 PROFILE=8xa5000 bash recipes/run_permix_grpo.sh          # print verl's resolved config, train nothing
 #   DRY_RUN=overrides bash recipes/run_permix_grpo.sh                  # print only what this recipe overrides
 #
-# The knobs stand on top of grpo.sh.
+# The knobs are at the top of grpo.sh.
 set -euo pipefail
 ARM=permix
 TITLE="PerMix-RLVR"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# PerMix-SFT (the paper, section B.2): a sampled persona for every row, and as its target
+# PerMix-SFT (the paper, section B.2): a sampled persona for every row, and as the target
 #   TARGET=gt      the data set's own rationale and answer (default), or
 #   TARGET=styled  the same rewritten in the persona's voice; the paper's rewriter is GPT-5-mini.
 #
 #   bash recipes/run_permix_sft.sh
 #   TARGET=styled REWRITER=gpt-5-mini BASE_URL=https://api.openai.com/v1 PRICE=0.25,2.00 \
 #       TARGET_ARGS='--request-args {"reasoning_effort":"minimal"}' bash recipes/run_permix_sft.sh
-#   TARGET=styled TARGET_ARGS=--dry-run ...     # ten rewriting prompts and the tokens to expect; asks nobody, trains nothing
+#   TARGET=styled TARGET_ARGS=--dry-run ...     # ten rewriting prompts and the expected tokens; no request, no training
 #
-# The personas are those of run_permix_grpo.sh with the same SEED. The knobs stand on top of sft.sh.
+# The personas equal those of run_permix_grpo.sh with the same SEED. The knobs are at the top of sft.sh.
 set -euo pipefail
 TARGET=${TARGET:-gt}
 ARM=permix-sft-$TARGET

@@ -6,7 +6,7 @@
 #   bash recipes/run_sft.sh optim.clip_grad=0.1                # verl overrides come last
 #   DRY_RUN=1 PROFILE=8xa5000 bash recipes/run_sft.sh          # print verl's resolved config, train nothing
 #
-# The knobs stand on top of sft.sh.
+# The knobs are at the top of sft.sh.
 set -euo pipefail
 ARM=sft
 TITLE="SFT"

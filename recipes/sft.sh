@@ -1,16 +1,16 @@
 # The supervised recipe that run_sft.sh, run_permix_sft.sh and run_seqkd.sh share; sourced, not run.
-# Tables 5 and 6 of the paper, as verl's keys. What differs between machines is in profiles/.
+# Tables 5 and 6 of the paper (arXiv 2604.08986), as verl's keys. Machine-specific settings are in profiles/.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$REPO/recipes/common.sh"
-choose_profile   # PROFILE: 8xa5000, gpu or cpu, from the hardware unless set
+choose_profile   # sets PROFILE to 8xa5000, gpu or cpu by the hardware, unless set
 choose_lab
 choose_qlora model
 choose_initial_adapter model "$@"
 LAB_VAL_DATA=''
 if [[ $LAB == 1 ]]; then
   BATCH=${BATCH:-16} LR=${LR:-3e-3} LORA_RANK=${LORA_RANK:-8} PROMPT_LENGTH=${PROMPT_LENGTH:-112} MAX_LENGTH=${MAX_LENGTH:-192}
-  VAL_PROBLEMS=${VAL_PROBLEMS:-8}   # left out, so that the rows are those of RL; the loss is on LAB_VAL_DATA's
+  VAL_PROBLEMS=${VAL_PROBLEMS:-8}   # left out, so that the rows equal those of RL; the held-out loss uses LAB_VAL_DATA
   TEST_FREQ=${TEST_FREQ:-18} SAVE_FREQ=${SAVE_FREQ:-36}
   ENGINE_TENSOR_PARALLEL=${ENGINE_TENSOR_PARALLEL:-1}
   REWRITER=${REWRITER:-lab} TEACHER=${TEACHER:-$REPO/permix_verl/lab/teacher} MAX_TOKENS=${MAX_TOKENS:-48}
@@ -19,36 +19,36 @@ if [[ $LAB == 1 ]]; then
 fi
 
 # --- knobs ------------------------------------------------------------------------------
-MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder: what is trained
+MODEL=${MODEL:-meta-llama/Llama-3.1-8B-Instruct}  # hub name or folder of the model to train
 DATA=${DATA:-openai/gsm8k}                        # hub name, folder, .jsonl or .parquet
 PERSONAS=${PERSONAS:-train}                       # packaged pool or a .jsonl of your own
-SEED=${SEED:-0}                                   # of personas, data order, first adapter and dropout
-EPOCHS=${EPOCHS:-3}                               # Tables 5, 6; the persona of a row stays, the order is drawn anew
+SEED=${SEED:-0}                                   # of personas, data order, initial adapter and dropout
+EPOCHS=${EPOCHS:-3}                               # Tables 5, 6; a row keeps its persona, the order changes
 BATCH=${BATCH:-128}                               # Tables 5, 6
 MAX_LENGTH=${MAX_LENGTH:-$DEFAULT_MAX_LENGTH}     # tokens of prompt and target; Tables 5, 6
-PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7: the rows that RL is trained on
-LR=${LR:-1e-4}                                    # our copy of Tables 5 and 6 lost it
+PROMPT_LENGTH=${PROMPT_LENGTH:-256}               # tokens; Table 7: selects the same rows as RL
+LR=${LR:-1e-4}                                    # missing in our copy of Tables 5 and 6
 OPTIMIZER=${OPTIMIZER:-adamw_fused}               # or paged_adamw_8bit (Tables 5, 6; see docs/baselines.md)
-INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to go on from (docs/training.md)
-LORA_RANK=${LORA_RANK:-32}                        # our copy lost it; with INIT_ADAPTER rank and alpha are its own
-LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # our copy lost it
+INIT_ADAPTER=${INIT_ADAPTER:-}                    # a LoRA adapter of MODEL to start from (docs/training.md)
+LORA_RANK=${LORA_RANK:-32}                        # missing in our copy; INIT_ADAPTER fixes rank and alpha
+LORA_ALPHA=${LORA_ALPHA:-$((2 * LORA_RANK))}      # missing in our copy
 LORA_DROPOUT=${LORA_DROPOUT:-0.05}                # appendix B.1; above 0 results depend on the micro-batch size (docs/training.md)
-QLORA=${QLORA:-0}                                 # 1: the base in NF4, as appendix B.1 has it (docs/training.md)
+QLORA=${QLORA:-0}                                 # 1: the base in NF4, as in appendix B.1 (docs/training.md)
 ANSWER_FORMAT=${ANSWER_FORMAT:-boxed}             # of the data set's solutions; original: with annotations and ####
 VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # held out of DATA
-VAL_DATA=${VAL_DATA:-}                            # in their place, for the held-out loss: one file
-TEST_FREQ=${TEST_FREQ:-20}                        # steps between two held-out losses
+VAL_DATA=${VAL_DATA:-}                            # one file for the held-out loss, in place of VAL_PROBLEMS
+TEST_FREQ=${TEST_FREQ:-20}                        # steps between held-out losses
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
-# Rewriter (REWRITER) or teacher (TEACHER): hub name, folder, or the name that an endpoint serves. Its texts are kept.
+# Rewriter (REWRITER) or teacher (TEACHER): hub name, folder, or model name at an endpoint. Its texts are stored.
 BASE_URL=${BASE_URL:-}                            # an OpenAI-compatible endpoint, its key in OPENAI_API_KEY; else vLLM here
-STORE=${STORE:-}                                  # default: targets/ and its name
-MAX_TOKENS=${MAX_TOKENS:-1024}                    # of a target
-ATTEMPTS=${ATTEMPTS:-4}                           # of a rewriter, until the answer is right
+STORE=${STORE:-}                                  # folder of its texts; default: targets/ and its name
+MAX_TOKENS=${MAX_TOKENS:-1024}                    # per target
+ATTEMPTS=${ATTEMPTS:-4}                           # of the rewriter, until the final answer is right
 ONLY_RIGHT=${ONLY_RIGHT:-0}                       # 1: leave out a teacher's wrong answers
-PRICE=${PRICE:-}                                  # IN,OUT: dollars a million tokens, to see the cost
+PRICE=${PRICE:-}                                  # IN,OUT: dollars per million tokens, to print the cost
 TARGET_ARGS=${TARGET_ARGS:-}                      # more arguments for data_prep/gsm8k_sft.py, such as --keep-going
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
-ENGINE_TENSOR_PARALLEL=${ENGINE_TENSOR_PARALLEL:-} # of vLLM for it; default: all GPUs
+ENGINE_TENSOR_PARALLEL=${ENGINE_TENSOR_PARALLEL:-} # of its vLLM engine; default: all GPUs
 # ----------------------------------------------------------------------------------------
 
 settle_paths
@@ -56,8 +56,8 @@ WRITER=''
 if [[ -n ${WRITER_KNOB:-} ]]; then
   WRITER=${!WRITER_KNOB:-}
   if [[ -z $WRITER ]]; then
-    echo "error: $WRITER_KNOB is not set, and somebody has to write the targets: a hub name or a folder for vLLM on this" \
-      "machine, or with BASE_URL=http://.../v1 the name that an endpoint serves" >&2
+    echo "error: $WRITER_KNOB is not set, so no model writes the targets; set it to a hub name or folder (vLLM on this machine)," \
+      "or with BASE_URL=http://.../v1 to a model name of that endpoint" >&2
     exit 2
   fi
 fi
@@ -66,7 +66,7 @@ if (( ${NNODES:-1} > 1 )); then
   echo "error: NNODES=$NNODES: the supervised recipes run on one node; unset it (its 8B adapter trains within hours there)" >&2
   exit 2
 fi
-PROBLEMS=$BATCH ROLLOUTS=1 # what micro_batch divides
+PROBLEMS=$BATCH ROLLOUTS=1 # read by micro_batch
 source_profile             # sets SFT_ARGS and CHECK_ARGS
 if (( BATCH % GPUS )); then
   echo "error: BATCH=$BATCH does not divide over $GPUS GPUs; change one" >&2
@@ -76,14 +76,14 @@ case $OPTIMIZER in
   adamw_fused) OPTIMIZER_ARGS=(+optim.override_optimizer_config.fused=True) ;;
   paged_adamw_8bit)
     OPTIMIZER_ARGS=(optim.optimizer_impl=bitsandbytes.optim optim.optimizer=PagedAdamW8bit)
-    echo "note: bitsandbytes #1633: its paged optimizers fail under FSDP2 in versions known to us; adamw_fused works" >&2
+    echo "note: bitsandbytes #1633: its paged optimizers fail under FSDP2 in the known versions; adamw_fused works" >&2
     ;;
   *) echo "error: unknown OPTIMIZER '$OPTIMIZER'; known: adamw_fused paged_adamw_8bit" >&2; exit 2 ;;
 esac
 
-# Values with the inner quotes are paths: Hydra would stumble over their special characters.
+# Paths have inner quotes, which protect their special characters from Hydra.
 OVERRIDES=(
-  # Data: the loss is on the response and the end of its turn; a row that is too long is refused, never cut.
+  # Data: the loss covers the response and its end-of-turn token; too long a row is refused, never truncated.
   data.train_files="'$RUN_DIR/data/train.parquet'"
   data.val_files="'$RUN_DIR/data/val.parquet'"
   data.custom_cls.path=pkg://permix_verl.sft_dataset
@@ -91,14 +91,14 @@ OVERRIDES=(
   data.train_batch_size="$BATCH"
   data.max_length="$MAX_LENGTH"
   +data.seed="$SEED"
-  # All epochs are one virtual length in an order of the dataset's own: right after any resume.
+  # The dataset presents all epochs as one, in its own order, so that any resume continues correctly.
   +data.epochs="$EPOCHS"
   trainer.total_epochs=1
-  data.num_workers=0          # rows are tokenised once, at the start
+  data.num_workers=0          # rows are tokenized once, at the start
   data.use_dynamic_bsz=False
   "${TEMPLATE_ARGS[@]}"
 
-  # Tables 5 and 6; clipping is not in them, 1.0 is what Hugging Face's trainer does unasked.
+  # Tables 5 and 6; they lack clipping: 1.0 is the default of Hugging Face's trainer.
   optim.lr="$LR"
   optim.lr_scheduler_type=cosine
   optim.lr_warmup_steps_ratio=0.05
@@ -139,7 +139,7 @@ if [[ ${DRY_RUN:-0} == overrides ]]; then
   printf '%s\n' "${OVERRIDES[@]}"
   exit
 fi
-ensure_python    # PYTHON: in .venv, made on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
+ensure_python    # PYTHON: in .venv, created on first use; PERMIX_SKIP_SETUP=1 takes the one on PATH
 if [[ ${DRY_RUN:-0} == plan ]]; then
   plan_run sft
   exit
@@ -160,7 +160,7 @@ if [[ -n $WRITER ]]; then
   [[ $ONLY_RIGHT != 1 ]] || PREP+=(--only-right)
   if [[ -z $BASE_URL && $PROFILE != cpu && $WRITER != lab ]]; then
     PREP+=(--tensor-parallel-size "${ENGINE_TENSOR_PARALLEL:-$GPUS}")
-    # Room for one whole context of 131,072 tokens is what vLLM would want first.
+    # By default vLLM would require room for a context of 131,072 tokens.
     [[ $LAB == 1 ]] || PREP+=(--engine-args "{\"max_model_len\": $((1024 + MAX_TOKENS))}")
   fi
 fi
@@ -176,7 +176,7 @@ make_lab_data
 if [[ -n $LAB_VAL_DATA ]]; then
   "$PYTHON" "$REPO/data_prep/lab_problems.py" --level easy --split train --seed 1 --count 256 --out "$LAB_VAL_DATA"
 fi
-# Rows that --keep-going left out may be there by now: a run that has begun goes on with the data that it has.
+# With --keep-going, missing rows may exist by now, but a run that has begun keeps its data.
 if [[ " $TARGET_ARGS " != *" --keep-going "* || ! -f $RUN_DIR/checkpoints/latest_checkpointed_iteration.txt ]]; then
   "$PYTHON" "${PREP[@]}"
 fi

@@ -5,13 +5,13 @@
 #SBATCH --gpus-per-node=8
 #SBATCH --cpus-per-task=64
 #SBATCH --exclusive
-# A recipe on the nodes of a SLURM job: a Ray cluster for its time, and the recipe on top of it.
+# Run a recipe on the nodes of a SLURM job, on a Ray cluster for the duration of the job.
 #
 #   sbatch --nodes=2 recipes/slurm.sh run_permix_grpo.sh                      # MODEL=... and other knobs in front
 #   sbatch --nodes=4 --time=24:00:00 recipes/slurm.sh run_rlvr_grpo.sh actor_rollout_ref.rollout.n=16
 #
-# From the project's folder, on a file system that all nodes see (environment, checkpoints and the first adapter lie
-# there). A job that is requeued goes on from the last checkpoint. Not run on a SLURM cluster yet: docs/training.md.
+# Submit it from the project's folder, on a file system shared by all nodes (for the environment, the checkpoints and the
+# initial adapter). A requeued job resumes from the last checkpoint. Not run on a SLURM cluster yet: docs/training.md.
 set -euo pipefail
 if [[ -z ${SLURM_JOB_NODELIST:-} ]]; then
   echo "error: not in a SLURM job; submit it: sbatch --nodes=2 recipes/slurm.sh run_permix_grpo.sh" >&2
@@ -31,18 +31,18 @@ RAY=("$PYTHON" -m ray.scripts.scripts)
 
 mapfile -t NODES < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 FIRST=${NODES[0]}
-# One token for all processes of the cluster; it travels in the environment, which srun hands on.
+# One token for all processes of the cluster, in the environment, which srun passes on.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$("$PYTHON" -c 'import secrets; print(secrets.token_hex(32))')
 
 STEPS=()
 end_cluster() {
-  kill "${STEPS[@]}" 2>/dev/null || true   # each srun ends what it started
+  kill "${STEPS[@]}" 2>/dev/null || true   # each srun ends its own processes
   wait
 }
 trap end_cluster EXIT
 
-# Until a command succeeds; a step of ours that ends before takes the job with it.
+# Wait until a command succeeds; end the job if a Ray node stops before that.
 wait_for() {
   local waited
   for (( waited = 0; waited < ${RAY_WAIT_SECONDS:-300}; waited += 2 )); do

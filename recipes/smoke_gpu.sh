@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Five minutes on your machine, and one file that says whether PerMix-RLVR runs there.
+# Smoke test: five minutes on your machine, and one file that shows whether PerMix-RLVR runs there.
 #
 #   bash recipes/smoke_gpu.sh                          # all visible GPUs, the recipe's own model
 #   MODEL=Qwen/Qwen3-4B bash recipes/smoke_gpu.sh      # another model, hub name or folder
 #
-# Three GRPO steps of run_permix_grpo.sh at the recipe's lengths and micro-batches, with fewer problems a step; then
-# the adapter check. Ends in runs/smoke-*/evidence.json: versions, peak memory of each GPU, seconds of each phase,
-# rollout-actor agreement, the adapter's distance from the actor, and the settings read back from the live engines.
-# Loading the model from the hub comes on top of the five minutes. Knobs and overrides as for run_permix_grpo.sh.
+# Three GRPO steps of run_permix_grpo.sh at the recipe's lengths and micro-batches, with fewer problems per step, then
+# the adapter check. Writes runs/smoke-*/evidence.json: versions, peak memory of each GPU, seconds of each phase,
+# rollout-actor correlation, the adapter's difference from the actor, and the settings read back from the live engines.
+# Downloading the model takes additional time. Knobs and overrides as for run_permix_grpo.sh.
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 export RUN_DIR=${RUN_DIR:-$REPO/runs/smoke-$(date +%Y%m%dT%H%M%S)}
 export BATCH=${BATCH:-16} VAL_PROBLEMS=${VAL_PROBLEMS:-1} SAVE_FREQ=${SAVE_FREQ:-3}
-export LR=${LR:-1e-3}   # far above an 8B model's: three steps must move the policy, or the adapter check says nothing
+export LR=${LR:-1e-3}   # far too high for real training: three steps must change the policy, or the adapter check proves nothing
 
 if [[ ${DRY_RUN:-0} == 0 ]] && nvidia-smi >/dev/null 2>&1; then
   mkdir -p "$RUN_DIR"

@@ -17,7 +17,7 @@ from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, STRICT, Case, selec
 from permix_verl.audit.counts import Counts
 from permix_verl.audit.terminal import column_legend, describe_result
 from permix_verl.report.document import Block, Document, Table, Text, table
-from permix_verl.report.formatting import counted, percent
+from permix_verl.report.formatting import percent, pluralize
 from permix_verl.report.html import to_html
 from permix_verl.utils.files import write_files_atomic
 
@@ -122,9 +122,9 @@ def _groups(shown: Sequence[Case], overall: Counts) -> list[dict[str, Any]]:
 
 def _document(overall: Counts, marks: Mapping[str, Counts], personas: Mapping[str, Counts]) -> Document:
     about = Text(
-        f"{counted(overall.outputs, 'answer')} checked by the reward file as in training (lenient), by the same "
+        f"{pluralize(overall.outputs, 'answer')} checked by the reward file as in training (lenient), by the same "
         f"with closed boxes and #### only (strict), and by math-verify {metadata.version('math-verify')} with the "
-        f"gold in a box. {counted(overall.differences, 'difference')}: a wrong answer and no answer count as the "
+        f"gold in a box. {pluralize(overall.differences, 'difference')}: a wrong answer and no answer count as the "
         "same, since neither is credited."
     )
     blocks: list[Block] = [

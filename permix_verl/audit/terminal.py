@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, Case, CheckResult
 from permix_verl.audit.counts import Counts, Tally
-from permix_verl.report.formatting import counted, percent
+from permix_verl.report.formatting import percent, pluralize
 
 TAIL_CHARS = 200
 """Characters shown of the end of an output."""
@@ -55,8 +55,8 @@ def column_legend(overall: Counts) -> str:
     if not overall.labelled:
         return text
     return (
-        f"{text} Lost: of {counted(overall.right, 'answer')} labelled right, those not credited. False: of "
-        f"{counted(overall.wrong, 'answer')} labelled wrong, those credited."
+        f"{text} Lost: of {pluralize(overall.right, 'answer')} labelled right, those not credited. False: of "
+        f"{pluralize(overall.wrong, 'answer')} labelled wrong, those credited."
     )
 
 
@@ -71,7 +71,7 @@ def _notes(overall: Counts, personas: int, width: int) -> list[str]:
 
 
 def _failures(tally: Tally) -> str:
-    return ", ".join(counted(tally.statuses[kind], kind) for kind in ("timeout", "error") if tally.statuses[kind])
+    return ", ".join(pluralize(tally.statuses[kind], kind) for kind in ("timeout", "error") if tally.statuses[kind])
 
 
 def cases_text(cases: Sequence[Case], overall: Counts, width: int) -> str:
@@ -81,7 +81,7 @@ def cases_text(cases: Sequence[Case], overall: Counts, width: int) -> str:
         cases: the cases to show.
         overall: counts of all outputs.
     """
-    lines = [f"{counted(overall.differences, 'difference')} in {counted(overall.outputs, 'answer')}"]
+    lines = [f"{pluralize(overall.differences, 'difference')} in {pluralize(overall.outputs, 'answer')}"]
     lines += [f"{overall.kinds[kind]:>7}  {what}" for kind, what in KINDS.items() if kind != AGREED]
     shown: dict[str, list[Case]] = {}
     for case in cases:

@@ -1,1 +1,1 @@
-"""From verl's LoRA shards to an adapter that is checked, merged, or kept as the best."""
+"""LoRA checkpoints of verl: export as an adapter, check it, merge it, keep the best."""

@@ -1,4 +1,4 @@
-"""From verl's FSDP checkpoint to a PEFT adapter folder, and the check that it is the model that was trained.
+"""Export verl's FSDP checkpoint as a PEFT adapter folder, and check that it is the model that was trained.
 
 python -m permix_verl.checkpoints.adapter runs/NAME/checkpoints/global_step_116 --base MODEL --out adapter
 """
@@ -16,21 +16,23 @@ from permix_verl.checkpoints.adapter_base import record_base
 from permix_verl.checkpoints.log_probs import response_logits
 from permix_verl.checkpoints.nf4 import quantize_base
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.runs.trainers import RECORD
+from permix_verl.runs.trainers import ROLLOUT_RECORD
 from permix_verl.utils.file_modes import give_usual_modes
 from permix_verl.utils.files import atomic_folder
+
+CALLBACK = "permix_verl.training.hooks.checkpoint_callback.RecordRollouts"
+"""Callback that writes the record into every checkpoint."""
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
 class AdapterCheck:
-    """Distances in nats from the actor's log-probs, over ``tokens``.
+    """Absolute differences from the actor's log-probs, in nats, over ``tokens`` tokens.
 
     Attributes:
-        largest, mean: the adapter's.
-        base_largest, base_mean: for scale, those of what training started from: the base, with INIT_ADAPTER if that
-            was given.
+        largest, mean: differences of the exported adapter.
+        base_largest, base_mean: for scale, differences of the initial model: the base, with INIT_ADAPTER if given.
     """
 
     tokens: int
@@ -41,7 +43,7 @@ class AdapterCheck:
 
 
 def read_lora_weights(actor: Path) -> dict[str, torch.Tensor]:
-    """The full LoRA tensors of a checkpoint, put together from every rank's shard, in PEFT's names.
+    """Read the full LoRA tensors of a checkpoint from all ranks' shards, PEFT name -> tensor in float32.
 
     Raises:
         UserError: no shards, a missing rank, or no LoRA weights.
@@ -59,9 +61,7 @@ def read_lora_weights(actor: Path) -> dict[str, torch.Tensor]:
     ]
     names = [name for name in states[0] if "lora_" in name]
     if not names:
-        raise UserError(
-            f"the checkpoint {actor} holds no LoRA weights; train with actor_rollout_ref.model.lora_rank > 0"
-        )
+        raise UserError(f"checkpoint {actor} has no LoRA weights; train with actor_rollout_ref.model.lora_rank > 0")
     return {
         name.replace(".default.weight", ".weight"): _full_tensor([state.pop(name) for state in states])
         for name in names
@@ -79,18 +79,18 @@ def _full_tensor(shards: list[Any]) -> torch.Tensor:
         return first.to_local().float().contiguous()
     assert len(sharded) == 1, f"a LoRA weight is sharded along {len(sharded)} mesh dimensions"
     local = [shard.to_local() for shard in shards]
-    # Replicas along another mesh dimension repeat the shards; the global shape says how many are needed.
+    # Replicas along another mesh dimension repeat the shards, so the result is cut to the global shape.
     dimension = sharded[0].dim
     full = torch.cat(local, dim=dimension)
     return full.narrow(dimension, 0, first.shape[dimension]).float().contiguous()
 
 
 def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
-    """Write the checkpoint's LoRA weights as a PEFT adapter folder, in one move.
+    """Write the checkpoint's LoRA weights as a PEFT adapter folder, atomically.
 
     Args:
         checkpoint: verl's ``global_step_N`` folder.
-        base: hub name or folder of the base model, recorded in ``adapter_config.json``, its weights' hash beside it.
+        base: hub name or folder of the base model; recorded in the adapter folder with its weights' hash.
         out: folder to write; an earlier adapter there is replaced.
 
     Raises:
@@ -100,14 +100,14 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
     from safetensors.torch import save_file
 
     actor = checkpoint / "actor"
-    actor = actor if actor.is_dir() else checkpoint  # where verl's SFT trainer puts it
+    actor = actor if actor.is_dir() else checkpoint  # verl's SFT trainer has no actor folder
     weights = read_lora_weights(actor)
     meta_file = actor / "lora_train_meta.json"
     meta = json.loads(meta_file.read_text()) if meta_file.is_file() else {}
     if not meta.get("lora_alpha") or not meta.get("r"):
         raise UserError(
-            f"{meta_file} does not give rank and alpha (it holds {meta}); without alpha the adapter has no scale, "
-            'so write the file with the values of the run, such as {"r": 32, "lora_alpha": 64}'
+            f"{meta_file} has no rank or alpha (it holds {meta}), so the adapter's scale is unknown; "
+            'write the file with the values of the run, such as {"r": 32, "lora_alpha": 64}'
         )
     config = LoraConfig(
         r=meta["r"],
@@ -127,9 +127,9 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
 
 
 def _sort_modules(config_file: Path) -> None:
-    """PEFT writes the target modules in the order of a set, another in every process: the same adapter, other bytes.
+    """Sort the target modules: PEFT writes a set, whose order differs between processes.
 
-    What was evaluated would then be another adapter after the run's command is given again.
+    Otherwise a second export of the same adapter would have other bytes, and count as another adapter in evaluation.
     """
     config = json.loads(config_file.read_text())
     config["target_modules"] = sorted(config["target_modules"])
@@ -148,24 +148,24 @@ def check_adapter(
     """Load base and adapter with PEFT and compare log-probs on the recorded rollouts.
 
     Args:
-        nf4: the base in NF4, as QLORA=1 trains on it.
-        start: the adapter that training started from, where it was one that was given.
+        record: file of rollouts and the actor's log-probs, written by the checkpoint callback.
+        dtype, device: data type and device of the comparison.
+        nf4: whether the base is in NF4, as with QLORA=1.
+        start: adapter that training started from, if one was given.
 
     Raises:
-        UserError: no record of rollouts beside the checkpoint.
+        UserError: no record.
     """
     if not record.is_file():
-        raise UserError(
-            f"no {record}; train with trainer.checkpoint_callback_class={__package__}.callback.RecordRollouts"
-        )
+        raise UserError(f"no {record}; train with trainer.checkpoint_callback_class={CALLBACK}")
     rollouts = torch.load(record, weights_only=True)
     model = load_base(base, dtype, device, nf4)
-    began = with_adapter(model, start) if start else model
-    base_log_probs = log_probs(began, rollouts)
-    tuned = with_adapter(began, adapter)
+    initial = with_adapter(model, start) if start else model
+    base_log_probs = log_probs(initial, rollouts)
+    tuned = with_adapter(initial, adapter)
     adapter_log_probs = log_probs(tuned, rollouts)
     actor_log_probs = torch.tensor([value for values in rollouts["log_probs"] for value in values])
-    distance, base_distance = ((found - actor_log_probs).abs() for found in (adapter_log_probs, base_log_probs))
+    distance, base_distance = ((values - actor_log_probs).abs() for values in (adapter_log_probs, base_log_probs))
     return AdapterCheck(
         tokens=distance.numel(),
         largest=distance.max().item(),
@@ -176,7 +176,7 @@ def check_adapter(
 
 
 def load_base(base: str, dtype: torch.dtype, device: str, nf4: bool) -> Any:
-    """The base as training had it, for comparison."""
+    """Load the base as in training, for the comparison."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
@@ -184,7 +184,7 @@ def load_base(base: str, dtype: torch.dtype, device: str, nf4: bool) -> Any:
 
 
 def with_adapter(model: Any, adapter: Path) -> Any:
-    """PEFT's model with this adapter on the base, in place of one that is there."""
+    """Return PEFT's model with this adapter on the base, instead of any earlier adapter."""
     from peft import PeftModel
 
     if not hasattr(model, "peft_config"):
@@ -195,17 +195,17 @@ def with_adapter(model: Any, adapter: Path) -> Any:
 
 
 def log_probs(model: Any, rollouts: dict[str, Any]) -> torch.Tensor:
-    """Log-probs of all response tokens in a row, (tokens,)."""
+    """Return the log-probs of all response tokens, concatenated: (tokens,)."""
     rows = list(zip(rollouts["prompts"], rollouts["responses"], strict=True))
-    found = []
+    chosen = []
     for (_, response), logits in zip(rows, response_logits(model, rows), strict=True):
         targets = torch.tensor(response, device=model.device)[:, None]
-        found.append(torch.log_softmax(logits / rollouts["temperature"], dim=-1).gather(1, targets)[:, 0].cpu())
-    return torch.cat(found)
+        chosen.append(torch.log_softmax(logits / rollouts["temperature"], dim=-1).gather(1, targets)[:, 0].cpu())
+    return torch.cat(chosen)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Export a verl checkpoint as a PEFT adapter, and check it.")
+    parser = argparse.ArgumentParser(description="Export a verl checkpoint as a PEFT adapter and check it.")
     parser.add_argument("checkpoint", type=Path, help="verl's global_step_N folder")
     parser.add_argument("--base", required=True, help="hub name or folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="adapter folder to write")
@@ -215,7 +215,7 @@ def main() -> None:
     args = parser.parse_args()
     export_adapter(args.checkpoint, args.base, args.out)
     check = check_adapter(
-        args.out, args.base, args.checkpoint / RECORD, getattr(torch, args.dtype), args.device, args.nf4
+        args.out, args.base, args.checkpoint / ROLLOUT_RECORD, getattr(torch, args.dtype), args.device, args.nf4
     )
     print(
         f"adapter in {args.out}; its log-probs differ from the actor's by at most {check.largest:.2e} "

@@ -1,4 +1,4 @@
-"""Which base an adapter was trained on: recorded beside it when it is exported, compared when it is merged."""
+"""Fingerprint of an adapter's base: recorded when the adapter is exported, compared when it is used."""
 
 import hashlib
 import json
@@ -8,19 +8,19 @@ from typing import Any
 from permix_verl.errors import UserError
 
 FINGERPRINT = "base.fingerprint"
-"""File in an adapter's folder: ``weights_fingerprint`` of the base. Its suffix keeps it out of the adapter's own."""
+"""File in an adapter folder with the base's fingerprint; its suffix keeps it out of the adapter's own fingerprint."""
 _SAMPLE = 1024
-"""Numbers that are read of a one-dimensional weight; of any other its first row."""
+"""Values hashed of a one-dimensional weight; of any other weight the first row is."""
 
 
 def weights_fingerprint(model: str) -> str | None:
-    """Hash over name, shape and first row of every weight, however they are split over files.
+    """Return a hash of name, shape and first row of every weight, independent of how files split them.
 
     Args:
-        model: folder, or hub name; of the latter what is in the local cache.
+        model: folder, or hub name, which is looked up in the local cache only.
 
     Returns:
-        ``None`` where no safetensors are found, or where they cannot be read.
+        The hash; ``None`` if there are no readable safetensors.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -50,7 +50,7 @@ def _sample(weights: Any, name: str) -> bytes:
 
 
 def _weight_files(model: str) -> list[Path]:
-    """The files that transformers would read: of the index where there is one."""
+    """Return the files that transformers would read: those in the index, if there is one."""
     from huggingface_hub import try_to_load_from_cache
 
     folder = Path(model)
@@ -67,41 +67,41 @@ def _weight_files(model: str) -> list[Path]:
 
 
 def record_base(adapter: Path, base: str) -> None:
-    """Write the base's fingerprint into the adapter's folder, where it can be told."""
-    found = weights_fingerprint(base)
-    if found:
-        (adapter / FINGERPRINT).write_text(found + "\n")
+    """Write the base's fingerprint into the adapter folder, if it can be computed."""
+    fingerprint = weights_fingerprint(base)
+    if fingerprint:
+        (adapter / FINGERPRINT).write_text(fingerprint + "\n")
 
 
 def check_base(adapter: Path, base: str, option: str = "--base") -> str | None:
-    """Compare a base with the one that the adapter's folder records.
+    """Compare a base with the one recorded in the adapter folder.
 
     Args:
-        option: what gives the base, for the remedy.
+        option: option or setting that names the base, for the remedy.
 
     Returns:
-        What could not be told, as one line; ``None`` where it is the recorded base.
+        A warning if they cannot be compared; ``None`` if it is the recorded base.
 
     Raises:
-        UserError: another base, by its weights or by its hub name.
+        UserError: another base, by its weights or its hub name.
     """
     recorded = str(json.loads((adapter / "adapter_config.json").read_text()).get("base_model_name_or_path") or "")
     file = adapter / FINGERPRINT
     given = weights_fingerprint(base)
-    known = file.read_text().strip() if file.is_file() else weights_fingerprint(recorded) if recorded else None
+    expected = file.read_text().strip() if file.is_file() else weights_fingerprint(recorded) if recorded else None
     remedy = f"give {option} the model that it was trained on"
-    if given and known:
-        if given == known:
+    if given and expected:
+        if given == expected:
             return None
-        anew = f"remove {file}" if file.is_file() else "change base_model_name_or_path in its adapter_config.json"
+        override = f"remove {file}" if file.is_file() else "change base_model_name_or_path in its adapter_config.json"
         raise UserError(
-            f"{adapter} was trained on {recorded or 'another model'} (weights {known}), and {base} has other weights "
-            f"({given}); {remedy}, or {anew} if this is the same model saved anew"
+            f"{adapter} was trained on {recorded or 'another model'} (weights {expected}), but {base} has other "
+            f"weights ({given}); {remedy}, or {override} if this is the same model saved again"
         )
     if recorded == base:
         return None
     if not recorded:
-        return f"{adapter} does not record its base, so nothing shows that it was trained on {base}"
+        return f"{adapter} does not record its base, so it cannot be checked against {base}"
     if _is_hub_name(recorded) and _is_hub_name(base):
         raise UserError(
             f"{adapter} was trained on {recorded}, not on {base}; {remedy}, or change base_model_name_or_path in its "

@@ -1,10 +1,10 @@
-"""An adapter and its base as one plain Hugging Face folder, with a check that it says what the adapter says.
+"""Merge an adapter into its base as a plain Hugging Face folder, and check the result against the adapter.
 
     permix merge --base meta-llama/Llama-3.1-8B-Instruct --adapter runs/NAME/adapter --out merged/
 
-verl's own merging takes a scale of 0 where a checkpoint's metadata lack one, and the merged model is the base (#7285,
-#4553, #7341). Here the folder is read back, and must be nearer to the adapter than to the base. The base must be the
-one that the adapter was trained on, and every key of the adapter must fit it.
+verl's own merging uses a scale of 0 if a checkpoint's metadata lack one, so that the merged model is the base (verl
+#7285, #4553, #7341). Here the folder is read back, and must be closer to the adapter than to the base. The base must be
+the one that the adapter was trained on, and every key of the adapter must fit it.
 """
 
 import argparse
@@ -26,86 +26,102 @@ from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import load_pool
 from permix_verl.personas.prompts import build_messages, render
 from permix_verl.runs.adapter_keys import check_keys, read_adapter_weights
-from permix_verl.runs.quantized_base import refuse_quantised
+from permix_verl.runs.quantized_base import refuse_quantized
 from permix_verl.utils.file_modes import give_usual_modes
 
 QUESTIONS = ("A farmer has 12 cows and sells half of them. How many are left?", "What is 7 * 8?")
-LEAST = 1e-6
-"""Nats: what changes no log-prob by more than this is no adapter."""
+MIN_ADAPTER_EFFECT = 1e-6
+"""Largest change of a log-prob, in nats, up to which an adapter counts as having no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeCheck:
-    """Mean distances of log-probs in nats over ``tokens``: of the folder from the adapter, and of the base from it."""
+    """Mean absolute differences of merged model and base from the adapter's log-probs, in nats, over ``tokens``."""
 
     tokens: int
     merged: float
     base: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Base and adapter in float32, the probe texts, and the base's log-probs on them.
+
+    Attributes:
+        tuned: PEFT's model of base and adapter.
+        dtype: data type of the weights to write.
+    """
+
+    tokenizer: Any
+    tuned: Any
+    probes: dict[str, Any]
+    base_log_probs: torch.Tensor
+    dtype: torch.dtype
+
+
 def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeCheck:
-    """Write the merged model, in one move.
+    """Write the merged model, atomically.
 
     Args:
         base: hub name or folder.
         adapter: PEFT folder.
-        dtype: of the weights that are written; "auto" is the base's. The sum is made in float32.
+        dtype: data type of the written weights; "auto" is the base's. The sum is computed in float32.
 
     Raises:
-        UserError: something that does not load, an adapter of another base or with keys that do not fit, one that
-            changes nothing, a folder that is there already, or weights so coarse that the adapter is lost in them.
+        UserError: base or adapter cannot be loaded or do not belong together; an adapter without effect; an existing
+            ``out``; a data type too coarse for the adapter.
     """
-    from transformers import AutoModelForCausalLM
-
     if out.exists():
-        raise UserError(f"{out} is there already; give another --out, or remove it")
-    refuse_quantised(
+        raise UserError(f"{out} already exists; give another --out, or remove it")
+    refuse_quantized(
         base,
         "an adapter cannot be added to packed weights without rounding it away",
-        "give --base the model that it was made of, or serve base and adapter as they are",
+        "give --base the unquantized model, or serve base and adapter separately",
     )
     try:
-        tokenizer = load_tokenizer(base)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
-        written = model.dtype if dtype == "auto" else getattr(torch, dtype)
-        model = model.float()
-        texts = _texts(tokenizer)
-        of_base = log_probs(model, texts)
-        tuned = _put_on(model, base, adapter)
+        loaded = _load(base, adapter, dtype)
+    except UserError:
+        raise
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{base} and {adapter} do not load together ({first_line(error)}); check both") from None
-    of_adapter = log_probs(tuned, texts)
-    _refuse_none(adapter, (of_adapter - of_base).abs().max().item())
+        raise UserError(f"{base} and {adapter} cannot be loaded together ({first_line(error)}); check both") from None
+    adapter_log_probs = log_probs(loaded.tuned, loaded.probes)
+    base_difference = (loaded.base_log_probs - adapter_log_probs).abs()
+    _refuse_without_effect(adapter, base_difference.max().item())
     partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    tuned.merge_and_unload().to(written).save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    give_usual_modes(partial)
-    of_merged = log_probs(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), texts)
+    merged_log_probs = _write(loaded, partial)
     check = MergeCheck(
-        tokens=of_base.numel(),
-        merged=(of_merged - of_adapter).abs().mean().item(),
-        base=(of_base - of_adapter).abs().mean().item(),
+        tokens=adapter_log_probs.numel(),
+        merged=(merged_log_probs - adapter_log_probs).abs().mean().item(),
+        base=base_difference.mean().item(),
     )
     if check.merged > 0.5 * check.base:
         shutil.rmtree(partial)
-        raise _too_coarse(check, written)
+        raise _too_coarse(check, loaded.dtype)
     os.replace(partial, out)
     return check
 
 
-def _put_on(model: Any, base: str, adapter: Path) -> Any:
-    """PEFT's model of base and adapter, after a look at whether they belong together."""
+def _load(base: str, adapter: Path, dtype: str) -> _Loaded:
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
+    written = model.dtype if dtype == "auto" else getattr(torch, dtype)
+    model = model.float()
+    probes = _probe_texts(tokenizer)
+    base_log_probs = log_probs(model, probes)
+    return _Loaded(tokenizer, _apply_adapter(model, base, adapter), probes, base_log_probs, written)
+
+
+def _apply_adapter(model: Any, base: str, adapter: Path) -> Any:
+    """Return PEFT's model of base and adapter, after checks that they belong together."""
     from peft import PeftConfig, PeftModel
 
-    PeftConfig.from_pretrained(adapter)  # says what is wrong with a folder that is none
+    PeftConfig.from_pretrained(adapter)  # raises for a folder that is not an adapter
     if doubt := check_base(adapter, base):
         print(f"warning: {doubt}", file=sys.stderr)
     weights = read_adapter_weights(adapter)
-    # Keys and shapes that do not fit are for check_keys to name, in one line: PEFT says a line for every one.
+    # check_keys reports mismatches in one line; PEFT would warn once per key.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         tuned = PeftModel.from_pretrained(model, adapter, ignore_mismatched_sizes=True).eval()
@@ -113,27 +129,39 @@ def _put_on(model: Any, base: str, adapter: Path) -> Any:
     return tuned
 
 
-def _refuse_none(adapter: Path, largest: float) -> None:
-    if largest < LEAST:
+def _write(loaded: _Loaded, folder: Path) -> torch.Tensor:
+    """Write the merged model to ``folder``, and return its log-probs as read back in float32."""
+    from transformers import AutoModelForCausalLM
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    loaded.tuned.merge_and_unload().to(loaded.dtype).save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    give_usual_modes(folder)
+    return log_probs(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), loaded.probes)
+
+
+def _refuse_without_effect(adapter: Path, largest: float) -> None:
+    if largest < MIN_ADAPTER_EFFECT:
         raise UserError(
-            f"{adapter} changes nothing: no log-prob of the base by more than {LEAST:g} nats; was it trained, and does "
-            "its adapter_config.json have the lora_alpha that it was trained with?"
+            f"{adapter} changes no log-prob of the base by more than {MIN_ADAPTER_EFFECT:g} nats; check that it was "
+            "trained, and that its adapter_config.json has the lora_alpha it was trained with"
         )
 
 
-def _too_coarse(check: MergeCheck, written: torch.dtype) -> UserError:
+def _too_coarse(check: MergeCheck, dtype: torch.dtype) -> UserError:
     return UserError(
-        f"merged in {str(written).removeprefix('torch.')}, the model is {check.merged:.2e} nats a token away from "
-        f"the adapter, and the base {check.base:.2e}: too coarse for it; give --dtype float32, or serve the adapter"
+        f"merged in {str(dtype).removeprefix('torch.')}, the model differs from the adapter by {check.merged:.2e} nats "
+        f"per token, the base by {check.base:.2e}: too coarse; give --dtype float32, or serve the adapter"
     )
 
 
-def _texts(tokenizer: Any) -> dict[str, Any]:
-    """Questions under a few personas and under none, for ``log_probs``: every token but the first is looked at."""
-    arms = (None, *load_pool("train").personas[:3])
-    texts = [render(tokenizer, build_messages(question, arm)) for question in QUESTIONS for arm in arms]
+def _probe_texts(tokenizer: Any) -> dict[str, Any]:
+    """Return questions under three personas and none, for ``log_probs``: every token but the first is scored."""
+    conditions = (None, *load_pool("train").personas[:3])
+    texts = [render(tokenizer, build_messages(question, persona)) for question in QUESTIONS for persona in conditions]
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    return {"prompts": [one[:1] for one in ids], "responses": [one[1:] for one in ids], "temperature": 1.0}
+    return {"prompts": [row[:1] for row in ids], "responses": [row[1:] for row in ids], "temperature": 1.0}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     check = merge(args.base, args.adapter, args.out, args.dtype)
     print(
-        f"merged model in {args.out}: its log-probs are {check.merged:.1e} nats a token from the adapter's over "
-        f"{check.tokens} tokens, and the base's {check.base:.1e}"
+        f"merged model in {args.out}: over {check.tokens} tokens its log-probs differ from the adapter's by "
+        f"{check.merged:.1e} nats per token, the base's by {check.base:.1e}"
     )
     return 0

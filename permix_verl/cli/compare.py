@@ -55,15 +55,15 @@ def main(argv: list[str] | None = None) -> int:
         seed=args.seed,
         finish=lambda analysis: write_pairwise(analysis, args.out),
     )
-    for judge, rates in analysis["judges"].items():
-        if rates["refused"]:
-            print(f"{judge}: {rates['refused']}")
+    for judge, result in analysis.judges.items():
+        rates = result.rates
+        if rates is None:
+            print(f"{judge}: {result.refused}")
             continue
-        first, second = (100 * rates[name]["estimate"] for name in ("first_wins", "second_wins"))
-        margin = 100 * rates["net_margin"]["estimate"]
         print(
-            f"{judge}: {analysis['first']} wins {first:.1f} %, {analysis['second']} {second:.1f} %, ties "
-            f"{100 * rates['ties']:.1f} %, net margin {margin:+.1f} points"
+            f"{judge}: {analysis.first} wins {100 * rates.first_wins.estimate:.1f} %, "
+            f"{analysis.second} {100 * rates.second_wins.estimate:.1f} %, ties {100 * rates.ties:.1f} %, "
+            f"net margin {100 * rates.net_margin.estimate:+.1f} points"
         )
     print(f"report: {args.out / 'pairwise.html'} and {args.out / 'pairwise.md'}")
     if failed:

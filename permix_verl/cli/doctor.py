@@ -33,7 +33,7 @@ CHECKS: Sequence[Check] = (
     Check("personas", data.persona_pools),
     Check("data", data.prepared_rows),
     Check("keys", config.dead_keys),
-    Check("config", config.composes),
+    Check("config", config.config_composes),
     Check("batches", config.batches),
     Check("resume", config.resumable),
 )
@@ -52,7 +52,7 @@ def examine(setup: Setup, checks: Sequence[Check] = CHECKS) -> list[tuple[str, F
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    from permix_verl.runs.overrides import as_dict
+    from permix_verl.runs.overrides import overrides_by_key
 
     parser = argparse.ArgumentParser(prog="permix doctor", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", help="hub name or folder")
@@ -63,12 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, help="run folder")
     parser.add_argument("--trainer", default="grpo", choices=list(config.CONFIGS))
     parser.add_argument("--json", action="store_true", help="findings as a JSON list on standard output")
+    parser.add_argument(
+        "--explain",
+        metavar="LOG",
+        help="print the root cause in a log of verl, vLLM or Ray (- for standard input), or in a run folder's newest",
+    )
     parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides for verl, after --")
     args = parser.parse_args(argv)
     if args.explain is not None:
         return explain_log(args.explain, args.json)
-    settings = as_dict(args.overrides)
+    settings = overrides_by_key(args.overrides)
     findings = examine(
         Setup(
             args.model,

@@ -14,8 +14,9 @@ Exit status: 0, or 1 if requests failed (the same command retries them).
 import argparse
 from pathlib import Path
 
+from permix_verl.cli.engine_arguments import add_engine_arguments, engine_config
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.options import Options
+from permix_verl.evaluation.options import EvalOptions
 from permix_verl.evaluation.run import evaluate
 from permix_verl.utils.cli_types import KeyValueAction, json_object
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def parse_args(argv: list[str] | None) -> Options:
+def parse_args(argv: list[str] | None) -> EvalOptions:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     add("--model", required=True, help="hub name, folder, or the name that an endpoint serves")
@@ -50,43 +51,35 @@ def parse_args(argv: list[str] | None) -> Options:
         help=r"pool (eval, train or a JSON Lines file), or POOL:KEY,KEY for a part of it (\, for a comma in a key)",
     )
     add("--no-control", dest="control", action="store_false", help="leave out the control condition without persona")
-    add("--runs", type=int, default=Options.runs, help="samples per prompt")
+    add("--runs", type=int, default=EvalOptions.runs, help="samples per prompt")
     add("--limit", type=int, help="number of problems per task, from the start; default: all")
     add("--out", type=Path, required=True, help="results folder")
-    add("--seed", type=int, default=Options.seed, help="sampling seed")
-    add("--temperature", type=float, default=Options.temperature, help="sampling temperature")
-    add("--top-p", type=float, default=Options.top_p, help="nucleus sampling probability")
-    add("--top-k", type=int, default=Options.top_k, help="top-k sampling; 0: off")
+    add("--seed", type=int, default=EvalOptions.seed, help="sampling seed")
+    add("--temperature", type=float, default=EvalOptions.temperature, help="sampling temperature")
+    add("--top-p", type=float, default=EvalOptions.top_p, help="nucleus sampling probability")
+    add("--top-k", type=int, default=EvalOptions.top_k, help="top-k sampling; 0: off")
     add("--max-tokens", type=int, help="token limit of a completion; default: the task's own")
     add(
         "--chat-template-kwargs",
         type=json_object,
         help="JSON object; default: as in training (fixed date, no thinking)",
     )
-    _add_engine_arguments(parser)
-    args = vars(parser.parse_args(argv))
-    args["template_kwargs"] = args.pop("chat_template_kwargs")
-    args["tasks"] = _split_tasks(args["tasks"])
-    return Options(**args)
-
-
-def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
-    add("--concurrency", type=int, default=Options.concurrency, help="concurrent requests to an endpoint")
-    add("--retries", type=int, default=Options.retries, help="retries of a failed request to an endpoint")
-    add("--tensor-parallel-size", type=int, default=1, help="GPUs per replica of the model")
-    add(
-        "--data-parallel-size",
-        type=int,
-        default=1,
-        help="replicas of the model, under Ray (RAY_ADDRESS selects a cluster)",
-    )
-    add(
-        "--engine-args",
-        type=json_object,
-        default={},
-        help='vLLM engine arguments as a JSON object: {"gpu_memory_utilization": 0.8}',
+    add_engine_arguments(add)
+    args = parser.parse_args(argv)
+    return EvalOptions(
+        engine=engine_config(args, args.model, adapter=args.adapter, template_kwargs=args.chat_template_kwargs),
+        out=args.out,
+        tasks=_split_tasks(args.tasks),
+        task_args=args.task_args or {},
+        personas=args.personas,
+        control=args.control,
+        runs=args.runs,
+        limit=args.limit,
+        seed=args.seed,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        top_k=args.top_k,
+        max_tokens=args.max_tokens,
     )
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from permix_verl.explain.choosing import explain
-from permix_verl.explain.reading import opened
+from permix_verl.explain.reading import open_log
 from permix_verl.explain.report import as_json, as_text
 from permix_verl.training.guards.watchdog import CAUSE_FILE
 
@@ -22,7 +22,7 @@ def explain_log(name: str, as_data: bool) -> int:
     Raises:
         UserError: it cannot be read.
     """
-    with opened(name) as (path, lines):
+    with open_log(name) as (path, lines):
         found = explain(lines)
     note = Path(name) / CAUSE_FILE  # of the newest launch: each one begins by removing it
     watchdog = note.read_text() if note.is_file() else ""

@@ -16,8 +16,9 @@ requests failed.
 import argparse
 from pathlib import Path
 
+from permix_verl.cli.engine_arguments import add_engine_arguments, engine_config
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.evaluation.options import Options
+from permix_verl.evaluation.options import EvalOptions
 from permix_verl.fidelity.personagym.run import print_dry_run, run_personagym
 from permix_verl.fidelity.personagym.session import SCORINGS, PersonagymSettings
 from permix_verl.inference.judges.config import read_judge, read_judges
@@ -77,7 +78,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--personagym", type=Path, metavar="CHECKOUT", help="checkout of PersonaGym, for its scoring and personas")
     add("--official-wording", action="store_true", help="state the persona in PersonaGym's words")
     add("--example-judge", help="judge that writes the official scoring's score examples, which change no score")
-    add("--seed", type=int, default=Options.seed, help="sampling seed")
+    add("--seed", type=int, default=EvalOptions.seed, help="sampling seed")
     add("--temperature", type=float, default=0.9, help="sampling temperature of the answers (PersonaGym: 0.9)")
     add("--top-p", type=float, default=0.9, help="nucleus sampling probability (PersonaGym: 0.9)")
     add("--top-k", type=int, default=0, help="top-k sampling; 0: off")
@@ -87,21 +88,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=json_object,
         help="JSON object; default: as in training (fixed date, no thinking)",
     )
-    add("--base-url", help="OpenAI-compatible endpoint of the model under test")
-    add("--concurrency", type=int, default=Options.concurrency, help="concurrent requests to it")
-    add("--retries", type=int, default=Options.retries, help="retries of a failed request to it")
-    add("--tensor-parallel-size", type=int, default=1, help="GPUs per replica of the model")
-    add("--data-parallel-size", type=int, default=1, help="replicas of the model, under Ray")
-    add("--engine-args", type=json_object, default={}, help="vLLM engine arguments as a JSON object")
+    add_engine_arguments(add)
     add("--dry-run", action="store_true", help="print one prompt of each kind and the number of calls; send no request")
     return parser.parse_args(argv)
 
 
 def _settings(args: argparse.Namespace) -> PersonagymSettings:
-    options = Options(
-        model=args.model,
+    options = EvalOptions(
+        engine=engine_config(args, args.model, adapter=args.adapter, template_kwargs=args.chat_template_kwargs),
         out=args.out,
-        adapter=args.adapter,
         personas=args.personas,
         control=False,
         runs=1,
@@ -110,13 +105,6 @@ def _settings(args: argparse.Namespace) -> PersonagymSettings:
         top_p=args.top_p,
         top_k=args.top_k,
         max_tokens=args.max_tokens,
-        template_kwargs=args.chat_template_kwargs,
-        base_url=args.base_url,
-        concurrency=args.concurrency,
-        retries=args.retries,
-        tensor_parallel_size=args.tensor_parallel_size,
-        data_parallel_size=args.data_parallel_size,
-        engine_args=args.engine_args,
     )
     scorings = [name.strip() for name in args.scoring.split(",") if name.strip()]
     if args.example_judge and "official" not in scorings:

@@ -10,6 +10,7 @@ with all figures of those sections.
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from permix_verl.errors import UserError, exit_with_message
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     folders = [args.base, *(folder for paths in methods.values() for folder in paths)]
     analysis = analyse_inputs(folders, seed=args.seed, resamples=args.draws)
     write_report(analysis, args.out, sections(study))
-    write_atomic(args.out / "lab.json", json.dumps(study, indent=1) + "\n")
+    write_atomic(args.out / "lab.json", json.dumps(study, indent=1, default=asdict) + "\n")
     for claim in study["claims"]:
         print(f"{claim['task']}: {claim['quantity']} of {claim['more']} above {claim['other']}: {claim['seen']}")
     print(f"report: {args.out / 'report.html'} and {args.out / 'report.md'}")

@@ -21,10 +21,10 @@ GSM8K_ROWS = 7473
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    from permix_verl.runs.overrides import as_dict
+    from permix_verl.runs.overrides import overrides_by_key
 
     args = parse_args(argv)
-    settings = as_dict(args.overrides)
+    settings = overrides_by_key(args.overrides)
     job = read_job(settings, args.trainer, args.rows)
     name = args.model or settings.get("actor_rollout_ref.model.path") or settings.get("model.path")
     if not name:
@@ -76,9 +76,9 @@ def device(job: Job, args: argparse.Namespace) -> tuple[GpuSpec | None, int]:
                 return None, given
             raise
         return gpu, given or gpu.memory
-    from permix_verl.preflight.doctor.gpus import gpus
+    from permix_verl.preflight.doctor.gpus import visible_gpus
 
-    there = gpus()
+    there = visible_gpus()
     if there:
         memory = given or min(one.total_mb for one in there) * MIB
         try:
@@ -91,7 +91,7 @@ def device(job: Job, args: argparse.Namespace) -> tuple[GpuSpec | None, int]:
 
 
 def make_plan(
-    name: str, job: Job, gpu: GpuSpec | None, memory: int, answer_tokens: int | None, quiet: bool = False
+    name: str, job: Job, gpu: GpuSpec | None, memory: int, completion_tokens: int | None, quiet: bool = False
 ) -> dict[str, Any]:
     """Return the plan as text and as JSON data, and whether it fits."""
     from permix_verl.preflight.memory_plan.model_size import measure, read_config
@@ -105,7 +105,7 @@ def make_plan(
     fit = fits(plan, memory)
     times = None
     if gpu is not None and not model.experts and (plan.cache is None or plan.cache.sequences):
-        times = estimate_step_time(job, model, gpu, plan.cache.sequences if plan.cache else None, answer_tokens)
+        times = estimate_step_time(job, model, gpu, plan.cache.sequences if plan.cache else None, completion_tokens)
     where = f"{job.ranks} x {gpu.name if gpu else job.device}, {memory / GIB:.1f} GiB each"
     if job.device == "cpu":
         where = f"{job.ranks} ranks on a machine without a GPU, {memory / GIB:.1f} GiB"

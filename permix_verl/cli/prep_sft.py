@@ -13,17 +13,17 @@ expected tokens, and sends no request.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
+from permix_verl.cli.engine_arguments import add_engine_arguments, engine_config
 from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.sft_targets.run import TargetEngine, prepare_supervised
+from permix_verl.sft_targets.run import TargetOptions, prepare_supervised
 from permix_verl.sft_targets.settings import SupervisedPreparation as Settings
 from permix_verl.utils.cli_types import json_object
 
 
-def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetEngine, bool]:
+def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetOptions, bool]:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -48,39 +48,35 @@ def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetEngine, b
     add("--answer-format", default="boxed", choices=["boxed", "original"], help="format of the data set's solutions")
     add("--only-right", action="store_true", help="leave out targets with a wrong final answer")
     add("--chat-template-kwargs", type=json_object, default={}, help="JSON object for the chat template")
-    _add_engine_arguments(parser)
+    _add_target_arguments(parser)
     args = parser.parse_args(argv)
     if args.val_problems < 1:
         raise UserError(f"--val-problems is {args.val_problems}; hold out at least 1, or give --val-data")
-    named = {name: value for name, value in vars(args).items() if name in TargetEngine.__dataclass_fields__}
-    engine = TargetEngine(model=args.engine_model, template_kwargs=args.engine_chat_template_kwargs, **named)
-    return _settings(args), replace(engine, store=args.store or args.out.parent / "targets"), args.dry_run
+    engine = engine_config(args, args.engine_model, template_kwargs=args.engine_chat_template_kwargs)
+    store = args.store or args.out.parent / "targets"
+    options = TargetOptions(engine, store, args.attempts, args.temperature, args.max_tokens)
+    return _settings(args), options, args.dry_run
 
 
-def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("rewriter or teacher").add_argument
     add(
         "--engine-model",
         default="",
         help="hub name, folder, name that an endpoint serves, or 'lab' for the lab's rewriter",
     )
-    add("--base-url", help="OpenAI-compatible endpoint; the API key is read from OPENAI_API_KEY")
     add("--store", type=Path, help="folder of the stored texts; default: OUT/../targets")
     add("--attempts", type=int, default=4, help="most texts of a rewriter per row, until one is right")
     add("--temperature", type=float, help="default: 1 for a rewriter, 0 for a teacher (greedy, as in the paper)")
     add("--max-tokens", type=int, default=1024, help="token limit of a target")
     add("--engine-chat-template-kwargs", type=json_object, help="JSON object; default: fixed date, no thinking")
-    add("--concurrency", type=int, default=64, help="concurrent requests to an endpoint")
-    add("--retries", type=int, default=5, help="retries of a failed request to an endpoint")
     add(
         "--request-args",
         type=json_object,
         default={},
         help='further fields of every request: {"reasoning_effort": "minimal"}',
     )
-    add("--tensor-parallel-size", type=int, default=1, help="GPUs per replica of the model")
-    add("--data-parallel-size", type=int, default=1, help="replicas of the model, under Ray")
-    add("--engine-args", type=json_object, default={}, help="vLLM engine arguments as a JSON object")
+    add_engine_arguments(add)
     add("--keep-going", action="store_true", help="leave out rows whose request failed, instead of an error")
     add("--price", type=_price, help="IN,OUT: dollars per million tokens, for the printed cost")
     add(
@@ -120,8 +116,8 @@ def _price(text: str) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    settings, engine, dry_run = parse_args(argv)
-    manifest = prepare_supervised(settings, engine, dry_run=dry_run)
+    settings, options, dry_run = parse_args(argv)
+    manifest = prepare_supervised(settings, options, dry_run=dry_run)
     if manifest is None:
         return
     train, val = manifest["rows"]["train"], manifest["rows"]["val"]

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipe", help=f"one of: {', '.join(known_recipes()) or 'those of a checkout'}")
+    parser.add_argument("recipe", help=f"one of: {', '.join(known_recipes()) or 'the recipes of a checkout'}")
     parser.add_argument("settings", nargs="*", help="KNOB=VALUE of the recipe, or key=value of verl's config")
     args = parser.parse_args(argv)
     recipe = RECIPES / f"run_{args.recipe}.sh"

@@ -1,1 +1,1 @@
-"""Persona robustness, measured: tasks, engines, a store of every sample, and the report."""
+"""Measurement of persona robustness: tasks, sampling plan, sample store and analysis."""

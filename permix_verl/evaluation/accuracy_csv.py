@@ -1,6 +1,6 @@
-"""Accuracies per persona and model, from a CSV file: what others measured, typed or exported.
+"""Accuracies per persona and model, read from a CSV file.
 
-A header, then one persona a line; every column but ``persona`` and ``category`` is a model:
+The file has a header, then one persona per line. Every column but ``persona`` and ``category`` is a model:
 
     persona,category,Qwen/Qwen3-4B,google/gemma-3-4b-it
     math expert,STEM Expert,79.28,70.40
@@ -24,36 +24,36 @@ from permix_verl.personas.pool import NO_PERSONA
 
 PERSONA_COLUMN = "persona"
 IGNORED_COLUMNS = ("category",)
-# Last rows of printed tables: as personas they would be the worst of all, and nobody would see why.
+# Last rows of printed tables. Read as a persona, such a row would silently be the worst or best.
 SUMMARY_ROWS = ("pss", "worst", "best", "mean", "average")
 
 Record = tuple[int, list[str]]
-"""A line's number and its cells, without the space around them."""
+"""A line number and the line's cells, stripped of whitespace."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AccuracyTable:
-    """Accuracies between 0 and 1 of one task. P personas, M models."""
+    """Accuracies on one task, as fractions in [0, 1]: P personas, M models."""
 
     task: str
     models: tuple[str, ...]
     personas: tuple[str, ...]
     accuracy_PM: NDArray[np.float64]
     no_persona_M: NDArray[np.float64] | None = None
-    """The arm without a persona, where the file has the row ``no_persona``: no part of PSS."""
+    """Accuracies without a persona, if the file has the row ``no_persona``; not part of PSS."""
 
 
 def read_accuracies(path: str | Path) -> AccuracyTable:
-    """Read such a file; its name without the ending is the task.
+    """Read a CSV file of accuracies; the file name without its suffix is the task.
 
-    Values are percent or fractions, the same in the whole file: with any value above 1 all are
-    percent. A file in percent that never exceeds 1 percent is therefore taken for fractions;
-    PSS is the same either way. The column ``category`` may be there and is ignored.
+    All values are percent if any of them is above 1, else fractions. A file in percent that never
+    exceeds 1 percent is therefore read as fractions; PSS is the same either way. The column
+    ``category`` is optional and ignored.
 
     Raises:
-        UserError: no such file, not UTF-8 or not CSV; no ``persona`` column, no model column or
-            one twice; a cell that is empty, no number, NaN or outside of 0 to 100; a persona
-            twice or a row of summary; fewer than two personas.
+        UserError: no such file, not UTF-8 or not CSV; no ``persona`` column, no model column or a
+            duplicate one; a cell that is empty, not a number, NaN or outside 0 to 100; a duplicate
+            persona or a summary row; fewer than two personas.
     """
     path = Path(path)
     records = _read_records(path)
@@ -63,11 +63,11 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
     line_of: dict[str, int] = {}
     values: dict[str, list[float]] = {}
     for line, cells in records[1:]:
-        row = _as_row(path, line, header, cells)
+        row = _parse_row(path, line, header, cells)
         persona = row[PERSONA_COLUMN]
         _check_persona(path, line, persona, line_of)
         line_of[persona] = line
-        values[persona] = [_as_number(path, line, model, row[model]) for model in models]
+        values[persona] = [_parse_accuracy(path, line, model, row[model]) for model in models]
 
     personas = [persona for persona in values if persona != NO_PERSONA]
     if len(personas) < 2:
@@ -79,15 +79,15 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
         task=path.stem,
         models=tuple(models),
         personas=tuple(personas),
-        accuracy_PM=_frozen([values[persona] for persona in personas], unit),
-        no_persona_M=_frozen(values[NO_PERSONA], unit) if NO_PERSONA in values else None,
+        accuracy_PM=_to_fractions([values[persona] for persona in personas], unit),
+        no_persona_M=_to_fractions(values[NO_PERSONA], unit) if NO_PERSONA in values else None,
     )
 
 
 def _read_records(path: Path) -> list[Record]:
-    """The lines that are not blank."""
+    """Return the lines that are not blank."""
     try:
-        # utf-8-sig: spreadsheets put a byte order mark in front, and it would be part of the first name.
+        # utf-8-sig drops the byte order mark that spreadsheets write, which would be part of the first name.
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give a CSV file of accuracies per persona") from error
@@ -112,19 +112,19 @@ def _check_header(path: Path, records: list[Record]) -> list[str]:
     if PERSONA_COLUMN not in header:
         raise UserError(
             f"{path}, line {line}: no column '{PERSONA_COLUMN}' among {', '.join(map(repr, header))}; "
-            "name it so, and separate columns by commas"
+            "name it persona, and separate columns by commas"
         )
     for column, name in enumerate(header, start=1):
         if not name:
             raise UserError(f"{path}, line {line}: column {column} has no name; name its model or remove it")
         if name in header[: column - 1]:
-            raise UserError(f"{path}, line {line}: column '{name}' is there twice; rename or remove one")
+            raise UserError(f"{path}, line {line}: column '{name}' appears twice; rename or remove one")
     if not set(header) - {PERSONA_COLUMN, *IGNORED_COLUMNS}:
-        raise UserError(f"{path}, line {line}: no column of a model; add one, named by its model, with accuracies")
+        raise UserError(f"{path}, line {line}: no model column; add one, named after its model, with accuracies")
     return header
 
 
-def _as_row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
+def _parse_row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) > len(header):
         raise UserError(
             f"{path}, line {line}: {len(cells)} cells for {len(header)} columns; write decimals with a point, "
@@ -141,27 +141,27 @@ def _as_row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[
 def _check_persona(path: Path, line: int, persona: str, line_of: dict[str, int]) -> None:
     if persona in line_of:
         raise UserError(
-            f"{path}, line {line}: persona '{persona}' is there already in line {line_of[persona]}; remove one"
+            f"{path}, line {line}: persona '{persona}' already appears in line {line_of[persona]}; remove one"
         )
     if persona.casefold() in SUMMARY_ROWS:
-        raise UserError(f"{path}, line {line}: '{persona}' sums up the others and is no persona; remove the row")
+        raise UserError(f"{path}, line {line}: '{persona}' is a summary row, not a persona; remove the row")
 
 
-def _as_number(path: Path, line: int, model: str, cell: str) -> float:
+def _parse_accuracy(path: Path, line: int, model: str, cell: str) -> float:
     where = f"{path}, line {line}, column '{model}'"
     try:
         value = float(cell)
     except ValueError:
         raise UserError(f"{where}: '{cell}' is not a number; give an accuracy such as 79.28 or 0.7928") from None
     if math.isnan(value):
-        raise UserError(f"{where}: '{cell}' is no accuracy; give its value, or remove the row or the column")
+        raise UserError(f"{where}: '{cell}' is not an accuracy; give its value, or remove the row or the column")
     if not 0 <= value <= 100:
         raise UserError(f"{where}: {cell} is not between 0 and 100; give percent or a fraction")
     return value
 
 
-def _frozen(values: list[float] | list[list[float]], unit: float) -> NDArray[np.float64]:
-    """As fractions, read-only like the table they belong to."""
+def _to_fractions(values: list[float] | list[list[float]], unit: float) -> NDArray[np.float64]:
+    """Return the values as a read-only array of fractions."""
     array = np.asarray(values, dtype=np.float64) / unit
     array.setflags(write=False)
     return array

@@ -1,28 +1,26 @@
-"""One pass of the engine over everything that is missing; scoring and storing go on beside it."""
+"""Generation of missing samples; scoring and storing overlap with it."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-
-from tqdm import tqdm
+from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.sample_store import Sample
-from permix_verl.evaluation.sampling_plan import Remaining, Wanted
-from permix_verl.evaluation.scoring import Scorer, Verdict
-from permix_verl.inference.engines import Completion, Engine
-from permix_verl.inference.request_loop import SUBMIT
+from permix_verl.evaluation.sample_store import Sample, SampleStore
+from permix_verl.evaluation.sampling_plan import MissingSamples, PendingSample
+from permix_verl.evaluation.scoring import Score, Scorer
+from permix_verl.inference.engines import Completion, Engine, Request
+from permix_verl.inference.request_loop import progress_bar, run_requests
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a pass did.
+class GenerationOutcome:
+    """Counts of one call.
 
     Attributes:
-        stored: samples of the plan that are there now.
-        generated: of those, drawn in this pass.
-        failed: requests that gave no answer; the same command asks again.
+        stored: samples of the plan that are stored now.
+        generated: samples stored by this call.
+        failed: requests without a completion; the same command retries them.
     """
 
     stored: int
@@ -30,86 +28,91 @@ class Outcome:
     failed: int
 
 
-def run(remaining: Remaining, engine: Engine, scorer: Scorer) -> Outcome:
-    """Draw, score and store every sample that is missing. The store must be held (``store.writing()``)."""
-    plan, store = remaining.plan, remaining.store
-    wanted = iter(remaining)
-    asked: dict[str, Wanted] = {}
-    verdicts: list[tuple[Wanted, Completion, Future[Verdict]]] = []
-    generated = failed = correct = 0
-    with tqdm(
-        total=plan.size,
-        initial=remaining.stored,
-        unit="sample",
-        smoothing=0.05,
-        mininterval=1 if sys.stderr.isatty() else 30,
-        file=sys.stderr,
-    ) as bar:
-        exhausted = False
-        while not exhausted or asked or verdicts:
-            if not exhausted:
-                exhausted = _submit(wanted, asked, engine)
-            for completion in engine.collect() if asked else ():
-                entry = asked.pop(completion.key)
-                if completion.error is not None:
-                    failed += 1
-                    store.append_failure(
-                        {"key": completion.key, "task": entry.task.name, "persona": entry.persona}
-                        | {"problem": entry.problem.id, "run": entry.run, "error": completion.error}
-                    )
-                    bar.set_postfix(failed=failed, accuracy=f"{correct / max(generated, 1):.3f}", refresh=False)
-                    continue
-                verdicts.append((entry, completion, scorer.submit(entry.task, entry.problem, completion.output)))
-            # Wait for verdicts only when there is nothing else to do.
-            idle = exhausted and not asked
-            done = [row for row in verdicts if idle or row[2].done()]
-            if done:
-                stored = {row[1].key for row in done}
-                verdicts = [row for row in verdicts if row[1].key not in stored]
-                samples = [_sample(*row) for row in done]
-                store.append(samples)
-                generated += len(samples)
-                correct += sum(sample.status == "correct" for sample in samples)
-                bar.update(len(samples))
-                bar.set_postfix(accuracy=f"{correct / generated:.3f}", refresh=False)
-    return Outcome(remaining.stored + generated, generated, failed)
+def generate_missing(missing: MissingSamples, engine: Engine, scorer: Scorer) -> GenerationOutcome:
+    """Generate, score and store every missing sample. The store must be locked (``store.writing()``)."""
+    with progress_bar(missing.plan.size, missing.stored, "sample") as bar:
+        generation = _Generation(missing.store, scorer, bar)
+        run_requests(engine, generation.requests(missing), generation.take)
+        generation.store_scored(wait=True)
+    return GenerationOutcome(missing.stored + generation.generated, generation.generated, generation.failed)
 
 
-def _submit(wanted: Iterator[Wanted], asked: dict[str, Wanted], engine: Engine) -> bool:
-    """Fill the engine; whether nothing is left to ask."""
-    room = min(engine.room(), SUBMIT)
-    if room == 0:
-        return False
-    lot: list[Wanted] = []
-    for entry in wanted:
-        if entry.request.key in asked:
-            raise UserError(f"problem {entry.problem.id} of task {entry.task.name} stands twice; give each its own id")
-        asked[entry.request.key] = entry
-        lot.append(entry)
-        if len(lot) >= room:
-            break
-    if lot:
-        engine.submit([entry.request for entry in lot])
-    return len(lot) < room
+class _Generation:
+    """State of one call: samples whose completion or score is awaited."""
+
+    def __init__(self, store: SampleStore, scorer: Scorer, bar: Any) -> None:
+        self._store, self._scorer, self._bar = store, scorer, bar
+        self._running: dict[str, PendingSample] = {}
+        self._scoring: list[tuple[PendingSample, Completion, Future[Score]]] = []
+        self.generated = self.failed = self._correct = 0
+
+    def requests(self, missing: Iterable[PendingSample]) -> Iterator[Request]:
+        """Yield the samples' requests.
+
+        Raises:
+            UserError: two problems with one id.
+        """
+        for sample in missing:
+            key = sample.request.key
+            if key in self._running:
+                raise UserError(
+                    f"problem {sample.problem.id} of task {sample.task.name} stands twice; give each its own id"
+                )
+            self._running[key] = sample
+            yield sample.request
+
+    def take(self, completions: Sequence[Completion]) -> list[Request]:
+        """Submit completions for scoring, and store those that are scored; there are no follow-up requests."""
+        for completion in completions:
+            sample = self._running.pop(completion.key)
+            if completion.error is None:
+                future = self._scorer.submit(sample.task, sample.problem, completion.output)
+                self._scoring.append((sample, completion, future))
+            else:
+                self.failed += 1
+                self._store.append_failure(
+                    {"key": completion.key, "task": sample.task.name, "persona": sample.persona}
+                    | {"problem": sample.problem.id, "run": sample.run, "error": completion.error}
+                )
+                self._show()
+        self.store_scored(wait=False)
+        return []
+
+    def store_scored(self, *, wait: bool) -> None:
+        """Store the completions that are scored; with ``wait``, all of them."""
+        scored = [entry for entry in self._scoring if wait or entry[2].done()]
+        if not scored:
+            return
+        keys = {completion.key for _, completion, _ in scored}
+        self._scoring = [entry for entry in self._scoring if entry[1].key not in keys]
+        samples = [_sample(sample, completion, future.result()) for sample, completion, future in scored]
+        self._store.append(samples)
+        self.generated += len(samples)
+        self._correct += sum(sample.status == "correct" for sample in samples)
+        self._bar.update(len(samples))
+        self._show()
+
+    def _show(self) -> None:
+        failed = {"failed": self.failed} if self.failed else {}
+        self._bar.set_postfix(**failed, accuracy=f"{self._correct / max(self.generated, 1):.3f}", refresh=False)
 
 
-def _sample(entry: Wanted, completion: Completion, verdict: "Future[Verdict]") -> Sample:
-    result = verdict.result()
+def _sample(pending: PendingSample, completion: Completion, score: Score) -> Sample:
     return Sample(
         key=completion.key,
-        task=entry.task.name,
-        persona=entry.persona,
-        problem=entry.problem.id,
-        run=entry.run,
-        prompt=entry.prompt,
-        prompt_sha256=entry.prompt_sha256,
-        gold=entry.problem.gold,
+        task=pending.task.name,
+        persona=pending.persona,
+        problem=pending.problem.id,
+        run=pending.run,
+        prompt=pending.prompt,
+        prompt_sha256=pending.prompt_sha256,
+        gold=pending.problem.gold,
         output=completion.output,
-        pred=str(result["pred"]),
-        status=str(result["status"]),
+        pred=str(score["pred"]),
+        status=str(score["status"]),
         finish_reason=completion.finish_reason,
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
-        seed=entry.request.seed,
-        mark=str(result.get("mark", "")),
+        seed=pending.request.seed,
+        mark=str(score.get("mark", "")),
     )

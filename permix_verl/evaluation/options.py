@@ -1,41 +1,36 @@
-"""What ``eval/run.py`` was given, and which of its numbers can be used."""
+"""Options of an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from permix_verl.errors import UserError
-
-DEFAULT_TEMPLATE_KWARGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
-"""As in training. Llama 3.2's template would put today's date into every prompt, and Qwen3 would think, which does not
-fit into an answer's tokens. Other chat templates look at neither."""
+from permix_verl.inference.engine_config import EngineConfig
+from permix_verl.inference.engines import Sampling
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is evaluated, and how answers are drawn.
+class EvalOptions:
+    """Options of an evaluation.
 
-    The defaults of temperature and top_p are those that Llama-3.1-8B-Instruct, the paper's base
-    model, is released with; at temperature 0 several runs would be one.
+    temperature and top_p default to the generation config of Llama-3.1-8B-Instruct, the base model of arXiv 2604.08986.
 
     Attributes:
+        engine: model under test, and its engine.
+        out: results folder.
         tasks: ``name``, ``name=source`` or the path of a task file.
-        task_args: settings of those tasks that have some.
-        personas: a pool, or ``pool:key,key`` for some of it.
-        control: whether to add the arm without persona.
-        template_kwargs: for the chat template; ``None`` is :data:`DEFAULT_TEMPLATE_KWARGS`.
-        max_tokens: of an answer; ``None`` takes each task's own.
-        base_url: an OpenAI-compatible endpoint instead of vLLM in this process.
-        request_args: further fields of every request to it.
-        adapt_requests: parameters that are left out, and said, where it refuses them; else that is an error.
+        task_args: settings of the tasks.
+        personas: a pool, or ``pool:key,key`` for a part of it.
+        control: whether to add the control condition without persona.
+        runs: completions of each prompt.
+        limit: number of problems per task, from the start; ``None``: all.
+        max_tokens: token limit of a completion; ``None``: the task's own.
     """
 
-    model: str
+    engine: EngineConfig
     out: Path
     tasks: Sequence[str] = ("gsm8k",)
     task_args: Mapping[str, str] = field(default_factory=dict)
-    adapter: str | None = None
     personas: str = "eval"
     control: bool = True
     runs: int = 5
@@ -45,36 +40,33 @@ class Options:
     top_p: float = 0.9
     top_k: int = 0
     max_tokens: int | None = None
-    template_kwargs: Mapping[str, Any] | None = None
-    base_url: str | None = None
-    concurrency: int = 64
-    retries: int = 5
-    request_args: Mapping[str, Any] = field(default_factory=dict)
-    adapt_requests: Sequence[str] = ()
-    tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
-    engine_args: Mapping[str, Any] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Check the numbers, and settings that exclude each other.
 
-def check_numbers(options: Options) -> None:
-    """Refuse numbers that are out of range, and settings that exclude each other."""
-    for name in ("runs", "concurrency", "tensor_parallel_size", "data_parallel_size"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    for name in ("limit", "max_tokens"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    if options.temperature < 0 or not 0 < options.top_p <= 1 or options.top_k < 0:
-        raise UserError(
-            f"temperature {options.temperature}, top_p {options.top_p}, top_k {options.top_k}: they must be at least "
-            "0, in (0, 1] and at least 0"
-        )
-    if options.temperature == 0 and options.runs > 1:
-        raise UserError(
-            f"{options.runs} runs at temperature 0 would be one run counted {options.runs} times; set --runs 1, or a "
-            "temperature"
-        )
-    if options.adapter and options.base_url:
-        raise UserError(
-            "an endpoint serves its adapters under names of their own; give that name as --model, no --adapter"
-        )
+        Raises:
+            UserError: a number out of range, several runs at temperature 0, or an engine setting that does not fit.
+        """
+        self.engine.check()
+        for name in ("runs", "limit", "max_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise UserError(
+                f"temperature {self.temperature}, top_p {self.top_p}, top_k {self.top_k}: they must be at least 0, in "
+                "(0, 1] and at least 0"
+            )
+        if self.temperature == 0 and self.runs > 1:
+            raise UserError(
+                f"{self.runs} runs at temperature 0 would be one run counted {self.runs} times; set --runs 1, or a "
+                "temperature"
+            )
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        """Return the sampling parameters.
+
+        Args:
+            max_tokens: token limit of a completion if the options set none.
+        """
+        return Sampling(self.temperature, self.top_p, self.top_k, self.max_tokens or max_tokens)

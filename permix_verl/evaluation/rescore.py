@@ -1,4 +1,4 @@
-"""New verdicts for stored answers."""
+"""Rescoring of stored completions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -6,66 +6,69 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from permix_verl.evaluation.run import configured
+from permix_verl.evaluation.run import configure_task
 from permix_verl.evaluation.sample_store import Sample, SampleStore
-from permix_verl.evaluation.scoring import Scorer, Verdict
+from permix_verl.evaluation.scoring import Score, Scorer
 from permix_verl.evaluation.tasks import EvalProblem, Task, find_task
 
-LOT = 1024
+BATCH_SIZE = 1024
+"""Completions scored at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """Samples scored again, and how many got another status or another answer read."""
+class RescoreCounts:
+    """Number of rescored samples, and of those whose status or extracted answer changed."""
 
     samples: int
     changed: int
 
 
-def rescore(folder: Path, tasks: Sequence[str] = (), task_args: Mapping[str, str] | None = None) -> dict[str, Changes]:
-    """Score every stored sample again, by today's reward file and tasks; each task's file is replaced in one move.
+def rescore(
+    folder: Path, tasks: Sequence[str] = (), task_args: Mapping[str, str] | None = None
+) -> dict[str, RescoreCounts]:
+    """Rescore every stored sample with the current reward file and tasks; each task's file is replaced atomically.
 
     Args:
-        tasks: task files, for tasks that are not ours; ``name=source`` for tasks whose golds stay in their source.
-        task_args: settings of tasks that have some.
+        tasks: task files of tasks outside of this package; ``name=source`` for tasks whose golds are in their source.
+        task_args: settings of the tasks.
 
     Raises:
-        UserError: not a results folder, or a task that is not known.
+        UserError: not a results folder, or an unknown task.
     """
-    given = {}
+    named_tasks = {}
     for text in tasks:
         name, _, source = text.partition("=")
-        task = configured(find_task(name), task_args or {})
+        task = configure_task(find_task(name), task_args or {})
         if source:
             task.load(source)
-        given[task.name] = task
+        named_tasks[task.name] = task
     store = SampleStore(folder)
     store.settings()
-    found = {}
+    counts_by_task = {}
     scorer = Scorer()
     try:
         with store.writing():
             for name in store.tasks():
                 counts = [0, 0]
-                store.replace(name, _scored(store, given.get(name) or find_task(name), scorer, counts))
-                found[name] = Changes(*counts)
+                store.replace(name, _rescored(store, named_tasks.get(name) or find_task(name), scorer, counts))
+                counts_by_task[name] = RescoreCounts(*counts)
     finally:
         scorer.close()
-    return found
+    return counts_by_task
 
 
-def _scored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int]) -> Iterator[Sample]:
+def _rescored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int]) -> Iterator[Sample]:
     samples = store.samples(task.name)
-    while lot := list(islice(samples, LOT)):
-        verdicts: list[Future[Verdict]] = [
+    while batch := list(islice(samples, BATCH_SIZE)):
+        scores: list[Future[Score]] = [
             scorer.submit(task, EvalProblem(sample.problem, sample.prompt, sample.gold), sample.output)
-            for sample in lot
+            for sample in batch
         ]
-        for sample, verdict in zip(lot, verdicts, strict=True):
-            result = verdict.result()
-            again = replace(
-                sample, status=str(result["status"]), pred=str(result["pred"]), mark=str(result.get("mark", ""))
+        for sample, future in zip(batch, scores, strict=True):
+            score = future.result()
+            rescored = replace(
+                sample, status=str(score["status"]), pred=str(score["pred"]), mark=str(score.get("mark", ""))
             )
             counts[0] += 1
-            counts[1] += (again.status, again.pred) != (sample.status, sample.pred)
-            yield again
+            counts[1] += (rescored.status, rescored.pred) != (sample.status, sample.pred)
+            yield rescored

@@ -1,9 +1,9 @@
-"""From stored samples to the arrays that the statistics take."""
+"""Arrays of correctness from stored samples, for the statistics."""
 
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,48 @@ from permix_verl.personas.pool import NO_PERSONA
 from permix_verl.reward_fns.math_reward import STRICT_MARKS
 
 
-@dataclass(frozen=True)
-class Results:
-    """One model on one task.
+@dataclass(frozen=True, slots=True)
+class StatusCounts:
+    """Numbers of samples of one condition by status.
 
     Attributes:
-        label: the results folder's name.
+        truncated: completions that ended at the token limit, whatever their status.
+        strict: correct samples with a mark of ``STRICT_MARKS``.
+    """
+
+    samples: int
+    correct: int
+    wrong: int
+    no_answer: int
+    timeout: int
+    error: int
+    truncated: int
+    strict: int
+
+    @property
+    def parsed(self) -> int:
+        """The number of samples whose final answer was read."""
+        return self.correct + self.wrong
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model on one task. A condition is a persona, or "no_persona" (the control).
+
+    Attributes:
+        label: name of the results folder.
         model, adapter: their names.
-        personas: P keys, in the order of the pool that was asked.
-        problems: N ids, in an order of their own: whichever way the samples are stored.
-        golds: their gold answers. Of GSM8K's form an id is a place in a file, so another file's may be other problems.
-        correct_PRN: 0/1.
-        control_RN: the same without a persona, or ``None``.
-        audit: for each arm, counts: samples, each verdict status, "cut" at the token limit, "parsed" and
-            "parsed_correct" among those with an answer, and "strict": correct by a mark of ``STRICT_MARKS``.
-        marks: for each arm, counts of what marked the answers; ``None`` where that is not recorded with
-            every correct answer, and "strict" means nothing then.
-        tokens: mean answer length by arm; NaN where the engine did not say.
-        dropped: problems left out because some sample of theirs is missing.
+        personas: P keys, in the order of the persona pool.
+        problems: N ids, in natural order, so that bootstrap results do not depend on the order of storage.
+        golds: gold answers, length N. An id such as GSM8K's is a position in a file: another file may have another
+            problem under it.
+        correct_PRN: 0/1 correctness.
+        control_RN: 0/1 correctness without a persona; ``None`` if not sampled.
+        status_counts: by condition.
+        mark_counts: number of completions by mark, for each condition; ``None`` if the mark of a correct completion
+            was not recorded, which makes the strict counts meaningless.
+        mean_tokens: mean tokens of a completion by condition; NaN if the engine did not report them.
+        dropped: number of problems left out because a sample is missing.
     """
 
     label: str
@@ -46,149 +70,179 @@ class Results:
     golds: tuple[str, ...]
     correct_PRN: NDArray[np.float64]
     control_RN: NDArray[np.float64] | None
-    audit: dict[str, dict[str, int]]
-    marks: dict[str, dict[str, int]] | None
-    tokens: dict[str, float]
+    status_counts: dict[str, StatusCounts]
+    mark_counts: dict[str, dict[str, int]] | None
+    mean_tokens: dict[str, float]
     dropped: int
 
 
 def load_results(folder: Path, *, allow_incomplete: bool = False) -> list[Results]:
-    """All tasks of a results folder.
+    """Load all tasks of a results folder.
 
     Args:
-        allow_incomplete: leave out problems of which a sample is missing, instead of refusing.
+        allow_incomplete: leave out problems with a missing sample instead of raising.
 
     Raises:
         UserError: not a results folder, no samples, or samples missing.
     """
     store = SampleStore(folder)
     settings = store.settings()
-    adapter = settings.get("adapter")
-    found = []
+    results: list[Results] = []
     for task in settings["tasks"]:
         samples = list(store.samples(task))
         if not samples and not allow_incomplete:
             raise UserError(f"{folder} holds no samples of task {task} yet; give its eval/run.py command again")
-        if not samples:
-            continue
-        for name, ids in parts_of(task, settings["tasks"][task]).items():
-            if ids is not None and len(ids) < 2:
-                print(f"{folder}: {name} has {len(ids)} problem, too few for statistics; left out", file=sys.stderr)
-                continue
-            mine = samples if ids is None else [sample for sample in samples if sample.problem in ids]
-            problems = int(settings["tasks"][task]["problems"]) if ids is None else len(ids)
-            cube = _Cube.of(mine, settings["wanted"][task], problems, f"{folder}: {name}")
-            if cube.missing and not allow_incomplete:
-                raise UserError(
-                    f"{folder}: {cube.missing} of {cube.size} samples of task {name} are missing; give its eval/run.py "
-                    "command again, or --allow-incomplete to leave out the problems concerned"
-                )
-            if not mine:
-                continue
-            found.append(
-                cube.results(
-                    label=folder.resolve().name,
-                    task=name,
-                    model=settings["model"]["name"],
-                    adapter=adapter["name"] if adapter else None,
-                )
-            )
-    if not found:
+        if samples:
+            results += _load_task(folder, task, samples, settings, allow_incomplete=allow_incomplete)
+    if not results:
         raise UserError(f"{folder} holds no samples yet; give its eval/run.py command again")
-    return found
+    return results
 
 
-def parts_of(task: str, settings: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
-    """What of a task is reported by itself: names, and ids of problems, or ``None`` for all of them."""
+def _load_task(
+    folder: Path, task: str, samples: Sequence[Sample], settings: Mapping[str, Any], *, allow_incomplete: bool
+) -> Iterator[Results]:
+    """Yield the results of each reported part of a task.
+
+    Args:
+        samples: all samples of the task; not empty.
+        settings: the folder's settings.
+    """
+    adapter = settings.get("adapter")
+    for name, ids in reported_parts(task, settings["tasks"][task]).items():
+        if ids is not None and len(ids) < 2:
+            print(f"{folder}: {name} has {len(ids)} problem, too few for statistics; left out", file=sys.stderr)
+            continue
+        chosen = samples if ids is None else [sample for sample in samples if sample.problem in ids]
+        problems = int(settings["tasks"][task]["problems"]) if ids is None else len(ids)
+        grid = _SampleGrid.from_samples(chosen, settings["wanted"][task], problems, f"{folder}: {name}")
+        if grid.missing and not allow_incomplete:
+            raise UserError(
+                f"{folder}: {grid.missing} of {grid.size} samples of task {name} are missing; give its eval/run.py "
+                "command again, or --allow-incomplete to leave out the problems concerned"
+            )
+        if chosen:
+            yield grid.results(
+                label=folder.resolve().name,
+                task=name,
+                model=settings["model"]["name"],
+                adapter=adapter["name"] if adapter else None,
+            )
+
+
+def reported_parts(task: str, settings: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
+    """Return the parts of a task that are reported separately: their names and problem ids, ``None`` for all ids."""
     groups: Mapping[str, Sequence[str]] = settings.get("groups") or {}
     return {name: frozenset(ids) for name, ids in groups.items()} or {task: None}
 
 
 @dataclass(frozen=True)
-class _Cube:
-    """Verdicts by arm, run and problem, NaN where a sample is missing, and the samples by arm."""
+class _SampleGrid:
+    """Samples of one task by condition (C), run (R) and problem (N).
+
+    Attributes:
+        where: folder and task, for messages.
+        correct_CRN: 0/1 correctness; NaN where a sample is missing.
+        samples: by condition.
+        size, missing: numbers of requested and of missing samples.
+    """
 
     where: str
-    arms: list[str]
+    conditions: list[str]
     problems: list[str]
-    correct_ARN: NDArray[np.float64]
+    correct_CRN: NDArray[np.float64]
     samples: dict[str, list[Sample]]
     size: int
     missing: int
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problems_wanted: int, where: str) -> "_Cube":
-        arms = list(wanted["arms"])
-        row = {arm: number for number, arm in enumerate(arms)}
-        # Not as they are stored, which is as answers came in: the draws of intervals and tests go by place.
-        problems = sorted({sample.problem for sample in samples}, key=_as_counted)
-        column = {problem: number for number, problem in enumerate(problems)}
-        correct = np.full((len(arms), int(wanted["runs"]), len(problems)), np.nan)
-        by_arm: dict[str, list[Sample]] = {arm: [] for arm in arms}
+    def from_samples(
+        cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problem_count: int, where: str
+    ) -> "_SampleGrid":
+        """Arrange samples; ``wanted`` is the task's entry in the settings, with ``problem_count`` problems requested.
+
+        Raises:
+            UserError: two samples of one condition, run and problem.
+        """
+        conditions = list(wanted["arms"])
+        row_of = {condition: row for row, condition in enumerate(conditions)}
+        # Sorted, because samples are stored as they arrive and resampling goes by position.
+        problems = sorted({sample.problem for sample in samples}, key=_natural_order)
+        column_of = {problem: column for column, problem in enumerate(problems)}
+        correct = np.full((len(conditions), int(wanted["runs"]), len(problems)), np.nan)
+        by_condition: dict[str, list[Sample]] = {condition: [] for condition in conditions}
         for sample in samples:
-            index = row[sample.persona], sample.run, column[sample.problem]
+            index = row_of[sample.persona], sample.run, column_of[sample.problem]
             if not np.isnan(correct[index]):
-                raise UserError(f"{where}: two samples of {sample.place} under different prompts; keep one of them")
+                raise UserError(f"{where}: two samples of {sample.sample_id} under different prompts; keep one of them")
             correct[index] = sample.status == "correct"
-            by_arm[sample.persona].append(sample)
-        size = len(arms) * correct.shape[1] * problems_wanted
-        return cls(where, arms, problems, correct, by_arm, size, size - len(samples))
+            by_condition[sample.persona].append(sample)
+        size = len(conditions) * correct.shape[1] * problem_count
+        return cls(where, conditions, problems, correct, by_condition, size, size - len(samples))
 
     def results(self, label: str, task: str, model: str, adapter: str | None) -> Results:
-        """What is whole of it."""
-        kept = np.flatnonzero(~np.isnan(self.correct_ARN).any(axis=(0, 1)))
-        personas = [arm for arm in self.arms if arm != NO_PERSONA]
-        if len(personas) < 2 or not len(kept):
+        """Return the results on the complete problems, or raise if there is none or only one persona."""
+        complete = np.flatnonzero(~np.isnan(self.correct_CRN).any(axis=(0, 1)))
+        personas = [condition for condition in self.conditions if condition != NO_PERSONA]
+        if len(personas) < 2 or not len(complete):
             raise UserError(
-                f"{self.where}: {len(personas)} personas and {len(kept)} whole problems; at least two and one are "
+                f"{self.where}: {len(personas)} personas and {len(complete)} whole problems; at least two and one are "
                 "needed; give its eval/run.py command again, with more personas"
             )
-        ids = {self.problems[number] for number in kept}
-        chosen = {arm: [sample for sample in rows if sample.problem in ids] for arm, rows in self.samples.items()}
-        golds = {sample.problem: sample.gold for rows in chosen.values() for sample in rows}
-        whole = self.correct_ARN[:, :, kept]
-        runs = self.correct_ARN.shape[1]
+        problems = [self.problems[column] for column in complete]
+        ids = set(problems)
+        samples = {
+            condition: [sample for sample in own if sample.problem in ids] for condition, own in self.samples.items()
+        }
+        golds = {sample.problem: sample.gold for own in samples.values() for sample in own}
+        correct_CRN = self.correct_CRN[:, :, complete]
+        conditions, runs, _ = self.correct_CRN.shape
         return Results(
             label=label,
             task=task,
             model=model,
             adapter=adapter,
             personas=tuple(personas),
-            problems=tuple(self.problems[number] for number in kept),
-            golds=tuple(golds[self.problems[number]] for number in kept),
-            correct_PRN=whole[[self.arms.index(persona) for persona in personas]],
-            control_RN=whole[self.arms.index(NO_PERSONA)] if NO_PERSONA in self.arms else None,
-            audit={arm: _audit(rows) for arm, rows in chosen.items()},
-            marks=_marks(chosen),
-            tokens={arm: _mean_tokens(rows) for arm, rows in chosen.items()},
-            dropped=self.size // (len(self.arms) * runs) - len(kept),
+            problems=tuple(problems),
+            golds=tuple(golds[problem] for problem in problems),
+            correct_PRN=correct_CRN[[self.conditions.index(persona) for persona in personas]],
+            control_RN=correct_CRN[self.conditions.index(NO_PERSONA)] if NO_PERSONA in self.conditions else None,
+            status_counts={condition: _count_statuses(own) for condition, own in samples.items()},
+            mark_counts=_count_marks(samples),
+            mean_tokens={condition: _mean_tokens(own) for condition, own in samples.items()},
+            dropped=self.size // (conditions * runs) - len(complete),
         )
 
 
-def _as_counted(name: str) -> list[str | int]:
-    """A key that sorts gsm8k/test/9 before gsm8k/test/10."""
+def _natural_order(name: str) -> list[str | int]:
+    """Return a sort key that puts gsm8k/test/9 before gsm8k/test/10."""
     return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
 
 
-def _audit(samples: Sequence[Sample]) -> dict[str, int]:
+def _count_statuses(samples: Sequence[Sample]) -> StatusCounts:
     counts = Counter(sample.status for sample in samples)
-    return {
-        "samples": len(samples),
+    return StatusCounts(
+        samples=len(samples),
         **{status: counts[status] for status in ("correct", "wrong", "no_answer", "timeout", "error")},
-        "cut": sum(sample.finish_reason == "length" for sample in samples),
-        "parsed": counts["correct"] + counts["wrong"],
-        "parsed_correct": counts["correct"],
-        "strict": sum(sample.status == "correct" and sample.mark in STRICT_MARKS for sample in samples),
+        truncated=sum(sample.finish_reason == "length" for sample in samples),
+        strict=sum(sample.status == "correct" and sample.mark in STRICT_MARKS for sample in samples),
+    )
+
+
+def _count_marks(by_condition: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, int]] | None:
+    counts = {
+        condition: Counter(sample.mark for sample in samples if sample.mark)
+        for condition, samples in by_condition.items()
     }
-
-
-def _marks(by_arm: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, int]] | None:
-    counts = {arm: Counter(sample.mark for sample in samples if sample.mark) for arm, samples in by_arm.items()}
-    # In a folder that was begun before marks were kept, the old correct answers would count as read leniently.
-    unknown = any(sample.status == "correct" and not sample.mark for rows in by_arm.values() for sample in rows)
-    return None if unknown or not any(counts.values()) else {arm: dict(found) for arm, found in counts.items()}
+    # Correct completions stored before marks were recorded would otherwise count as not strict.
+    unmarked = any(
+        sample.status == "correct" and not sample.mark for samples in by_condition.values() for sample in samples
+    )
+    if unmarked or not any(counts.values()):
+        return None
+    return {condition: dict(marks) for condition, marks in counts.items()}
 
 
 def _mean_tokens(samples: Sequence[Sample]) -> float:
-    known = [sample.completion_tokens for sample in samples if sample.completion_tokens is not None]
-    return float(np.mean(known)) if known else float("nan")
+    reported = [sample.completion_tokens for sample in samples if sample.completion_tokens is not None]
+    return float(np.mean(reported)) if reported else float("nan")

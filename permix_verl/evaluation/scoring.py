@@ -1,4 +1,4 @@
-"""Verdicts beside generation, by the very reward file that training uses."""
+"""Scoring of completions beside generation, with the reward file that training uses."""
 
 import importlib.util
 import os
@@ -11,29 +11,30 @@ from permix_verl.code.scheduler import judge_concurrency
 from permix_verl.errors import UserError
 from permix_verl.evaluation.tasks import EvalProblem, Task
 
-Verdict = Mapping[str, Any]
+Score = Mapping[str, Any]
+"""The reward file's dict: ``status``, ``pred`` and others."""
 
 
 class Scorer:
-    """A few verifiers, and as many programs at a time as there are cores; verdicts come as futures."""
+    """Worker processes for final answers, and one sandboxed program per core; scores come as futures."""
 
     def __init__(self, workers: int | None = None) -> None:
         self._reward = load_reward()
         self._reward.WORKERS = workers or max(1, min(8, (os.cpu_count() or 1) // 2))
         self._pool = ThreadPoolExecutor(max(self._reward.WORKERS, judge_concurrency()))
 
-    def submit(self, task: Task, problem: EvalProblem, output: str) -> "Future[Verdict]":
-        """Score one output."""
+    def submit(self, task: Task, problem: EvalProblem, output: str) -> "Future[Score]":
+        """Score one completion."""
         return self._pool.submit(lambda: task.score(output, problem, self._reward.compute_score))
 
     def close(self) -> None:
-        """Let the pending verdicts come, then stop."""
+        """Wait for the pending scores, then stop the workers."""
         self._pool.shutdown()
         self._reward.close()
 
 
 def load_reward() -> Any:
-    """A copy of ``reward_fns/math_reward.py`` with workers of its own."""
+    """Return a copy of ``reward_fns/math_reward.py`` with workers of its own."""
     (folder,) = permix_verl.reward_fns.__path__
     spec = importlib.util.spec_from_file_location("permix_math_reward", os.path.join(folder, "math_reward.py"))
     assert spec is not None
@@ -44,16 +45,16 @@ def load_reward() -> Any:
 
 
 def check_golds(task: Task, problems: Sequence[EvalProblem], scorer: Scorer) -> None:
-    """Score every gold answer, where a task has such.
+    """Check that every gold answer scores as correct; tasks without gold outputs are not checked.
 
     Raises:
-        UserError: one that does not score as correct: no model could solve that problem.
+        UserError: a gold answer does not, so that no model could solve its problem.
     """
     gold_output = task.gold_output
     if gold_output is None:
         return
-    verdicts = [(problem, scorer.submit(task, problem, gold_output(problem))) for problem in problems]
-    wrong = [(problem, status) for problem, verdict in verdicts if (status := verdict.result()["status"]) != "correct"]
+    scores = [(problem, scorer.submit(task, problem, gold_output(problem))) for problem in problems]
+    wrong = [(problem, status) for problem, score in scores if (status := score.result()["status"]) != "correct"]
     if wrong:
         problem, status = wrong[0]
         raise UserError(

@@ -1,6 +1,6 @@
-"""``permix doctor --explain LOG``: the root cause out of a log of verl, vLLM or Ray.
+"""``permix doctor --explain LOG``: find the root cause in a log of verl, vLLM or Ray.
 
-A line is taken apart (:mod:`.lines`), lines of one process become raised exceptions and their chains
-(:mod:`.chains`), the known ones are named (:mod:`.signatures`), and the first that nothing else explains is the
-cause (:mod:`.choosing`).
+Lines are parsed (:mod:`.lines`), the lines of one process become exceptions and chains of them (:mod:`.chains`), known
+failures are identified (:mod:`.signatures`), and the first failure that no other explains is the cause
+(:mod:`.choosing`).
 """

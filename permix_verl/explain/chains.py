@@ -1,6 +1,6 @@
-"""Tracebacks out of a log's lines, whoever wrote between them.
+"""Collector of tracebacks from a log in which the lines of several processes are interleaved.
 
-Every process has its own state: lines of others may stand between the lines of one traceback.
+Every process has its own state, because lines of others may stand between the lines of one traceback.
 """
 
 import re
@@ -10,9 +10,9 @@ from permix_verl.explain.lines import Line
 from permix_verl.explain.raised import CARRIES, WRAPPERS, Chain, Frame, Raised
 
 MESSAGE_LINES = 14
-"""Lines of an exception's text that are kept."""
+"""Maximum lines of an exception's message."""
 LOST_LINES = 40
-"""Lines of other content within a traceback, after which it is given up."""
+"""Unrelated lines within a traceback after which it is considered to have ended."""
 
 _HEADER = re.compile(r"Traceback \(most recent call last\):\s*$")
 _FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
@@ -22,7 +22,7 @@ _ALONE = re.compile(
     r"(?:: (?P<message>\S.*)|:?$)"
 )
 _REPR = re.compile(r"(?P<name>[A-Z]\w*(?:Error|Exception))\((?P<message>['\"].*)\)$")
-"""As Hydra prints what its target raised."""
+"""Exception as a repr, which is how Hydra prints it."""
 _REMOTE = re.compile(r"(?P<who>ray::[^\s()]+\(\) \(pid=\d+[^\s)]*)")
 _LINKED = re.compile(
     r"During handling of the above exception, another exception occurred|"
@@ -33,11 +33,11 @@ _IGNORED = re.compile(r"^Exception ignored in|--- Logging error ---|Exception ig
 
 
 class _Stream:
-    """What one process is in the middle of."""
+    """Parser state of one process."""
 
     def __init__(self) -> None:
         self.chain: Chain | None = None
-        self.raised: Raised | None = None  # whose frames, or text, come now
+        self.raised: Raised | None = None  # exception whose frames or message are being read
         self.in_text = False
         self.linked = False
         self.after_blank = False
@@ -47,18 +47,17 @@ class _Stream:
 
 
 class Collector:
-    """Takes lines, gives chains when they are complete."""
+    """Collector of lines into chains of exceptions."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
 
-    def take(self, line: Line, seconds: float, stamp: str) -> Iterator[Chain]:
-        """The chains that end before this line.
+    def add(self, line: Line, seconds: float, stamp: str) -> Iterator[Chain]:
+        """Add the next line and yield the chains that end before it.
 
         Args:
-            line: the next one.
-            seconds: its time, or the log's latest before it.
-            stamp: the same, as printed.
+            seconds: the line's time, or the latest before it.
+            stamp: the same time, as printed.
         """
         stream = self._streams.get(line.process) or self._streams.setdefault(line.process, _Stream())
         text = _GROUP.sub("", line.text) if line.text.lstrip()[:1] in ("|", "+") else line.text
@@ -70,7 +69,7 @@ class Collector:
             stream.before = text
 
     def finish(self) -> Iterator[Chain]:
-        """The chains that the log's end closes."""
+        """Yield the chains that are open at the end of the log."""
         for stream in self._streams.values():
             yield from self._close(stream)
 
@@ -92,7 +91,7 @@ class Collector:
         stream.chain, stream.logger = chain, (line.level, line.source)
         stream.linked = stream.after_blank = stream.in_text = False
         stream.lost = 0
-        if header:  # or a frame, where the log begins in the middle
+        if header:  # or a frame, if the log begins inside a traceback
             self._new(stream)
             self._frames(stream, line, text)
         elif alone:
@@ -102,10 +101,10 @@ class Collector:
             self._new(stream, remote["who"])
 
     def _continues(self, stream: _Stream, line: Line, text: str) -> bool:
-        """Whether the line belongs to the open chain; it is taken in then."""
+        """Add the line to the open chain; return whether it belongs to it."""
         assert stream.chain is not None
         if (line.level, line.source) != stream.logger:
-            # Another logger's line, in the middle of this traceback; behind it, its end.
+            # A line of another logger: unrelated inside a traceback; after the message it ends the chain.
             return not stream.in_text and self._lose(stream)
         stream.chain.repeated = max(stream.chain.repeated, line.repeated)
         if not stream.after_blank:
@@ -131,16 +130,16 @@ class Collector:
 
     def _frames(self, stream: _Stream, line: Line, text: str) -> bool:
         assert stream.raised is not None
-        if found := _FRAME.match(text):
-            stream.raised.frames.append(Frame(found["file"], int(found["line"]), found["function"] or "<module>"))
-        elif text[:1] != " " and (found := _NAMED.match(text)):
-            self._name(stream, line.number, found["name"], found["message"] or "")
+        if match := _FRAME.match(text):
+            stream.raised.frames.append(Frame(match["file"], int(match["line"]), match["function"] or "<module>"))
+        elif text[:1] != " " and (match := _NAMED.match(text)):
+            self._name(stream, line.number, match["name"], match["message"] or "")
         elif text[:1] != " ":
             return self._lose(stream)
         return True
 
     def _text(self, stream: _Stream, line: Line, text: str) -> bool:
-        """More of an exception's text; behind a blank line only what links on."""
+        """Add a line to an exception's message; after a blank line only a linked exception continues the chain."""
         raised = stream.raised
         assert raised is not None
         if stream.after_blank or stream.linked or _ALONE.match(text):
@@ -157,7 +156,7 @@ class Collector:
         remote = _REMOTE.search(message)
         raised.wraps = bool(remote or WRAPPERS.search(name) or CARRIES.match(message))
         if remote:
-            self._new(stream, remote["who"])  # the traceback of the task follows
+            self._new(stream, remote["who"])  # the task's traceback follows
 
     def _new(self, stream: _Stream, remote: str = "") -> None:
         assert stream.chain is not None

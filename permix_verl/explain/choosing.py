@@ -1,26 +1,26 @@
-"""Which sign is the cause: the first that nothing else explains."""
+"""Selection of the cause: the first sign that no other explains."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from permix_verl.explain.lines import Line, lines_of
+from permix_verl.explain.lines import Line, parse_log_lines
 from permix_verl.explain.signs import RANKS, Log, Sign, read_log
 
 STEPS_AFTER = 2
-"""Steps that a run has shown after an error, by which it has outlived it."""
+"""Training steps after an error that show that the run outlived it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a log says.
+    """Explanation of a log.
 
     Attributes:
-        cause: ``None`` where nothing failed.
-        consequences: later signs, in the log's order.
-        outlived: errors before the end that the run went on after.
-        steps: how many of the log's lines show a run that goes on.
-        length: lines of the log.
-        ending: its last line.
+        cause: the cause; ``None`` if nothing failed.
+        consequences: the other signs, in the log's order.
+        outlived: errors that the run outlived.
+        steps: number of lines that show progress.
+        length: number of lines.
+        ending: last non-blank line.
     """
 
     cause: Sign | None
@@ -32,26 +32,26 @@ class Explanation:
 
     @property
     def followed_by(self) -> int:
-        """Later errors, those that Ray shows once and counts among them."""
+        """Number of other errors, including repeats that Ray only counts."""
         return sum(sign.repeated for sign in self.consequences)
 
 
 def explain(raw: Iterable[str]) -> Explanation:
-    """The cause in the lines of a log, and what follows from it."""
-    return choose(read_log(lines_of(raw)))
+    """Find the cause of a failure in the lines of a log."""
+    return choose(read_log(parse_log_lines(raw)))
 
 
 def choose(log: Log) -> Explanation:
-    """The most telling kind, and of it the first in time; what a run went on after is no cause."""
+    """Choose the earliest sign of the most specific kind; errors that the run outlived are not causes."""
     outlived = [sign for sign in log.signs if _is_outlived(sign, log)]
-    left = [sign for sign in log.signs if sign not in outlived]
-    cause = min(left, key=_order, default=None)
-    consequences = [sign for sign in left if sign is not cause]
+    remaining = [sign for sign in log.signs if sign not in outlived]
+    cause = min(remaining, key=_order, default=None)
+    consequences = [sign for sign in remaining if sign is not cause]
     return Explanation(cause, tuple(consequences), tuple(outlived), len(log.steps), log.length, log.ending)
 
 
 def _order(sign: Sign) -> tuple[int, int, int]:
-    # Whole seconds: loggers print no more, or other ones, and within a second the log's order is the better guide.
+    # Whole seconds: loggers differ in precision, and within a second the order in the log is more reliable.
     return RANKS.index(sign.kind), int(sign.seconds), sign.line
 
 

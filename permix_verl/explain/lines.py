@@ -1,17 +1,17 @@
-"""A line of a log, taken apart: who wrote it, when, and what is left once every prefix is gone.
+"""Parser of log lines: process, level, time, and the text without prefixes.
 
-Prefixes are laid over each other: Ray names an actor, the actor is a vLLM server that names its engine, and the
-engine's logger adds a level and a time.
+Prefixes are nested: Ray names an actor, the actor is a vLLM server that names its engine, and the engine's logger adds
+a level and a time.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-LONGEST = 8000
-"""Characters of a line that are read; dumps of a whole configuration are longer, and say nothing at their end."""
+MAX_CHARS = 8000
+"""Characters read of a line; only dumps of a configuration are longer."""
 
-_ESCAPES = re.compile(r"(?:\x1b|\^\[|\bESC)\[[0-9;?]*[A-Za-z]")  # as they are, and as they are pasted
+_ESCAPES = re.compile(r"(?:\x1b|\^\[|\bESC)\[[0-9;?]*[A-Za-z]")  # raw, and as they look when pasted
 _DATE = r"(?P<stamp>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?)"
 _LEVEL = r"(?P<level>DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)"
 _PROCESS = re.compile(
@@ -24,8 +24,8 @@ _HEADERS = tuple(
     for pattern in (
         r"[\w.-]+ +\| (?=DEBUG|INFO|WARN|ERROR|CRITICAL|Traceback|  |\(|\[|\d{4}-)",  # docker compose
         r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \S+ \S+\[\d+\]: ",  # the journal
-        rf"(?:[A-Z]+) {_DATE}Z \[resource\.labels[^\]]*\] ?",  # a cloud's, whose level is its own
-        r"[>\u2502] (?=[A-Z(\[]|  )",  # quoted, or out of a box
+        rf"(?:[A-Z]+) {_DATE}Z \[resource\.labels[^\]]*\] ?",  # a cloud's log, with a level of its own
+        r"[>\u2502] (?=[A-Z(\[]|  )",  # quoted, or in a box
         # Numbered, as grep -n and cat -n do.
         r"\[?\d{1,7}\]?[: ](?=  File \"|    \S|Traceback \(|[\w.]+(?:Error|Exception)\b|ray::|The above |During hand)",
         rf"{_LEVEL} (?P<stamp>\d\d-\d\d \d\d:\d\d:\d\d) \[?(?P<source>[\w./-]+:\d+)\] ?",  # vLLM
@@ -37,7 +37,7 @@ _HEADERS = tuple(
         rf"{_DATE} - (?:[\w.]+ - )?{_LEVEL} - (?:[\w.]+ - )?",
         rf"{_DATE} \| {_LEVEL} +\| (?:\w+ \| )?",
         rf"{_LEVEL}:(?P<source>[\w.]+):",
-        rf"\[{_DATE}Z?\] ?",  # a collector of logs, before the line itself
+        rf"\[{_DATE}Z?\] ?",  # a log collector's prefix
         rf"{_DATE}Z (?:std(?:out|err) F )?",
     )
 )
@@ -57,17 +57,17 @@ _YEAR = re.compile(r"^\d{4}-")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line.
+    """One line of a log. Missing parts are "".
 
     Attributes:
-        number: in the log, from 1.
-        process: who wrote it, as the log names it; the inner one last; "" for whoever wrote without a name.
-        level: of its logger, "" without one.
-        source: file and line of that logger's call, "" where the log has none.
-        stamp: the time as it is printed, "" without one.
-        seconds: the same within a year, to compare; ``None`` without one.
-        repeated: how often Ray saw it; it prints one of them.
-        text: what is left.
+        number: line number, from 1.
+        process: the process as the log names it; the inner one last.
+        level: log level.
+        source: file and line of the logging call.
+        stamp: time as printed.
+        seconds: time in seconds from the year's begin, for comparison; ``None`` without a time.
+        repeated: number of times that Ray received the line, which it prints once.
+        text: text without prefixes.
     """
 
     number: int
@@ -80,43 +80,43 @@ class Line:
     text: str
 
 
-def take_apart(number: int, raw: str) -> Line:
-    """One line of a log; of a progress bar's line, what it showed last."""
-    text = raw[:LONGEST].rstrip("\r\n")
+def parse_line(number: int, raw: str) -> Line:
+    """Parse one line; of a progress bar's line, use its last state."""
+    text = raw[:MAX_CHARS].rstrip("\r\n")
     if "[" in text:
         text = _ESCAPES.sub("", text)
     text = text.rpartition("\r")[2]
     repeated = 1
-    if "[repeated" in text and (found := _REPEATED.search(text)):
-        repeated, text = int(found[1]), text[: found.start()]
+    if "[repeated" in text and (match := _REPEATED.search(text)):
+        repeated, text = int(match[1]), text[: match.start()]
     processes: list[str] = []
     level = source = stamp = ""
     searching = True
-    while searching and not text[:1].isspace():  # a line that begins with a space goes on, and has no prefix
+    while searching and not text[:1].isspace():  # an indented line continues another and has no prefix
         searching = False
         for pattern in (_PROCESS, _RANK):
-            if text[:1] in "([" and (found := pattern.match(text)):
-                processes.append(found["who"])
-                text, searching = text[found.end() :], True
+            if text[:1] in "([" and (match := pattern.match(text)):
+                processes.append(match["who"])
+                text, searching = text[match.end() :], True
         for pattern in () if searching else _HEADERS:
-            if found := pattern.match(text):
-                values = {name: value for name, value in found.groupdict().items() if value}
+            if match := pattern.match(text):
+                values = {name: value for name, value in match.groupdict().items() if value}
                 named = values.get("level") or values.get("letter") or level
                 level = _LETTERS.get(named, named)
                 source, stamp = values.get("source", source), values.get("stamp", stamp)
-                text, searching = text[found.end() :], True
+                text, searching = text[match.end() :], True
                 break
     return Line(number, " > ".join(processes), level, source, stamp, _seconds(stamp), repeated, text)
 
 
-def lines_of(raw: Iterable[str]) -> Iterator[Line]:
-    """Every line of a log, in order."""
+def parse_log_lines(raw: Iterable[str]) -> Iterator[Line]:
+    """Parse the lines of a log, in order."""
     for number, line in enumerate(raw, 1):
-        yield take_apart(number, line)
+        yield parse_line(number, line)
 
 
 def _seconds(stamp: str) -> float | None:
-    """Within a year, with months of 31 days: only compared, never shown."""
+    """Return seconds from the year's begin, with months of 31 days; for comparison only."""
     if not stamp:
         return None
     if " " in stamp and "-" not in stamp:  # torch: MMDD hh:mm:ss

@@ -1,4 +1,4 @@
-"""What the log has of an exception, and of a chain of them."""
+"""Exceptions in a log, and chains of them."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ WRAPPERS = re.compile(r"(?:^|\.)RayTaskError\b|(?:^|\.)(?:ProcessRaisedException
 CARRIES = re.compile(
     r"Caught \w+ in (?:DataLoader worker|replica|pin memory)|The actor with name \S+ failed to import on the worker"
 )
-"""They only carry another one: by their names, and by what they say."""
+"""Wrappers around another exception, recognized by name (:data:`WRAPPERS`) or message (:data:`CARRIES`)."""
 EMPTY = re.compile(r"(?:^|\.)(?:CancelledError|StopIteration|StopAsyncIteration|Empty|BrokenPipeError|EOFError)$")
-"""They say that something ended, not why: named only where nothing else is there."""
+"""Exceptions that do not tell why something ended; reported only if there is no other."""
 _LIBRARIES = re.compile(r"site-packages|dist-packages|/lib/python\d|^<|^python/ray/|\.pyx$|\.pxi$|^uvloop/")
 _PLUMBING = re.compile(r"/(?:ray|torch|asyncio|concurrent|multiprocessing|hydra|uvloop|pydantic)/|^<|\.pyx$|\.pxi$")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A line of a traceback: where, in which function."""
+    """Frame of a traceback."""
 
     file: str
     line: int
@@ -31,12 +31,12 @@ class Raised:
     """One exception.
 
     Attributes:
-        line: of the log, where it is named; 0 until it is.
-        name: its class, with the module where the log has it.
-        message: its text, which may have several lines.
-        frames: the outermost first.
-        remote: ``ray::...`` of the task whose traceback it is the end of, "" in the process itself.
-        wraps: whether it only carries the next one.
+        line: line number of its name; 0 until it is read.
+        name: class name, with the module if the log has it.
+        message: message, possibly several lines.
+        frames: traceback, outermost frame first.
+        remote: ``ray::...`` name of the task that raised it, or "" for the process itself.
+        wraps: whether it only wraps the next exception.
     """
 
     line: int = 0
@@ -48,12 +48,12 @@ class Raised:
 
     @property
     def said(self) -> str:
-        """The exception as Python prints it, its first lines."""
+        """Name and message, as Python prints them."""
         return f"{self.name}: {self.message}" if self.message else self.name
 
     @property
     def user_frame(self) -> Frame | None:
-        """The innermost frame that is no library's; else the innermost one of a library that does work."""
+        """Innermost frame outside libraries; else outside frameworks such as Ray or torch; else the innermost."""
         for foreign in (_LIBRARIES, _PLUMBING):
             own = [frame for frame in self.frames if not foreign.search(frame.file)]
             if own:
@@ -63,17 +63,17 @@ class Raised:
 
 @dataclass(slots=True)
 class Chain:
-    """Exceptions of which each was raised from, or while handling, the one before it.
+    """Chain of exceptions, each raised from, or while handling, the one before it.
 
     Attributes:
-        process: who printed it.
-        first, end: lines of the log that it takes up.
-        level: of the logger that it went through; "" where Python itself printed it.
-        stamp: its time, or the latest that the log has before it; "" without any.
-        seconds: the same, to compare; 0 without any.
-        repeated: how often Ray saw it.
-        ignored: Python, or a library, says that it goes on all the same.
-        members: as printed, so the root comes first.
+        process: process that printed it.
+        first, end: first and last line number.
+        level: log level; "" if Python itself printed it.
+        stamp: its time as printed, or the latest time before it; "" without any.
+        seconds: the same time, for comparison; 0 without any.
+        repeated: number of times that Ray received it.
+        ignored: whether Python or a library reports it as ignored.
+        members: exceptions in printed order, the root first.
     """
 
     process: str
@@ -88,7 +88,7 @@ class Chain:
 
     @property
     def root(self) -> Raised:
-        """The first that is its own, not a wrapper around another, and says something."""
+        """First exception that is neither a wrapper nor :data:`EMPTY`, if there is one."""
         own = [member for member in self.members if not member.wraps] or self.members
         return next((member for member in own if not EMPTY.search(member.name)), own[0])
 

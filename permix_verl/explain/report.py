@@ -1,39 +1,38 @@
-"""An explanation in words, or as JSON."""
+"""Explanation of a log as text or JSON."""
 
 from typing import Any
 
 from permix_verl.explain.choosing import Explanation
 from permix_verl.explain.signs import Sign
 
-NOT_KNOWN = "not one of the failures that permix doctor knows; here it is as the log has it"
-ANY_REMEDY = "read on from that line of the log; its words and the package's name often find a thread"
-OURS = "permix_verl itself ended the run, for the reason in its message"
-OURS_REMEDY = "the message says it"
+UNKNOWN_CAUSE = "not one of the failures that permix doctor knows; quoted from the log"
+UNKNOWN_REMEDY = "read the log from that line on; search the web for its message and the package's name"
+OUR_CAUSE = "permix_verl ended the run, for the reason in its message"
+OUR_REMEDY = "see the message"
 SHOWN_LINES = 6
-"""Lines of an exception's text that are shown."""
+"""Lines shown of an exception's message."""
 
 
 def cause_of(sign: Sign) -> str:
-    """In words."""
+    """Return the cause in words."""
     if sign.signature is not None:
         return sign.signature.cause
-    return OURS if sign.kind == "ours" else NOT_KNOWN
+    return OUR_CAUSE if sign.kind == "ours" else UNKNOWN_CAUSE
 
 
 def remedy_of(sign: Sign) -> str:
-    """What to do."""
+    """Return the remedy."""
     if sign.signature is not None:
         return sign.signature.remedy
-    return OURS_REMEDY if sign.kind == "ours" else ANY_REMEDY
+    return OUR_REMEDY if sign.kind == "ours" else UNKNOWN_REMEDY
 
 
 def as_json(explanation: Explanation, log: str, watchdog: str = "") -> dict[str, Any]:
-    """Everything, for scripts; ``found`` is false where nothing failed, and ``cause`` is null then.
+    """Return the explanation for scripts; if nothing failed, ``found`` is false and ``cause`` is null.
 
     Args:
-        explanation: of the log.
-        log: where it was read.
-        watchdog: the cause that a run's watchdog left in its folder.
+        log: name of the log.
+        watchdog: cause that the watchdog wrote to the run folder, if any.
     """
     return {
         "log": log,
@@ -41,7 +40,9 @@ def as_json(explanation: Explanation, log: str, watchdog: str = "") -> dict[str,
         "watchdog": watchdog,
         "cause": _sign(explanation.cause) if explanation.cause else None,
         "consequences": explanation.followed_by,
-        "later": [{"line": sign.line, "process": sign.process, "said": sign.said} for sign in _some(explanation)],
+        "later": [
+            {"line": sign.line, "process": sign.process, "said": sign.said} for sign in _first_consequences(explanation)
+        ],
         "outlived": [
             {"line": sign.line, "process": sign.process, "said": sign.said} for sign in explanation.outlived[:20]
         ],
@@ -50,9 +51,9 @@ def as_json(explanation: Explanation, log: str, watchdog: str = "") -> dict[str,
 
 
 def _sign(sign: Sign) -> dict[str, Any]:
-    known = sign.signature
+    signature = sign.signature
     return {
-        "id": known.id if known else "ours" if sign.kind == "ours" else None,
+        "id": signature.id if signature else "ours" if sign.kind == "ours" else None,
         "kind": sign.kind,
         "cause": cause_of(sign),
         "said": sign.said,
@@ -62,24 +63,24 @@ def _sign(sign: Sign) -> dict[str, Any]:
         "time": sign.stamp,
         "frame": str(sign.frame) if sign.frame else "",
         "remedy": remedy_of(sign),
-        "sources": list(known.sources) if known else [],
+        "sources": list(signature.sources) if signature else [],
     }
 
 
-def _some(explanation: Explanation) -> tuple[Sign, ...]:
+def _first_consequences(explanation: Explanation) -> tuple[Sign, ...]:
     return tuple(sorted(explanation.consequences, key=lambda sign: sign.line)[:20])
 
 
 def as_text(explanation: Explanation, log: str, watchdog: str = "") -> str:
-    """Lines of a name and what it says; without a cause what can be said of the log's end.
+    """Return the explanation as lines of label and text; without a cause, describe the log's end.
 
-    Args: as of :func:`as_json`.
+    Args: as in :func:`as_json`.
     """
     sign = explanation.cause
-    noted = [("watchdog", line) for line in _lines(watchdog)[:1]]
+    notes = [("watchdog", line) for line in _lines(watchdog)[:1]]
     if sign is None:
-        return "\n".join([*(f"{name:<10}{text}" for name, text in noted), *_nothing(explanation, log)])
-    rows = [*noted, ("cause", cause_of(sign))]
+        return "\n".join([*(f"{name:<10}{text}" for name, text in notes), *_no_cause(explanation, log)])
+    rows = [*notes, ("cause", cause_of(sign))]
     rows += [("said" if number == 0 else "", line) for number, line in enumerate(_lines(sign.said))]
     if sign.became:
         rows.append(("raised on", _lines(sign.became)[0]))
@@ -113,7 +114,7 @@ def _followers(explanation: Explanation) -> str:
     )
 
 
-def _nothing(explanation: Explanation, log: str) -> list[str]:
+def _no_cause(explanation: Explanation, log: str) -> list[str]:
     lines = [f"no failure found in {explanation.length} lines of {log}"]
     if explanation.outlived:
         first = explanation.outlived[0]
@@ -124,5 +125,5 @@ def _nothing(explanation: Explanation, log: str) -> list[str]:
     if explanation.ending is not None:
         end = explanation.ending
         lines.append(f"ends with line {end.number}{f' of {end.process}' if end.process else ''}: {end.text[:160]}")
-        lines.append("if it stands still there, py-spy dump --pid PID shows where each process is")
+        lines.append("if it hangs there, py-spy dump --pid PID shows where each process is")
     return lines

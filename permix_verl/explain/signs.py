@@ -1,4 +1,4 @@
-"""Signs of a failure in a log: chains of exceptions and telling lines, each with what is known of it."""
+"""Signs of a failure in a log: chains of exceptions and single lines, each with its known signature, if any."""
 
 import re
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from permix_verl.explain.raised import Chain, Frame, Raised
 from permix_verl.explain.signatures import SIGNATURES, Kind, Signature
 
 RANKS: tuple[Kind, ...] = ("ours", "error", "death", "wait", "echo", "stop")
-"""The more telling first."""
-ANOTHER_CLOCK_S = 600.0
-"""A line whose time is this much before the latest one is from a process whose clock tells another time."""
-TOGETHER = 4
-"""Lines within which a process that says the same thing again has not said another."""
-SHOWN = 2000
-"""Characters of an exception that are kept."""
+"""Kinds of signs, the most specific first."""
+CLOCK_SKEW_S = 600.0
+"""A line whose time is this much before the latest comes from a process with another clock; its time is ignored."""
+REPEAT_WINDOW = 4
+"""Lines within which a repeated sign of the same process and signature counts as one."""
+MAX_CHARS = 2000
+"""Characters kept of an exception."""
 
 _OURS = re.compile(r"(?:^|\.)UserError$|^permix_verl\.(?!.*\.(?:RolloutError|EngineDiedError|UnreachableError)$)")
 _LAUNCHER = re.compile(r"^(?:error|CHECK FAILED): (?!verl ended with status)(?P<said>\S.*)")
@@ -30,23 +30,23 @@ _ANY_IN_LINES = re.compile("|".join(re.sub(r"\?P<\w+>", "?:", signature.pattern)
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Something in a log that may be the cause.
+    """Sign of a failure: an exception or a line that may be the cause.
 
     Attributes:
-        kind: how telling it is.
-        line: where it is named.
-        first, last: lines that it takes up.
-        process: who said it; of a task's exception that others print, the task.
-        printed_by: whose lines these are.
-        raised: whether it is an exception, and not only a line.
-        stamp: the time, as the log has it; "" without one.
-        seconds: the same, to compare; 0 without one.
-        said: the exception, or the line.
-        became: what it was raised on as, "" if as itself.
-        frame: of its traceback the one nearest to the user's code.
-        signature: what is known of it; ``None`` of what is not known.
-        goes_on: whether whoever raised it says that it does no harm.
-        repeated: how often.
+        kind: kind, see :data:`RANKS`.
+        line: line number of the exception's name, or of the line.
+        first, last: first and last line number.
+        process: process or Ray task in which it occurred.
+        printed_by: process that printed it.
+        raised: whether it is an exception.
+        stamp: time as printed; "" without one.
+        seconds: the same time, for comparison; 0 without one.
+        said: exception or line, as printed.
+        became: exception that it was converted to; "" if none.
+        frame: traceback frame nearest to the user's code.
+        signature: known failure; ``None`` if unknown.
+        goes_on: whether the log reports it as ignored or as a warning.
+        repeated: number of occurrences that Ray counted.
     """
 
     kind: Kind
@@ -68,13 +68,13 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a whole log has.
+    """Signs and progress in a log.
 
     Attributes:
-        signs: all of them, in the order in which they are complete.
-        steps: lines that show a run that goes on.
-        length: lines of the log.
-        ending: its last line with something in it.
+        signs: all signs, in the order in which they end.
+        steps: numbers of lines that show progress.
+        length: number of lines.
+        ending: last non-blank line.
     """
 
     signs: list[Sign]
@@ -84,7 +84,7 @@ class Log:
 
 
 def read_log(lines: Iterable[Line]) -> Log:
-    """Go through a log once."""
+    """Read a log in one pass."""
     collector = Collector()
     signs: list[Sign] = []
     steps: list[int] = []
@@ -92,31 +92,31 @@ def read_log(lines: Iterable[Line]) -> Log:
     line = ending = None
     for line in lines:
         seconds, stamp = latest, latest_stamp
-        if line.seconds is not None and line.seconds > latest - ANOTHER_CLOCK_S:
+        if line.seconds is not None and line.seconds > latest - CLOCK_SKEW_S:
             seconds, stamp = line.seconds, line.stamp
             latest, latest_stamp = max((latest, latest_stamp), (seconds, stamp))
-        signs += [_of_chain(chain) for chain in collector.take(line, seconds, stamp)]
+        signs += [_chain_sign(chain) for chain in collector.add(line, seconds, stamp)]
         if line.text.strip():
             ending = line
         if _GOES_ON.search(line.text):
             steps.append(line.number)
-        elif sign := _of_line(line, seconds, stamp):
+        elif sign := _line_sign(line, seconds, stamp):
             signs.append(sign)
-    signs += [_of_chain(chain) for chain in collector.finish()]
-    return Log(_without_doubles(signs), steps, line.number if line else 0, ending)
+    signs += [_chain_sign(chain) for chain in collector.finish()]
+    return Log(_without_duplicates(signs), steps, line.number if line else 0, ending)
 
 
-def _of_line(line: Line, seconds: float, stamp: str) -> Sign | None:
+def _line_sign(line: Line, seconds: float, stamp: str) -> Sign | None:
     text = line.text
     if line.process.startswith("raylet"):
-        text = text.strip()  # its last lines are quoted, set in
+        text = text.strip()  # it indents the last lines of a dead process
     if not text or text[0].isspace():
         return None
     fatal = line.level == "CRITICAL" and not text.startswith("Traceback")
     if not (fatal or _ANY_IN_LINES.search(text) or _LAUNCHER.match(text)):
         return None
     own = _LAUNCHER.match(text) if not (line.process or line.level) else None
-    signature = next((one for one in _IN_LINES if one.regex.search(text)), None)
+    signature = next((known for known in _IN_LINES if known.regex.search(text)), None)
     if own is None and signature is None and not fatal:
         return None
     return Sign(
@@ -129,15 +129,15 @@ def _of_line(line: Line, seconds: float, stamp: str) -> Sign | None:
         raised=False,
         stamp=stamp,
         seconds=seconds,
-        said=(own["said"] if own else text)[:SHOWN].strip(),
+        said=(own["said"] if own else text)[:MAX_CHARS].strip(),
         signature=None if own else signature,
         repeated=line.repeated,
     )
 
 
-def _of_chain(chain: Chain) -> Sign:
-    signature, member = _known(chain)
-    ours = next((one for one in chain.members if _OURS.search(one.name)), None)
+def _chain_sign(chain: Chain) -> Sign:
+    signature, member = _match_signature(chain)
+    ours = next((exception for exception in chain.members if _OURS.search(exception.name)), None)
     kind: Kind = signature.kind if signature else "error"
     if ours is not None:
         signature, member, kind = None, ours, "ours"
@@ -152,8 +152,8 @@ def _of_chain(chain: Chain) -> Sign:
         raised=True,
         stamp=chain.stamp,
         seconds=chain.seconds,
-        said=member.said[:SHOWN].strip(),
-        became=last.said[:SHOWN].strip() if last is not member and not last.wraps else "",
+        said=member.said[:MAX_CHARS].strip(),
+        became=last.said[:MAX_CHARS].strip() if last is not member and not last.wraps else "",
         frame=member.user_frame,
         signature=signature,
         goes_on=chain.ignored or chain.level in _MILD,
@@ -161,43 +161,43 @@ def _of_chain(chain: Chain) -> Sign:
     )
 
 
-def _known(chain: Chain) -> tuple[Signature | None, Raised]:
-    """The first signature that fits a member, the more telling kinds first; its member, or else the root.
+def _match_signature(chain: Chain) -> tuple[Signature | None, Raised]:
+    """Return the first signature that matches a member, most specific kinds first, and the member; else the root.
 
-    What carries a member is searched with it: "failed to import" says more of a missing module.
+    A wrapper's message is searched together with its member's: "failed to import" tells more of a missing module.
     """
-    carried = zip([None, *chain.members], chain.members, strict=False)
+    pairs = zip([None, *chain.members], chain.members, strict=False)
     members = [
         (f"{before.said}\n{member.said}" if before is not None and before.wraps else member.said, member)
-        for before, member in carried
+        for before, member in pairs
         if not member.wraps or len(chain.members) == 1
     ]
-    for signature in sorted(SIGNATURES, key=lambda one: RANKS.index(one.kind)):
+    for signature in sorted(SIGNATURES, key=lambda known: RANKS.index(known.kind)):
         for text, member in members:
             if signature.regex.search(text):
                 if RANKS.index(signature.kind) > RANKS.index("error") and chain.root is not member:
-                    break  # a chain that only ends in an echo has a cause of its own
+                    break  # the chain only ends in an echo: its root is the cause
                 return signature, member
     return None, chain.root
 
 
 def _task(remote: str) -> str:
-    """``ray::Worker.load() (pid=3`` in words."""
+    """Return ``Worker.load pid=3`` for ``ray::Worker.load() (pid=3``."""
     name, _, pid = remote.removeprefix("ray::").partition("() (")
     return f"{name} {pid.rstrip(',')}".strip()
 
 
-def _without_doubles(signs: list[Sign]) -> list[Sign]:
-    """Without lines that are a part of an exception's own, or of the same message."""
+def _without_duplicates(signs: list[Sign]) -> list[Sign]:
+    """Drop lines that belong to an exception, and repeats of the same line."""
     taken = {(sign.printed_by, number) for sign in signs if sign.raised for number in range(sign.first, sign.last + 1)}
-    left: list[Sign] = []
+    kept: list[Sign] = []
     latest: dict[tuple[str, Signature | None], int] = {}  # line of the last sign of a process and a signature
     for sign in signs:
         if not sign.raised:
             key = (sign.printed_by, sign.signature)
-            again = sign.line - latest.get(key, -TOGETHER) < TOGETHER
+            repeats = sign.line - latest.get(key, -REPEAT_WINDOW) < REPEAT_WINDOW
             latest[key] = sign.line
-            if again or (sign.printed_by, sign.line) in taken:
+            if repeats or (sign.printed_by, sign.line) in taken:
                 continue
-        left.append(sign)
-    return left
+        kept.append(sign)
+    return kept

@@ -1,1 +1,1 @@
-"""Completions from vLLM or an endpoint, and the store that keeps every one."""
+"""Generation with vLLM or an endpoint: engines, request loop, judges and the row stores."""

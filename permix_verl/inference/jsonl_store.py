@@ -1,4 +1,4 @@
-"""Rows that were paid for, kept: one line of JSON each with a key of its own, appended and never changed."""
+"""Append-only JSONL store of generated rows, keyed by content hash, and the settings file beside it."""
 
 import contextlib
 import hashlib
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Protocol, TypeVar
 
 from permix_verl.errors import UserError
-from permix_verl.utils.files import drop_partial_last_line
+from permix_verl.utils.files import drop_partial_last_line, write_atomic
 
 
 class Keyed(Protocol):
-    """A dataclass with a key."""
+    """Dataclass with a key."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -25,71 +25,161 @@ Row = TypeVar("Row", bound=Keyed)
 
 
 def content_key(*parts: Any) -> str:
-    """Hash of all that a row depends on, 32 hex digits; parts are plain data."""
+    """Return a hash of everything that a row depends on, 32 hex digits; parts are plain data."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
-class KeyedRows(Generic[Row]):
-    """A file of rows.
+class RowFile(Generic[Row]):
+    """A file with one JSON object per row. Rows are appended and never changed.
 
     Args:
-        kind: dataclass of a row.
-        what: such as "a stored text", for messages.
-        remedy: what deleting an unreadable line leads to.
-
-    Attributes:
-        by_key: rows that are there, once the file is read.
+        file: path of the file.
+        row_type: dataclass of a row.
+        row_name: name of a row in error messages, such as "a sample".
+        remedy: consequence of deleting an unreadable line, for error messages.
     """
 
-    def __init__(self, file: Path, kind: type[Row], what: str, remedy: str) -> None:
-        self.file, self.by_key = file, dict[str, Row]()
-        self._kind, self._what, self._remedy = kind, what, remedy
+    def __init__(self, file: Path, row_type: type[Row], row_name: str, remedy: str) -> None:
+        self.file = file
+        self._row_type, self._row_name, self._remedy = row_type, row_name, remedy
         self._stream: IO[str] | None = None
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever stored."""
+        """Return whether the file has no row."""
         return not self.file.is_file() or self.file.stat().st_size == 0
 
-    def read(self) -> "KeyedRows[Row]":
-        """Read what is there; a last line that is being written, or was cut off by a kill, is left out.
+    def numbered_rows(self) -> Iterator[tuple[int, Row]]:
+        """Yield line numbers and rows; a partial last line, which is being written or was cut by a kill, is skipped.
 
         Raises:
-            UserError: a line that does not read.
+            UserError: a line does not parse.
         """
-        self.by_key = {row.key: row for row in self._rows()} if self.file.is_file() else {}
-        return self
-
-    @contextlib.contextmanager
-    def appending(self) -> Iterator["KeyedRows[Row]"]:
-        """Read what is there, and take more; whoever calls this holds the folder's lock."""
-        if self.file.is_file():
-            drop_partial_last_line(self.file)
-        self.read()
-        with self.file.open("a", encoding="utf-8") as self._stream:
-            yield self
-
-    def append(self, row: Row) -> None:
-        """Add a row; once this returns, killing the process does not lose it."""
-        assert self._stream is not None, "open the file with appending()"
-        self._stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        self._stream.flush()
-        self.by_key[row.key] = row
-
-    def _rows(self) -> Iterator[Row]:
+        if not self.file.is_file():
+            return
         with self.file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    yield self._kind(**json.loads(line))
+                    row = self._row_type(**json.loads(line))
                 except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
                     raise UserError(
-                        f"{self.file}, line {number}: not {self._what} ({str(error)[:120]}); restore the file from a "
-                        f"copy, or delete this line, and {self._remedy}"
+                        f"{self.file}, line {number}: not {self._row_name} ({str(error)[:120]}); restore the file from "
+                        f"a copy, or delete this line, and {self._remedy}"
                     ) from None
+                yield number, row
+
+    def append(self, *rows: Row) -> None:
+        """Append rows; once this returns, killing the process does not lose them."""
+        if self._stream is None:
+            self._stream = self.file.open("a", encoding="utf-8")
+        self._stream.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file; a later :meth:`append` opens it again."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+
+class KeyedRows(RowFile[Row]):
+    """A row file whose rows are held in memory.
+
+    Attributes:
+        by_key: rows by key, after :meth:`read`.
+    """
+
+    def __init__(self, file: Path, row_type: type[Row], row_name: str, remedy: str) -> None:
+        super().__init__(file, row_type, row_name, remedy)
+        self.by_key: dict[str, Row] = {}
+
+    def read(self) -> "KeyedRows[Row]":
+        """Read the rows of the file.
+
+        Raises:
+            UserError: a line does not parse.
+        """
+        self.by_key = {row.key: row for _, row in self.numbered_rows()}
+        return self
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator["KeyedRows[Row]"]:
+        """Read the rows and accept more while the block runs; the caller holds the folder's lock."""
+        if self.file.is_file():
+            drop_partial_last_line(self.file)
+        self.read()
+        try:
+            yield self
+        finally:
+            self.close()
+
+    def append(self, *rows: Row) -> None:
+        """Append rows; once this returns, killing the process does not lose them."""
+        super().append(*rows)
+        self.by_key |= {row.key: row for row in rows}
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file of notes that nothing depends on."""
+    """Append one JSON line to a file that nothing reads back."""
     with file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class SettingsFile:
+    """JSON file of the settings that a folder of rows was begun with.
+
+    Args:
+        file: path of the file.
+        format: version of the folder's layout.
+        missing: error for a folder without the file.
+    """
+
+    def __init__(self, file: Path, format: int, missing: str) -> None:
+        self.file, self.format, self._missing = file, format, missing
+
+    def exists(self) -> bool:
+        """Return whether the folder was begun."""
+        return self.file.is_file()
+
+    def read(self) -> dict[str, Any]:
+        """Read the settings.
+
+        Raises:
+            UserError: the file is missing, does not parse, or has another format.
+        """
+        if not self.exists():
+            raise UserError(self._missing)
+        try:
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UserError(f"{self.file} is not JSON ({error}); restore it from a copy") from None
+        stored = content.get("format") if isinstance(content, dict) else None
+        if stored != self.format:
+            raise UserError(
+                f"{self.file} has format {stored!r}, and this version reads {self.format}; read it with the version "
+                "that wrote it, or give another --out"
+            )
+        return dict(content)
+
+    def write(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings atomically."""
+        write_atomic(self.file, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Return the value as JSON reads it back: tuples become lists, keys strings."""
+    return json.loads(json.dumps(value))
+
+
+def check_unchanged(folder: Path, name: str, before: Any, now: Any) -> None:
+    """Compare a setting with the one that the folder was begun with.
+
+    Raises:
+        UserError: they differ.
+    """
+    if before != plain(now):
+        shown = [text if len(text) < 200 else f"{text[:200]}..." for text in (repr(before), repr(now))]
+        raise UserError(
+            f"{folder} holds results with {name} {shown[0]}, not {shown[1]}; give another --out, or the same settings"
+        )

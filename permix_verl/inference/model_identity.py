@@ -1,7 +1,7 @@
-"""What a model is, so that results of two models never share a folder.
+"""Identity of models and adapters, so that results of two models never share a folder.
 
-A hub model is its name; a folder is a fingerprint of its files, so that it may be
-moved or renamed. Weights are sampled, not read whole: sizes, and the ends of every file.
+A hub model is identified by its name, a folder by a fingerprint of its files, so that it may be moved or renamed. The
+fingerprint covers the sizes and both ends of the weight files, not all of their bytes.
 """
 
 import hashlib
@@ -16,10 +16,13 @@ _ENDS = 1 << 20
 
 
 def model_identity(model: str) -> dict[str, str]:
-    """Name and fingerprint of a model: a folder, or a hub name.
+    """Return name and fingerprint of a model.
+
+    Args:
+        model: folder, or hub name.
 
     Raises:
-        UserError: a path that is not there, or a folder without ``config.json``.
+        UserError: a missing folder, or a folder without ``config.json``.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -32,10 +35,10 @@ def model_identity(model: str) -> dict[str, str]:
 
 
 def adapter_identity(adapter: str) -> dict[str, str]:
-    """Name and fingerprint of a PEFT adapter folder.
+    """Return name and fingerprint of a PEFT adapter folder.
 
     Raises:
-        UserError: not such a folder.
+        UserError: not a PEFT adapter folder.
     """
     path = Path(adapter).expanduser()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -45,7 +48,7 @@ def adapter_identity(adapter: str) -> dict[str, str]:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash over the files that decide what a model says: their names, sizes, and first and last mebibyte."""
+    """Return a hash of the names, sizes, and first and last MiB of a model's files, 16 hex digits."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.suffix not in (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt") or not file.is_file():
@@ -61,13 +64,13 @@ def fingerprint(folder: Path) -> str:
 
 
 def check_adapter_fits(adapter: str, model: str) -> None:
-    """Refuse an adapter that was trained on another base model, or that vLLM would not serve as it was trained.
+    """Check that an adapter was trained on this base model, and that vLLM serves it as it was trained.
 
-    Told by the base that its config names, where both can be compared, and by the names and shapes of its weights
-    against the model's, which need no weights.
+    Compares the base named in its configuration, where possible, and the names and shapes of its weights with the
+    model's. No weights are loaded.
 
     Raises:
-        UserError: another base, an adapter of experts, or one whose keys PEFT and vLLM do not read.
+        UserError: another base, an adapter of experts, or keys that PEFT or vLLM do not read.
     """
     config = json.loads((Path(adapter) / "adapter_config.json").read_text())
     base = str(config.get("base_model_name_or_path") or "")
@@ -80,13 +83,13 @@ def check_adapter_fits(adapter: str, model: str) -> None:
     refuse_named_keys(shapes, Path(adapter))
     if expert := next((name for name in shapes if ".experts." in name), None):
         raise UserError(
-            f"adapter {adapter} changes experts ({expert}), which vLLM reads in another form and may pass over; merge "
-            f"it (permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model"
+            f"adapter {adapter} adapts experts ({expert}), which vLLM reads in another form and may ignore; merge it "
+            f"(permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model"
         )
-    _check_names(Path(adapter), model, shapes)
+    _check_weight_names(Path(adapter), model, shapes)
 
 
-def _check_names(adapter: Path, model: str, shapes: Mapping[str, Sequence[int]]) -> None:
+def _check_weight_names(adapter: Path, model: str, shapes: Mapping[str, Sequence[int]]) -> None:
     import torch
     from peft import PeftConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -98,7 +101,7 @@ def _check_names(adapter: Path, model: str, shapes: Mapping[str, Sequence[int]])
         tuned = get_peft_model(empty, PeftConfig.from_pretrained(str(adapter)))
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"adapter {adapter} cannot be put on {model} ({first_line(error)}); give the model that it was trained on, "
+            f"adapter {adapter} does not fit {model} ({first_line(error)}); give the model that it was trained on, "
             "or another adapter"
         ) from None
     check_keys(tuned, weights, adapter, model, option="--model")
@@ -108,7 +111,7 @@ def _differ(base: str, model: str) -> bool:
     folders = [Path(name).expanduser() for name in (base, model)]
     if all(folder.is_dir() for folder in folders):
         return fingerprint(folders[0]) != fingerprint(folders[1])
-    # A hub name and a folder cannot be compared by name: the shapes must do.
+    # A hub name and a folder cannot be compared by name, only by shapes.
     return not any(folder.is_dir() or folder.is_absolute() for folder in folders)
 
 

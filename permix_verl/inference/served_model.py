@@ -1,7 +1,7 @@
-"""Which model stands behind a name that an endpoint serves, and when it is another one than before.
+"""Identity of the model behind a name at an endpoint, and its comparison with an earlier one.
 
-What is seen of it is the server's record (``/v1/models``) and, of vLLM's server, the log-probs of greedy continuations
-of fixed texts. :mod:`permix_verl.inference.model_exchange` keeps and compares it.
+Identified by the server's record (``/v1/models``) and, at vLLM's server, by the log-probs of greedy continuations of
+fixed prompts. :mod:`permix_verl.inference.model_exchange` stores and compares it.
 """
 
 import time
@@ -17,113 +17,115 @@ PROBES = (
     "def mean(values):\n",
     "The capital of France is",
 )
-"""Texts that are continued. Plain ones: a chat template may write the day's date into a prompt."""
-TOKENS = 8
-"""Of each continuation."""
-TOP = 5
-"""Most likely tokens that are looked at in each place; OpenAI's API has no more."""
+"""Prompts of the continuations. Plain texts: a chat template may insert today's date."""
+PROBE_TOKENS = 8
+"""Tokens of each continuation."""
+TOP_LOGPROBS = 5
+"""Most likely tokens compared at each position; the most that OpenAI's API returns."""
 TOLERANCE = 0.05
-"""Nats that the same model's log-probs may differ by: bfloat16 and float32 are 0.03 apart on the lab's models."""
-NOISE = 5.0
-"""How many times the difference between two ways to ask the same server is allowed, where that is more."""
-EXACT = 1e-3
-"""Nats, from which on a difference is said: on one machine the same weights give the same log-probs."""
-_STABLE = ("root", "parent", "owned_by")
+"""Tolerated difference of log-probs, nats: bfloat16 and float32 differ by 0.03 on the lab's models."""
+NOISE_FACTOR = 5.0
+"""Tolerated multiple of the server's own noise, where that is more than :data:`TOLERANCE`."""
+NOTICEABLE = 1e-3
+"""Difference reported as a hint, nats: on one machine the same weights give the same log-probs."""
+_STABLE_FIELDS = ("root", "parent", "owned_by")
 _FRESH_S = 60.0
 
-Greedy = list[tuple[str, Mapping[str, float]]]
-"""Of a continuation, in order: the token that was taken, and the log-probs of the likeliest ones there."""
+Continuation = list[tuple[str, Mapping[str, float]]]
+"""Greedy continuation, in order: the chosen token, and the log-probs of the most likely tokens at its position."""
 
 
-def distance(before: Sequence[Greedy], now: Sequence[Greedy]) -> float:
-    """Mean difference in nats of the log-probs in all places that can be compared.
+def logprob_distance(before: Sequence[Continuation], now: Sequence[Continuation]) -> float:
+    """Return the mean absolute difference of log-probs over all comparable positions, nats.
 
-    A place can be where both continuations have taken the same tokens before it. A token that is among the likeliest
-    on one side alone differs by at least what it lies above the other side's least likely one.
+    Positions are comparable up to the first one where the two continuations differ. A token among the most likely on
+    one side only counts with its distance to the least likely token listed on the other side.
     """
     differences: list[float] = []
     for old, new in zip(before, now, strict=True):
         for (old_token, old_top), (new_token, new_top) in zip(old, new, strict=False):
-            least = {id(top): min(top.values()) for top in (old_top, new_top)}
+            old_floor, new_floor = min(old_top.values()), min(new_top.values())
             for token in old_top.keys() | new_top.keys():
                 a, b = old_top.get(token), new_top.get(token)
                 if a is not None and b is not None:
                     differences.append(abs(a - b))
                 elif a is not None:
-                    differences.append(max(0.0, a - least[id(new_top)]))
+                    differences.append(max(0.0, a - new_floor))
                 elif b is not None:
-                    differences.append(max(0.0, b - least[id(old_top)]))
+                    differences.append(max(0.0, b - old_floor))
             if old_token != new_token:
                 break
     return sum(differences) / len(differences) if differences else 0.0
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """A model at an endpoint.
 
     Attributes:
-        url: of the endpoint; another one may serve the same model, so it is not kept with the rows.
-        record: the server's own, of ``/v1/models``; empty where it lists none.
-        greedy: a continuation of each of :data:`PROBES`; empty where the server gives no log-probs.
-        noise: :func:`distance` between asking for them one by one and all at once.
-        seen: when, in seconds since 1970.
+        url: the endpoint's; not stored with the rows, because another one may serve the same model.
+        record: the server's record in ``/v1/models``; empty if it lists none.
+        greedy: a continuation of each of :data:`PROBES`; empty if the server gives no log-probs.
+        noise: :func:`logprob_distance` between requesting them one by one and in one batch.
+        seen: time of the requests, seconds since 1970.
     """
 
     url: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
-    greedy: Sequence[Greedy] = ()
+    greedy: Sequence[Continuation] = ()
     noise: float = 0.0
     seen: float = field(default_factory=time.time)
 
-    def kept(self) -> dict[str, Any]:
-        """Its fields as plain data, for a results folder: without the endpoint's address."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the fields as plain data for a results folder, without the URL."""
         return {name: value for name, value in asdict(self).items() if name != "url"}
 
-    def differs(self, before: "Served") -> str:
-        """What shows that this is another model than the one before; empty if nothing does.
+    def difference(self, before: "ServedModel") -> str:
+        """Return the evidence that this is another model than before; empty if there is none.
 
-        The server's record decides only where there are no log-probs: a folder may have been moved.
+        With log-probs the server's record alone is no evidence: a folder may have been moved.
         """
-        fields = self._fields(before)
+        fields = self._changed_fields(before)
         if not (before.greedy and self.greedy):
             return ", ".join(fields)
-        found, allowed = distance(before.greedy, self.greedy), max(TOLERANCE, self._noise(before))
-        if found <= allowed:
+        distance, tolerance = logprob_distance(before.greedy, self.greedy), max(TOLERANCE, self._noise(before))
+        if distance <= tolerance:
             return ""
         return ", ".join(
-            [f"its log-probs of fixed texts differ by {found:.2g} nats, where {allowed:.2g} may be", *fields]
+            [f"its log-probs of fixed texts differ by {distance:.2g} nats (tolerance {tolerance:.2g})", *fields]
         )
 
-    def remark(self, before: "Served") -> str:
-        """What may mean another model and may not; empty if there is nothing of the kind.
+    def hint(self, before: "ServedModel") -> str:
+        """Return signs of another model that are no evidence; empty if there are none.
 
-        With log-probs, what :meth:`differs` lets pass and the server's noise does not explain; without, another time
-        at which the server says that the model was made, unless that is the time of the request.
+        With log-probs: a difference within the tolerance but above the server's noise. Without: another creation time
+        in the server's record, unless that is the time of the request.
         """
         if before.greedy and self.greedy:
-            found, fields = distance(before.greedy, self.greedy), self._fields(before)
-            if found > max(EXACT, self._noise(before)):
-                fields.insert(0, f"its log-probs of fixed texts differ by {found:.2g} nats; another GPU does that, too")
+            distance, fields = logprob_distance(before.greedy, self.greedy), self._changed_fields(before)
+            if distance > max(NOTICEABLE, self._noise(before)):
+                fields.insert(
+                    0, f"its log-probs of fixed texts differ by {distance:.2g} nats; another GPU does that, too"
+                )
             return ", ".join(fields)
-        made = [_made(one) for one in (before, self)]
-        if None in made or made[0] == made[1]:
+        created = [_creation_time(served) for served in (before, self)]
+        if None in created or created[0] == created[1]:
             return ""
-        days = [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at or 0)) for at in made]
+        days = [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at or 0)) for at in created]
         return f"its server says that it was made at {days[1]} UTC, and said {days[0]} before"
 
-    def _fields(self, before: "Served") -> list[str]:
+    def _changed_fields(self, before: "ServedModel") -> list[str]:
         return [
             f"{name} was {before.record.get(name)!r} and is {self.record.get(name)!r}"
-            for name in _STABLE
+            for name in _STABLE_FIELDS
             if before.record.get(name) != self.record.get(name)
         ]
 
-    def _noise(self, before: "Served") -> float:
-        return NOISE * max(before.noise, self.noise)
+    def _noise(self, before: "ServedModel") -> float:
+        return NOISE_FACTOR * max(before.noise, self.noise)
 
 
-def _made(served: Served) -> float | None:
+def _creation_time(served: ServedModel) -> float | None:
     created = served.record.get("created")
     if not isinstance(created, int | float) or created <= 0 or abs(created - served.seen) < _FRESH_S:
         return None

@@ -103,7 +103,7 @@ def _measured(result: Results, style: VoiceScores, personas: Sequence[str], prob
 
 
 def analyse_study(study: Mapping[str, StudyTask], *, seed: int = 0) -> dict[str, Any]:
-    """Compute figures, claims and theory, as JSON types.
+    """Compute figures, claims and theory, as JSON types and ``Interval``.
 
     Returns:
         ``tasks``: for each task and method the models' figures, and the theory's fit of each trained model.
@@ -143,12 +143,12 @@ def _figures(model: ModelResults, seed: int) -> dict[str, Any]:
         "mean": float(accuracy.mean()),
         "no_persona": None if model.control_RN is None else float(model.control_RN.mean()),
         "pss": float(statistics.pss(accuracy)),
-        "pss_interval": asdict(statistics.pss_interval(model.correct_PRN, seed=seed)),
+        "pss_interval": statistics.pss_interval(model.correct_PRN, seed=seed),
         "cross_fitted_worst": influence(scores, "worst", seed)[0],
         "cross_fitted_pss": influence(scores, "pss", seed)[0],
         "voice": float(model.voice_PRN.mean()),
-        "voice_interval": asdict(
-            statistics.persona_interval(model.voice_PRN.mean(axis=(1, 2)), "share of a persona's words", 0, 1)
+        "voice_interval": statistics.persona_interval(
+            model.voice_PRN.mean(axis=(1, 2)), "share of a persona's words", 0, 1
         ),
         "blurted": float(model.blurted_PRN.sum() / max((model.blurted_PRN + model.worked_PRN).sum(), 1)),
         "no_answer": float(1 - (model.blurted_PRN + model.worked_PRN).mean()),

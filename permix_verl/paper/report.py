@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
@@ -11,6 +10,7 @@ from typing import Any
 
 from permix_verl import statistics
 from permix_verl.errors import UserError
+from permix_verl.evaluation.analysis_types import nan_to_none
 from permix_verl.evaluation.results import load_results
 from permix_verl.fidelity.personagym.analysis import analyse_fidelity
 from permix_verl.fidelity.personagym.scores import TOTAL, has_fidelity, read_fidelity
@@ -88,15 +88,14 @@ def _fidelity(method: Method, settings: PaperSettings, paper: Mapping[str, float
     if not has_fidelity(folder):
         raise UserError(f"{folder} has no PersonaGym results; run the same command again")
     one = read_fidelity(folder, [judge.label for judge in read_judges(settings.judges)])
-    scorings = analyse_fidelity([one], seed=settings.seed)["models"][one.label]["scorings"]
+    scorings = analyse_fidelity([one], seed=settings.seed).models[one.label].scorings
     if "fixed" not in scorings:
         raise UserError(f"{folder}: no judge has replied; run the same command again")
     scores = {}
-    for name, task in scorings["fixed"]["tasks"].items():
-        interval = task["together"]
-        limits = None if interval["low"] is None else (interval["low"], interval["high"])
-        estimate = None if math.isnan(interval["estimate"]) else interval["estimate"]
-        scores[name] = Score(estimate, limits, paper.get(name))
+    for name, task in scorings["fixed"].tasks.items():
+        interval = task.together
+        limits = None if interval.low is None or interval.high is None else (interval.low, interval.high)
+        scores[name] = Score(nan_to_none(interval.estimate), limits, paper.get(name))
     return scores
 
 

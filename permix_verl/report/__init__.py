@@ -9,23 +9,23 @@ summary.csv and personas.csv for spreadsheets, and table2.tex for a paper. With 
 persona fidelity, fidelity.csv is added. The same input gives the same bytes.
 """
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from permix_verl.report.build import build_document
+from permix_verl.report.csv_export import fidelity_csv, personas_csv, summary_csv
 from permix_verl.report.document import Section
-from permix_verl.report.export_tables import fidelity_csv, personas_csv, printed_summary, summary_csv, table2_latex
 from permix_verl.report.figures.svg import check_matplotlib, render_figures
 from permix_verl.report.html import to_html
-from permix_verl.report.inputs import analyse_inputs
+from permix_verl.report.inputs import ReportAnalysis, analyse_inputs
+from permix_verl.report.json_export import report_json
+from permix_verl.report.latex_export import table2_latex
 from permix_verl.report.markdown import to_markdown
+from permix_verl.report.terminal import terminal_summary
 from permix_verl.utils.files import check_folder, write_files_atomic
 
-__all__ = ["FILES", "analyse_inputs", "make_report", "write_report"]
+__all__ = ["FILES", "ReportAnalysis", "analyse_inputs", "make_report", "write_report"]
 
 FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv", "table2.tex")
 """Files of every report; fidelity.csv is added if fidelity was judged."""
@@ -59,14 +59,12 @@ def make_report(
     # Check before the analysis, which may take minutes.
     check_matplotlib()
     check_folder(out)
-    analysis = _without_nan(
-        analyse_inputs(paths, seed=seed, resamples=resamples, allow_incomplete=allow_incomplete, judges=judges)
-    )
+    analysis = analyse_inputs(paths, seed=seed, resamples=resamples, allow_incomplete=allow_incomplete, judges=judges)
     write_report(analysis, out)
-    return printed_summary(analysis)
+    return terminal_summary(analysis)
 
 
-def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section] = ()) -> None:
+def write_report(analysis: ReportAnalysis, out: Path, sections: Sequence[Section] = ()) -> None:
     """Write the report's files into a temporary folder beside ``out``, then move each into place.
 
     Args:
@@ -78,26 +76,17 @@ def write_report(analysis: dict[str, Any], out: Path, sections: Sequence[Section
     """
     check_matplotlib()
     check_folder(out)
-    analysis = _without_nan(analysis)
-    document = build_document(analysis, render_figures(analysis))
+    tasks = analysis.accuracy.tasks
+    document = build_document(analysis, render_figures(tasks))
     document = replace(document, sections=[*sections, *document.sections])
     texts = {
         "report.md": to_markdown(document),
         "report.html": to_html(document),
-        "report.json": json.dumps(analysis, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "summary.csv": summary_csv(analysis),
-        "personas.csv": personas_csv(analysis),
-        "table2.tex": table2_latex(analysis),
+        "report.json": report_json(analysis),
+        "summary.csv": summary_csv(tasks),
+        "personas.csv": personas_csv(tasks),
+        "table2.tex": table2_latex(tasks),
     }
-    if fidelity := fidelity_csv(analysis):
+    if fidelity := fidelity_csv(analysis.fidelity):
         texts["fidelity.csv"] = fidelity
     write_files_atomic(out, texts)
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace NaN by ``None``, since JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -118,10 +118,10 @@ def _gather_reasons(rows: Sequence[Sequence[str]]) -> tuple[Sequence[Sequence[st
     repeated = [reason for reason, times in reasons.items() if times >= MIN_REPEATS_TO_FOOTNOTE]
     letters = dict(zip(repeated, string.ascii_lowercase, strict=False))
 
-    def shortened(cell: str) -> str:
+    def shorten(cell: str) -> str:
         for reason, letter in letters.items():
             cell = cell.replace(reason, f"refused ({letter})")
         return cell
 
     notes = tuple(f"({letter}) {reason}" for reason, letter in letters.items())
-    return [[shortened(cell) for cell in row] for row in rows], notes
+    return [[shorten(cell) for cell in row] for row in rows], notes

@@ -1,12 +1,20 @@
 """Sections on persona fidelity: PersonaGym's tasks, judges and their agreement, pairs of models."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from permix_verl.fidelity.personagym.analysis_types import (
+    FidelityAnalysis,
+    FidelityModel,
+    FidelityPair,
+    ScoringAnalysis,
+)
 from permix_verl.fidelity.personagym.scores import TOTAL
 from permix_verl.fidelity.personagym.tasks import TASKS
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, Section, Table, Text, table
+
+Models = Mapping[str, ScoringAnalysis]
+"""Models by label, in one scoring."""
 
 SCORINGS = {
     "fixed": "Our scoring",
@@ -33,20 +41,20 @@ FAILURE_KINDS: Mapping[str, tuple[str, ...]] = {
 
 def score(value: float | None) -> str:
     """Format a mean score on the scale of 1 to 5."""
-    return fmt.MISSING if value is None else f"{value:.2f}"
+    return f"{value:.2f}" if fmt.is_number(value) else fmt.MISSING
 
 
 def change(value: float | None) -> str:
     """Format a difference of scores, signed."""
-    if value is None:
+    if not fmt.is_number(value):
         return fmt.MISSING
     text = f"{value:+.2f}"
     return "0.00" if text in ("+0.00", "-0.00") else text
 
 
-def sections(fidelity: Mapping[str, Any]) -> list[Section]:
-    """Build the section with one part per scoring, from the plain data of ``personagym.analysis.analyse_fidelity``."""
-    if not fidelity["models"]:
+def sections(fidelity: FidelityAnalysis) -> list[Section]:
+    """Build the section with one part per scoring; empty if nothing was judged."""
+    if not fidelity.models:
         return []
     parts = [Section(title, _scoring(name, fidelity)) for name, title in SCORINGS.items() if _models(fidelity, name)]
     intro = Text(
@@ -55,36 +63,36 @@ def sections(fidelity: Mapping[str, Any]) -> list[Section]:
         "PersonaScore. Intervals are 95 %, by t, clustered by persona: they say how a figure would vary with other "
         "roles like these, judged by the same judges. Scores of other judges, or on other questions, do not compare."
     )
-    return [Section("Persona fidelity", [intro, _inputs_table(fidelity["models"])], parts)]
+    return [Section("Persona fidelity", [intro, _inputs_table(fidelity.models)], parts)]
 
 
-def _models(fidelity: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {label: model["scorings"][name] for label, model in fidelity["models"].items() if name in model["scorings"]}
+def _models(fidelity: FidelityAnalysis, name: str) -> Models:
+    return {label: model.scorings[name] for label, model in fidelity.models.items() if name in model.scorings}
 
 
-def _scoring(name: str, fidelity: Mapping[str, Any]) -> list[Block]:
+def _scoring(name: str, fidelity: FidelityAnalysis) -> list[Block]:
     models = _models(fidelity, name)
     blocks: list[Block] = [Text(_ABOUT[name] + _judges(models)), _scores(models)]
     if name == "fixed":
         blocks.append(_agreement(models))
     blocks.append(_counts(models, name))
-    pairs = [pair for pair in fidelity["pairs"] if name in pair["scorings"]]
+    pairs = [pair for pair in fidelity.pairs if name in pair.scorings]
     if pairs:
         blocks += _pairs(pairs, name)
-    if any(len(scoring["judges"]) > 1 for scoring in models.values()):
+    if any(len(scoring.judges) > 1 for scoring in models.values()):
         blocks.append(_scores_by_judge(models))
     return [*blocks, *(_personas(label, scoring) for label, scoring in models.items())]
 
 
-def _judges(models: Mapping[str, Any]) -> str:
-    sets = {tuple(scoring["judges"]) for scoring in models.values()}
+def _judges(models: Models) -> str:
+    sets = {tuple(scoring.judges) for scoring in models.values()}
     if len(sets) == 1:
         return f"Judged by {', '.join(next(iter(sets)))}."
-    return "Judged by: " + "; ".join(f"{label}: {', '.join(one['judges'])}" for label, one in models.items()) + "."
+    return "Judged by: " + "; ".join(f"{label}: {', '.join(scoring.judges)}" for label, scoring in models.items()) + "."
 
 
-def _tasks(models: Mapping[str, Any]) -> list[str]:
-    present = {task for scoring in models.values() for task in scoring["tasks"]}
+def _tasks(models: Models) -> list[str]:
+    present = {task for scoring in models.values() for task in scoring.tasks}
     return [task for task in TASKS if task in present] + [TOTAL]
 
 
@@ -92,7 +100,7 @@ def _letters(task: str) -> str:
     return task if task == TOTAL else TASKS[task].letters
 
 
-def _inputs_table(models: Mapping[str, Any]) -> Table:
+def _inputs_table(models: Mapping[str, FidelityModel]) -> Table:
     columns = (
         ("l", "model"),
         ("l", "weights"),
@@ -104,51 +112,60 @@ def _inputs_table(models: Mapping[str, Any]) -> Table:
     rows = [
         [
             label,
-            model["model"] + (f" + {model['adapter']}" if model["adapter"] else ""),
-            str(model["answers"]["there"]),
-            str(model["answers"]["wanted"] - model["answers"]["there"]),
-            str(model["answers"]["cut"]),
-            f"{model['made_by']} ({model['questions'][:12]})",
+            model.model + (f" + {model.adapter}" if model.adapter else ""),
+            str(model.answers["there"]),
+            str(model.answers["wanted"] - model.answers["there"]),
+            str(model.answers["cut"]),
+            f"{model.made_by} ({model.questions[:12]})",
         ]
         for label, model in models.items()
     ]
     return table("What was asked.", columns, rows)
 
 
-def _scores(models: Mapping[str, Any]) -> Table:
+def _scores(models: Models) -> Table:
     tasks = _tasks(models)
     columns = (("l", "model"), *(("l", _letters(task)) for task in tasks), ("r", "personas without a total"))
     rows = [
         [
             label,
-            *(fmt.with_limits(_value(scoring, task, "together"), score) for task in tasks),
-            str(scoring["tasks"][TOTAL]["without"]),
+            *(
+                fmt.with_limits(scoring.tasks[task].together if task in scoring.tasks else None, score)
+                for task in tasks
+            ),
+            str(scoring.tasks[TOTAL].without),
         ]
         for label, scoring in models.items()
     ]
     return table("Mean score and its interval, all judges together.", columns, rows)
 
 
-def _value(scoring: Mapping[str, Any], task: str, what: str) -> Any:
-    return scoring["tasks"][task][what] if task in scoring["tasks"] else None
-
-
-def _scores_by_judge(models: Mapping[str, Any]) -> Table:
+def _scores_by_judge(models: Models) -> Table:
     tasks = _tasks(models)
     columns = (("l", "model"), ("l", "judge"), *(("l", _letters(task)) for task in tasks))
     rows = [
-        [label, judge, *(fmt.with_limits((_value(scoring, task, "judges") or {}).get(judge), score) for task in tasks)]
+        [
+            label,
+            judge,
+            *(
+                fmt.with_limits(scoring.tasks[task].judges.get(judge) if task in scoring.tasks else None, score)
+                for task in tasks
+            ),
+        ]
         for label, scoring in models.items()
-        for judge in scoring["judges"]
+        for judge in scoring.judges
     ]
     return table("Mean score and its interval, each judge apart.", columns, rows, folded=True)
 
 
-def _agreement(models: Mapping[str, Any]) -> Table:
+def _agreement(models: Models) -> Table:
     tasks = _tasks(models)
     columns = (("l", "model"), *(("l", _letters(task)) for task in tasks))
     rows = [
-        [label, *(fmt.with_limits(_value(scoring, task, "alpha"), _alpha) for task in tasks)]
+        [
+            label,
+            *(fmt.with_limits(scoring.tasks[task].alpha if task in scoring.tasks else None, score) for task in tasks),
+        ]
         for label, scoring in models.items()
     ]
     caption = (
@@ -158,11 +175,7 @@ def _agreement(models: Mapping[str, Any]) -> Table:
     return table(caption, columns, rows)
 
 
-def _alpha(value: float | None) -> str:
-    return fmt.MISSING if value is None else f"{value:.2f}"
-
-
-def _counts(models: Mapping[str, Any], name: str) -> Table:
+def _counts(models: Models, name: str) -> Table:
     kinds = FAILURE_KINDS[name]
     columns = (
         ("l", "model"),
@@ -180,30 +193,30 @@ def _counts(models: Mapping[str, Any], name: str) -> Table:
             *(str(counts.get(kind, 0)) for kind in kinds),
         ]
         for label, scoring in models.items()
-        for judge, counts in scoring["counts"].items()
+        for judge, counts in scoring.counts.items()
     ]
     what = "none of them counts" if name == "fixed" else "all but the missing ones count as 0, as in PersonaGym"
     caption = f"Judgements without a score; {what}. Failed: requests without a reply; missing: not asked so far."
     return table(caption, columns, rows)
 
 
-def _pairs(pairs: Sequence[Mapping[str, Any]], name: str) -> list[Block]:
+def _pairs(pairs: Sequence[FidelityPair], name: str) -> list[Block]:
     refused = [
-        Text(f"{pair['first']} and {pair['second']} are not compared: {pair['scorings'][name]['refused']}.")
+        Text(f"{pair.first} and {pair.second} are not compared: {pair.scorings[name].refused}.")
         for pair in pairs
-        if pair["scorings"][name]["refused"]
+        if pair.scorings[name].refused
     ]
     rows = [
         [
-            f"{pair['first']} - {pair['second']}",
+            f"{pair.first} - {pair.second}",
             _letters(task),
-            change(result["difference"]["estimate"]),
-            fmt.limits(result["difference"], change),
-            fmt.p_value(result["p_value"]),
-            str(result["personas"]),
+            change(result.difference.estimate),
+            fmt.limits(result.difference, change),
+            fmt.p_value(result.p_value),
+            str(result.personas),
         ]
         for pair in pairs
-        for task, result in pair["scorings"][name]["tasks"].items()
+        for task, result in pair.scorings[name].tasks.items()
     ]
     if not rows:
         return [*refused]
@@ -215,9 +228,9 @@ def _pairs(pairs: Sequence[Mapping[str, Any]], name: str) -> list[Block]:
     return [*refused, table(caption, columns, rows)]
 
 
-def _personas(label: str, scoring: Mapping[str, Any]) -> Table:
-    tasks = [*scoring["tasks"]]
+def _personas(label: str, scoring: ScoringAnalysis) -> Table:
+    tasks = [*scoring.tasks]
     columns = (("l", "persona"), *(("r", _letters(task)) for task in tasks))
-    keys = list(scoring["tasks"][TOTAL]["personas"])
-    rows = [[key, *(score(scoring["tasks"][task]["personas"][key]) for task in tasks)] for key in keys]
+    keys = list(scoring.tasks[TOTAL].personas)
+    rows = [[key, *(score(scoring.tasks[task].personas[key]) for task in tasks)] for key in keys]
     return table(f"{label}: every persona, all judges together.", columns, rows, folded=True)

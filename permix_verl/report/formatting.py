@@ -1,20 +1,28 @@
 """Formatting of numbers: accuracies in percent, PSS with three decimals, intervals or the reason for refusal."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeGuard
+
+from permix_verl.statistics import Interval
 
 MISSING = "\u2013"
 """An en dash, for a missing value."""
 
 
+def is_number(value: float | None) -> TypeGuard[float]:
+    """Return whether a figure is present: neither ``None`` nor NaN."""
+    return value is not None and not math.isnan(value)
+
+
 def percent(value: float | None) -> str:
     """Format an accuracy or rate in percent; the % sign is in the heading."""
-    return MISSING if value is None else f"{100 * value:.1f}"
+    return f"{100 * value:.1f}" if is_number(value) else MISSING
 
 
 def points(value: float | None) -> str:
     """Format a difference of accuracies in percentage points, signed."""
-    if value is None:
+    if not is_number(value):
         return MISSING
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text
@@ -22,12 +30,12 @@ def points(value: float | None) -> str:
 
 def ratio(value: float | None) -> str:
     """Format a PSS."""
-    return MISSING if value is None else f"{value:.3f}"
+    return f"{value:.3f}" if is_number(value) else MISSING
 
 
 def change(value: float | None) -> str:
     """Format a difference of PSS, signed."""
-    if value is None:
+    if not is_number(value):
         return MISSING
     text = f"{value:+.3f}"
     return "0.000" if text in ("+0.000", "-0.000") else text
@@ -35,7 +43,7 @@ def change(value: float | None) -> str:
 
 def tokens(value: float | None) -> str:
     """Format a mean number of tokens."""
-    return MISSING if value is None else f"{value:.0f}"
+    return f"{value:.0f}" if is_number(value) else MISSING
 
 
 def count(value: int | None) -> str:
@@ -45,47 +53,47 @@ def count(value: int | None) -> str:
 
 def p_value(value: float | None) -> str:
     """Format a p-value."""
-    if value is None:
+    if not is_number(value):
         return MISSING
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def limits(interval: Mapping[str, Any] | None, unit: Callable[[float | None], str] = percent) -> str:
+def limits(interval: Interval | None, unit: Callable[[float | None], str] = percent) -> str:
     """Format an interval as ``[low, high]``, or give the reason for refusal."""
     if interval is None:
         return MISSING
-    if interval["refused"] is not None:
-        return f"refused: {interval['refused']}"
-    return f"[{unit(interval['low'])}, {unit(interval['high'])}]"
+    if interval.refused is not None:
+        return f"refused: {interval.refused}"
+    return f"[{unit(interval.low)}, {unit(interval.high)}]"
 
 
-def with_limits(interval: Mapping[str, Any] | None, unit: Callable[[float | None], str] = percent) -> str:
+def with_limits(interval: Interval | None, unit: Callable[[float | None], str] = percent) -> str:
     """Format an estimate as ``estimate [low, high]``, or with the reason for refusal."""
     if interval is None:
         return MISSING
     shown = limits(interval, unit)
-    if interval["estimate"] is None:
+    if not is_number(interval.estimate):
         return shown
-    return f"{unit(interval['estimate'])} {shown if shown.startswith('[') else f'({shown})'}"
+    return f"{unit(interval.estimate)} {shown if shown.startswith('[') else f'({shown})'}"
 
 
-def with_error(interval: Mapping[str, Any]) -> str:
+def with_error(interval: Interval) -> str:
     """Format an accuracy as ``estimate ± standard error``, or the estimate alone."""
-    estimate, error = interval["estimate"], interval["standard_error"]
-    return percent(estimate) if error is None else f"{percent(estimate)} ± {percent(error)}"
+    estimate, error = interval.estimate, interval.standard_error
+    return f"{percent(estimate)} ± {percent(error)}" if is_number(error) else percent(estimate)
 
 
-def or_refused(text: str, model: Mapping[str, Any]) -> str:
-    """Return the text, or the reason for refusal if it is missing and the model comes from a CSV file."""
-    return f"refused: {model['refused']}" if text == MISSING and model.get("refused") else text
+def or_refused(text: str, refused: str | None) -> str:
+    """Return the text, or the reason for refusal if the text is missing and there is a reason."""
+    return f"refused: {refused}" if text == MISSING and refused else text
 
 
-def listed(labels: Sequence[str], of: Collection[str]) -> str:
-    """Join the labels, or return "all models" if they are all of several."""
-    return "all models" if 1 < len(labels) == len(of) else ", ".join(labels)
+def join_labels(labels: Sequence[str], models: Collection[str]) -> str:
+    """Join the labels of some models, or return "all models" if they are all of several."""
+    return "all models" if 1 < len(labels) == len(models) else ", ".join(labels)
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Format a number with its noun, singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -1,15 +1,17 @@
 """Analysis of the report's inputs: results folders and CSV files of accuracies."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.accuracy_csv import read_accuracies
+from permix_verl.evaluation.accuracy_csv import AccuracyTable, read_accuracies
 from permix_verl.evaluation.analysis import analyse
+from permix_verl.evaluation.analysis_types import Analysis, TaskAnalysis
 from permix_verl.evaluation.results import load_results
 from permix_verl.evaluation.sample_store import SampleStore
 from permix_verl.fidelity.personagym.analysis import analyse_fidelity
+from permix_verl.fidelity.personagym.analysis_types import FidelityAnalysis
 from permix_verl.fidelity.personagym.scores import check_same_model, has_fidelity, read_fidelity
 from permix_verl.inference.judges.store import FOLDER
 from permix_verl.inference.model_exchange import refuse_mixed
@@ -19,6 +21,19 @@ MIN_RESAMPLES = 20
 """Fewest permutations for which a p-value can be 0.05 or less."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportAnalysis:
+    """Everything that the report shows.
+
+    Attributes:
+        accuracy: tasks, with the models of results folders and of CSV files.
+        fidelity: empty if no folder has judgements.
+    """
+
+    accuracy: Analysis
+    fidelity: FidelityAnalysis
+
+
 def analyse_inputs(
     paths: Sequence[Path],
     *,
@@ -26,7 +41,7 @@ def analyse_inputs(
     resamples: int = 2000,
     allow_incomplete: bool = False,
     judges: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> ReportAnalysis:
     """Analyse all inputs.
 
     Args:
@@ -35,9 +50,6 @@ def analyse_inputs(
         resamples: permutations of each invariance test.
         allow_incomplete: leave out problems with missing samples instead of raising.
         judges: names of the judges of persona fidelity to include; ``None`` for all.
-
-    Returns:
-        The form of ``analysis.analyse``, with the additional key "fidelity".
 
     Raises:
         UserError: a path that is neither a results folder nor a CSV file, missing samples, two models of one name on
@@ -64,11 +76,16 @@ def analyse_inputs(
     for task, model in names:
         if names.count((task, model)) > 1:
             raise UserError(f"two inputs for task {task} are named {model}; rename one, or give each input once")
-    analysis = analyse(results, seed=seed, resamples=resamples)
+    return ReportAnalysis(_add_tables(analyse(results, seed=seed, resamples=resamples), tables), fidelity)
+
+
+def _add_tables(analysis: Analysis, tables: Sequence[AccuracyTable]) -> Analysis:
+    """Add the models of CSV files to their tasks."""
+    tasks = dict(analysis.tasks)
     for table in tables:
-        entry = analysis["tasks"].setdefault(table.task, {"models": {}, "pairs": []})
-        entry["models"].update(analyse_table(table))
-    return analysis | {"fidelity": fidelity}
+        task = tasks.get(table.task, TaskAnalysis())
+        tasks[table.task] = replace(task, models={**task.models, **analyse_table(table)})
+    return replace(analysis, tasks=tasks)
 
 
 def _check_path(path: Path) -> None:

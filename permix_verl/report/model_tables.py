@@ -1,15 +1,12 @@
 """Tables of one model on one task: its personas with the verifier's audit, and the closed form."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.evaluation.analysis_types import ConditionAnalysis, ModelAnalysis, PredictedAccuracy
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Table, table
 from permix_verl.report.strict_tables import STRICT
 
 
-def personas(label: str, model: Mapping[str, Any]) -> Table:
+def personas_table(label: str, model: ModelAnalysis) -> Table:
     """Build the table of every persona and the control, with the verifier's audit."""
     columns = (
         ("l", "persona"),
@@ -26,54 +23,58 @@ def personas(label: str, model: Mapping[str, Any]) -> Table:
         ("r", "accuracy among parsed (%)"),
         ("r", "mean tokens"),
     )
-    without = model["leave_one_out_pss"]
     rows = [
-        _row(condition["persona"], condition, fmt.ratio(without.get(condition["persona"])))
-        for condition in model["personas"]
+        _row(condition, fmt.ratio(model.leave_one_out_pss.get(condition.persona))) for condition in model.conditions()
     ]
-    if model["no_persona"] is not None:
-        rows.append(_row(NO_PERSONA, model["no_persona"], fmt.MISSING))
     caption = (
         f"{label}: every persona, and the verifier's audit. Parsed: answers that could be read and were scored right "
         "or wrong. No answer, cut, timeout and error are shares of all samples; a cut answer may still be read."
     )
-    if model["strict"]:
+    if model.strict:
         caption += f" Strict: correct, and marked by {STRICT}. The parser's share is the mean less strict."
-    if model.get("refused"):
-        caption = f"{label}: every persona. The verifier's audit is refused: {model['refused']}."
+    if model.refused:
+        caption = f"{label}: every persona. The verifier's audit is refused: {model.refused}."
     return table(caption, columns, rows, folded=True, drop_empty=True)
 
 
-def _row(name: str, condition: Mapping[str, Any], without: str) -> list[str]:
+def _row(condition: ConditionAnalysis, pss_without: str) -> list[str]:
     return [
-        name,
-        *(fmt.percent(condition[share]) for share in ("accuracy", "strict_accuracy", "parsers_share", "std_over_runs")),
-        fmt.limits(condition["interval"]),
-        without,
-        *(fmt.percent(condition[rate]) for rate in ("no_answer", "cut", "timeout", "error", "accuracy_among_parsed")),
-        fmt.tokens(condition["mean_tokens"]),
+        condition.persona,
+        fmt.percent(condition.accuracy),
+        fmt.percent(condition.strict_accuracy),
+        fmt.percent(condition.parsers_share),
+        fmt.percent(condition.std_over_runs),
+        fmt.limits(condition.interval),
+        pss_without,
+        fmt.percent(condition.no_answer),
+        fmt.percent(condition.truncated),
+        fmt.percent(condition.timeout),
+        fmt.percent(condition.error),
+        fmt.percent(condition.accuracy_among_parsed),
+        fmt.tokens(condition.mean_tokens),
     ]
 
 
-def closed_form(label: str, model: Mapping[str, Any]) -> Table:
+def closed_form_table(label: str, model: ModelAnalysis) -> Table:
     """Build the table of the closed form's predictions at each KL coefficient."""
-    estimators = {"smoothed": "smoothed", "plug_in": "plug-in"}
-    figures = {"mean": fmt.percent, "worst": fmt.percent, "best": fmt.percent, "pss": fmt.ratio}
     columns = [("l", "beta")]
-    for estimator in estimators.values():
-        columns += [("r", f"{'PSS' if name == 'pss' else f'{name} (%)'}, {estimator}") for name in figures]
-    now = [
-        fmt.percent(model["mean"]["estimate"]),
-        fmt.percent(model["worst"]["accuracy"]),
-        fmt.percent(model["best"]["accuracy"]),
-        fmt.ratio(model["pss_ratio_of_means"]),
-    ]
+    for estimator in ("smoothed", "plug-in"):
+        columns += [("r", f"{heading}, {estimator}") for heading in ("mean (%)", "worst (%)", "best (%)", "PSS")]
+    now = _accuracies(
+        PredictedAccuracy(model.mean.estimate, model.worst.accuracy, model.best.accuracy, model.pss_ratio_of_means)
+    )
     rows = [["now (measured)", *now, *now]]
-    for prediction in model["theory"]:
-        cells = [figures[name](prediction[estimator][name]) for estimator in estimators for name in figures]
-        rows.append([f"{prediction['beta']:g}", *cells])
+    for prediction in model.theory:
+        rows.append([f"{prediction.beta:g}", *_accuracies(prediction.smoothed), *_accuracies(prediction.plug_in)])
     caption = (
         f"{label}: closed form of persona-conditioned RLVR, as if this model were the base model; beta is a "
         "sequence-level KL coefficient in units of the reward."
     )
     return table(caption, columns, rows, folded=True)
+
+
+def _accuracies(accuracy: PredictedAccuracy) -> list[str]:
+    return [
+        *(fmt.percent(value) for value in (accuracy.mean, accuracy.worst, accuracy.best)),
+        fmt.ratio(accuracy.pss),
+    ]

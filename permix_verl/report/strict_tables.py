@@ -1,8 +1,8 @@
 """Tables of accuracy and PSS under lenient and strict reading of final answers."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from permix_verl.evaluation.analysis_types import ModelAnalysis, PersonaAccuracy
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, table
 from permix_verl.reward_fns.math_reward import STRICT_MARKS
@@ -12,9 +12,9 @@ STRICT = " or ".join({"boxed": "a closed box", "hash": "####"}.get(mark, mark) f
 NOT_RECORDED = "not recorded"
 
 
-def strict(models: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+def strict_blocks(models: Mapping[str, ModelAnalysis]) -> list[Block]:
     """Build the table of all models; empty if no model has recorded marks."""
-    if not any(model["strict"] for model in models.values()):
+    if not any(model.strict for model in models.values()):
         return []
     columns = (
         ("l", "model"),
@@ -36,22 +36,31 @@ def strict(models: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     return [table(caption, columns, rows)]
 
 
-def _cells(model: Mapping[str, Any]) -> list[str]:
-    strict_values = model["strict"]
-    absent = f"refused: {model['refused']}" if model.get("refused") else NOT_RECORDED
-    cells = [
-        fmt.percent(model["mean"]["estimate"]),
-        fmt.percent(strict_values["mean"]) if strict_values else absent,
-        fmt.percent(strict_values["parsers_share"]) if strict_values else absent,
-    ]
-    for end in ("worst", "best"):
-        cells += [_end(model[end]), _end(strict_values[end]) if strict_values else absent]
+def _cells(model: ModelAnalysis) -> list[str]:
+    strict_values = model.strict
+    if strict_values is None:
+        absent = f"refused: {model.refused}" if model.refused else NOT_RECORDED
+        strict_cells = dict.fromkeys(("mean", "share", "worst", "best", "pss"), absent)
+    else:
+        strict_cells = {
+            "mean": fmt.percent(strict_values.mean),
+            "share": fmt.percent(strict_values.parsers_share),
+            "worst": _with_persona(strict_values.worst),
+            "best": _with_persona(strict_values.best),
+            "pss": fmt.ratio(strict_values.pss_ratio_of_means),
+        }
     return [
-        *cells,
-        fmt.ratio(model["pss_ratio_of_means"]),
-        fmt.ratio(strict_values["pss_ratio_of_means"]) if strict_values else absent,
+        fmt.percent(model.mean.estimate),
+        strict_cells["mean"],
+        strict_cells["share"],
+        _with_persona(model.worst),
+        strict_cells["worst"],
+        _with_persona(model.best),
+        strict_cells["best"],
+        fmt.ratio(model.pss_ratio_of_means),
+        strict_cells["pss"],
     ]
 
 
-def _end(end: Mapping[str, Any]) -> str:
-    return f"{fmt.percent(end['accuracy'])} ({end['persona']})"
+def _with_persona(extreme: PersonaAccuracy) -> str:
+    return f"{fmt.percent(extreme.accuracy)} ({extreme.persona})"

@@ -1,42 +1,42 @@
 """Tables of one task with all of its models."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from permix_verl.evaluation.analysis_types import ModelAnalysis
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, Table, Text, table
 from permix_verl.report.from_csv import REASON
 
-Models = Mapping[str, Mapping[str, Any]]
+Models = Mapping[str, ModelAnalysis]
 
 NULLS = {"sharp": "single runs", "blocks": "all runs of a persona on a problem, as one block"}
 """The unit that is permuted under each null hypothesis."""
 UNSOLVED = "no answer is correct"
 
 
-def why_untested(model: Mapping[str, Any]) -> str:
+def untested_reason(model: ModelAnalysis) -> str:
     """Return the reason why a model has no test of invariance."""
-    return str(model.get("refused") or UNSOLVED)
+    return model.refused or UNSOLVED
 
 
-def conclusion(label: str, model: Mapping[str, Any]) -> Text:
+def conclusion_text(label: str, model: ModelAnalysis) -> Text:
     """State a model's test conclusions in words."""
-    tests = model["invariance"]
+    tests = model.invariance
     if not tests:
-        return Text(f"Refused: {why_untested(model)}.", f"{label}: not tested.", conclusion=True)
+        return Text(f"Refused: {untested_reason(model)}.", f"{label}: not tested.", conclusion=True)
     p_values = " ".join(
-        f"{null.capitalize()} null: {fmt.p_value(test['p_value'])}, {fmt.ratio(test['expected'])} expected."
+        f"{null.capitalize()} null: {fmt.p_value(test.p_value)}, {fmt.ratio(test.expected)} expected."
         for null, test in tests.items()
     )
-    text = f"PSS {fmt.ratio(model['pss_ratio_of_means'])}. {p_values}"
+    text = f"PSS {fmt.ratio(model.pss_ratio_of_means)}. {p_values}"
     return Text(
-        f"{text} By the blocks null, {tests['blocks']['verdict']}.",
-        f"{label}: {tests['sharp']['verdict']}.",
+        f"{text} By the blocks null, {tests['blocks'].conclusion}.",
+        f"{label}: {tests['sharp'].conclusion}.",
         conclusion=True,
     )
 
 
-def measured(models: Models) -> Table:
+def inputs_table(models: Models) -> Table:
     """Build the table of models and numbers of personas, runs and problems."""
     columns = (
         ("l", "model"),
@@ -50,12 +50,12 @@ def measured(models: Models) -> Table:
     rows = [
         [
             label,
-            fmt.MISSING if model["model"] == label else model["model"],
-            model["adapter"] or fmt.MISSING,
-            fmt.count(model["personas_tried"]),
-            fmt.count(model["runs"]),
-            fmt.count(model["problems"]),
-            fmt.count(model["dropped_problems"]),
+            fmt.MISSING if model.model == label else model.model,
+            model.adapter or fmt.MISSING,
+            fmt.count(model.personas_tried),
+            fmt.count(model.runs),
+            fmt.count(model.problems),
+            fmt.count(model.dropped_problems),
         ]
         for label, model in models.items()
     ]
@@ -63,7 +63,7 @@ def measured(models: Models) -> Table:
     return table(caption, columns, rows, drop_empty=True)
 
 
-def accuracy(models: Models) -> Table:
+def accuracy_table(models: Models) -> Table:
     """Build the table of worst, best and mean accuracy and PSS."""
     columns = (
         ("l", "model"),
@@ -78,20 +78,20 @@ def accuracy(models: Models) -> Table:
     rows = [
         [
             label,
-            f"{fmt.percent(model['worst']['accuracy'])} ({model['worst']['persona']})",
-            f"{fmt.percent(model['best']['accuracy'])} ({model['best']['persona']})",
-            fmt.with_error(model["mean"]),
-            fmt.limits(model["mean"]),
-            fmt.ratio(model["pss_ratio_of_means"]),
-            fmt.or_refused(fmt.ratio(model["pss_mean_of_run_ratios"]), model),
-            fmt.limits(model["pss_interval"], fmt.ratio),
+            f"{fmt.percent(model.worst.accuracy)} ({model.worst.persona})",
+            f"{fmt.percent(model.best.accuracy)} ({model.best.persona})",
+            fmt.with_error(model.mean),
+            fmt.limits(model.mean),
+            fmt.ratio(model.pss_ratio_of_means),
+            fmt.or_refused(fmt.ratio(model.pss_mean_of_run_ratios), model.refused),
+            fmt.limits(model.pss_interval, fmt.ratio),
         ]
         for label, model in models.items()
     ]
     return table("Accuracy over personas, and PSS.", columns, rows)
 
 
-def invariance(models: Models) -> list[Block]:
+def invariance_blocks(models: Models) -> list[Block]:
     """Build the table of the invariance tests, and the reasons for those refused."""
     columns = (
         ("l", "model"),
@@ -106,24 +106,32 @@ def invariance(models: Models) -> list[Block]:
     )
     rows = []
     for label, model in models.items():
-        ratios = [fmt.ratio(model["pss_ratio_of_means"]), fmt.ratio(model["pss_mean_of_run_ratios"])]
-        for null, test in model["invariance"].items():
-            expected = f"{fmt.ratio(test['expected'])} [{fmt.ratio(test['low'])}, {fmt.ratio(test['high'])}]"
-            run_mean = fmt.ratio(test["expected_run_mean"])
-            p_value = fmt.p_value(test["p_value"])
-            rows.append([label, null, NULLS[null], ratios[0], expected, ratios[1], run_mean, p_value, test["verdict"]])
+        for null, test in model.invariance.items():
+            rows.append(
+                [
+                    label,
+                    null,
+                    NULLS[null],
+                    fmt.ratio(model.pss_ratio_of_means),
+                    f"{fmt.ratio(test.expected)} [{fmt.ratio(test.low)}, {fmt.ratio(test.high)}]",
+                    fmt.ratio(model.pss_mean_of_run_ratios),
+                    fmt.ratio(test.expected_run_mean),
+                    fmt.p_value(test.p_value),
+                    test.conclusion,
+                ]
+            )
     caption = "Against a persona-invariant model of the same accuracy and size."
     blocks: list[Block] = [table(caption, columns, rows)] if rows else []
     for reason in (REASON, UNSOLVED):
         untested = [
-            label for label, model in models.items() if not model["invariance"] and why_untested(model) == reason
+            label for label, model in models.items() if not model.invariance and untested_reason(model) == reason
         ]
         if untested:
-            blocks.append(Text(f"Refused for {fmt.listed(untested, models)}: {reason}."))
+            blocks.append(Text(f"Refused for {fmt.join_labels(untested, models)}: {reason}."))
     return blocks
 
 
-def cross_fitted(models: Models) -> Table:
+def cross_fitted_table(models: Models) -> Table:
     """Build the table of cross-fitted worst and best, and of the largest leave-one-out change of PSS."""
     columns = (
         ("l", "model"),
@@ -137,13 +145,13 @@ def cross_fitted(models: Models) -> Table:
     rows = []
     for label, model in models.items():
         persona, without = largest_change(model)
-        pss = model["pss_ratio_of_means"]
+        pss = model.pss_ratio_of_means
         changed = None if without is None or pss is None else without - pss
         rows.append(
             [
                 label,
-                fmt.with_limits(model["cross_fitted_worst"]),
-                fmt.with_limits(model["cross_fitted_best"]),
+                fmt.with_limits(model.cross_fitted_worst),
+                fmt.with_limits(model.cross_fitted_best),
                 fmt.ratio(pss),
                 fmt.ratio(without),
                 fmt.change(changed),
@@ -157,17 +165,17 @@ def cross_fitted(models: Models) -> Table:
     return table(caption, columns, rows)
 
 
-def largest_change(model: Mapping[str, Any]) -> tuple[str, float | None]:
+def largest_change(model: ModelAnalysis) -> tuple[str, float | None]:
     """Return the persona whose removal changes PSS most, and PSS without it."""
-    pss = model["pss_ratio_of_means"]
-    known = {persona: value for persona, value in model["leave_one_out_pss"].items() if value is not None}
-    if pss is None or not known:
+    pss = model.pss_ratio_of_means
+    defined = {persona: value for persona, value in model.leave_one_out_pss.items() if value is not None}
+    if pss is None or not defined:
         return fmt.MISSING, None
-    persona = max(known, key=lambda name: abs(known[name] - pss))
-    return persona, known[persona]
+    persona = max(defined, key=lambda name: abs(defined[name] - pss))
+    return persona, defined[persona]
 
 
-def near_zero(models: Models) -> Table:
+def near_zero_table(models: Models) -> Table:
     """Build the table of metrics that stay informative when the worst accuracy is near zero."""
     columns = (
         ("l", "model"),
@@ -180,68 +188,33 @@ def near_zero(models: Models) -> Table:
     )
     rows = []
     for label, model in models.items():
-        flips = model["flip_rates"]
-        known = flips["across"] is not None and flips["within"] is not None
-        minus_control = model["worst_minus_no_persona"]
+        flips, minus_control = model.flip_rates, model.worst_minus_no_persona
         rows.append(
             [
                 label,
                 "no arm without persona" if minus_control is None else fmt.with_limits(minus_control, fmt.points),
-                fmt.percent(model["tenth_percentile"]),
-                fmt.or_refused(fmt.percent(flips["across"]), model),
-                fmt.or_refused(fmt.percent(flips["within"]), model),
-                fmt.or_refused(fmt.points(flips["across"] - flips["within"] if known else None), model),
-                fmt.or_refused(fmt.percent(model["persona_sd"]), model),
+                fmt.percent(model.tenth_percentile),
+                fmt.or_refused(fmt.percent(flips.across), model.refused),
+                fmt.or_refused(fmt.percent(flips.within), model.refused),
+                fmt.or_refused(fmt.points(flips.excess), model.refused),
+                fmt.or_refused(fmt.percent(model.persona_sd), model.refused),
             ]
         )
     return table("What stays meaningful where the worst accuracy is near 0.", columns, rows)
 
 
-def best_of_k(models: Models) -> Table:
+def best_of_k_table(models: Models) -> Table:
     """Build the table of the best-of-k curves at powers of two."""
-    longest = max(len(model["best_of_k"]["apparent"]) for model in models.values())
+    longest = max(len(model.best_of_k.apparent) for model in models.values())
     tried = sorted({1, longest, *(2**power for power in range(longest.bit_length()) if 2**power <= longest)})
     columns = [("l", "model"), ("l", "curve"), *(("r", f"k = {k}") for k in tried)]
     rows = []
     for label, model in models.items():
-        for name, curve in model["best_of_k"].items():
+        for name, curve in model.best_of_k.curves().items():
             if not curve:
-                refused = fmt.or_refused(fmt.MISSING, model)
+                refused = fmt.or_refused(fmt.MISSING, model.refused)
                 rows.append([label, name.replace("_", "-"), refused, *[fmt.MISSING] * (len(tried) - 1)])
                 continue
             values = [fmt.percent(curve[k - 1]) if k <= len(curve) else fmt.MISSING for k in tried]
             rows.append([label, name.replace("_", "-"), *values])
     return table("Expected accuracy (%) of the best of k personas tried.", columns, rows)
-
-
-def pairs(comparisons: list[dict[str, Any]]) -> Table:
-    """Build the table of paired comparisons of models."""
-    columns = (
-        ("l", "first minus second"),
-        ("r", "personas"),
-        ("r", "problems"),
-        ("l", "mean (points)"),
-        ("l", "cross-fitted worst (points)"),
-        ("l", "swap test: PSS"),
-        ("l", "swap test: worst (points)"),
-        ("l", "swap test: mean (points)"),
-    )
-    rows = []
-    for pair in comparisons:
-        row = [f"{pair['first']} minus {pair['second']}", str(pair["personas"]), str(pair["problems"])]
-        if pair["refused"] is not None:
-            rows.append([*row, f"refused: {pair['refused']}", *[fmt.MISSING] * 4])
-            continue
-        row += [fmt.with_limits(pair[name], fmt.points) for name in ("mean_difference", "worst_difference")]
-        test = pair.get("swap_test")
-        if test is None:
-            rows.append([*row, "refused: a model has no correct answer", *[fmt.MISSING] * 2])
-            continue
-        for name, unit in (("pss", fmt.change), ("worst", fmt.points), ("mean", fmt.points)):
-            row.append(f"{unit(test[f'{name}_difference'])}, {fmt.p_value(test[f'{name}_p_value'])}")
-        rows.append(row)
-    caption = (
-        "Pairs of models: differences with 95 % intervals, and the swap test, whose null is that on every problem it "
-        "does not matter which of the two models answered (two-sided p)."
-    )
-    return table(caption, columns, rows)

@@ -1,7 +1,7 @@
 """Trade-off of robustness against fidelity, as in the paper: all models in one table and one figure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from permix_verl.report import formatting as fmt
@@ -9,9 +9,7 @@ from permix_verl.report.document import Block, Section, Table, Text, table
 from permix_verl.report.figures.mpl_helpers import WIDTH, short_names, truncate
 from permix_verl.report.figures.palette import BLUE, GREEN, INK, MUTED, PURPLE, VERMILLION
 from permix_verl.report.figures.svg import render_picture
-
-Interval = Mapping[str, Any]
-"""An ``Interval`` as plain data."""
+from permix_verl.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,10 @@ def section(
         note: a sentence that defines the measures.
         name: id of the figure, unique in the page.
     """
-    both = [one for one in points if one.robustness and one.fidelity]
+    both = [point for point in points if point.robustness and point.fidelity]
     if not both:
         return None
-    tasks = list(dict.fromkeys(task for one in both for task in one.robustness))
+    tasks = list(dict.fromkeys(task for point in both for task in point.robustness))
     blocks: list[Block] = [
         Text(
             "Robustness is the PSS of a task: 1 where personas change nothing. A model that ignores its persona is "
@@ -82,8 +80,8 @@ def section(
     return Section("Robustness and fidelity", [*blocks, *([picture] if picture else [])])
 
 
-def _fidelity(one: Point, task: str) -> Mapping[str, Interval]:
-    return one.fidelity.get(task) or one.fidelity.get("") or {}
+def _fidelity(point: Point, task: str) -> Mapping[str, Interval]:
+    return point.fidelity.get(task) or point.fidelity.get("") or {}
 
 
 def _table(points: Sequence[Point], tasks: Sequence[str], measures: Sequence[Measure]) -> Table:
@@ -97,24 +95,29 @@ def _table(points: Sequence[Point], tasks: Sequence[str], measures: Sequence[Mea
     )
     rows = [
         [
-            one.label,
+            point.label,
             task,
-            fmt.percent(one.robustness[task].worst),
-            fmt.percent(one.robustness[task].mean),
-            fmt.with_limits({**one.robustness[task].pss_interval, "estimate": one.robustness[task].pss}, fmt.ratio),
-            *(fmt.with_limits(_fidelity(one, task).get(measure.name), measure.unit) for measure in measures),
+            fmt.percent(point.robustness[task].worst),
+            fmt.percent(point.robustness[task].mean),
+            _pss(point.robustness[task]),
+            *(fmt.with_limits(_fidelity(point, task).get(measure.name), measure.unit) for measure in measures),
         ]
-        for one in points
+        for point in points
         for task in tasks
-        if task in one.robustness
+        if task in point.robustness
     ]
     return table("Accuracy, PSS and fidelity side by side.", columns, rows)
+
+
+def _pss(robustness: TaskRobustness) -> str:
+    pss = float("nan") if robustness.pss is None else robustness.pss
+    return fmt.with_limits(replace(robustness.pss_interval, estimate=pss), fmt.ratio)
 
 
 def _figure(points: Sequence[Point], tasks: Sequence[str], measure: Measure) -> Any:
     from matplotlib.figure import Figure
 
-    groups = list(dict.fromkeys(one.group for one in points))
+    groups = list(dict.fromkeys(point.group for point in points))
     styles = {
         group: ((BLUE, VERMILLION, GREEN, PURPLE, INK, MUTED)[number % 6], "osD^vP"[(number + number // 6) % 6])
         for number, group in enumerate(groups)
@@ -124,14 +127,16 @@ def _figure(points: Sequence[Point], tasks: Sequence[str], measure: Measure) -> 
     axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
     has_points = False
     for axis, task in zip(axes, tasks, strict=True):
-        for one in points:
-            fidelity = _fidelity(one, task).get(measure.name)
-            robustness = one.robustness.get(task)
-            if robustness is None or robustness.pss is None or fidelity is None or fidelity["estimate"] is None:
+        for point in points:
+            fidelity = _fidelity(point, task).get(measure.name)
+            robustness = point.robustness.get(task)
+            if robustness is None or robustness.pss is None or fidelity is None:
+                continue
+            if not fmt.is_number(fidelity.estimate):
                 continue
             has_points = True
-            colour, marker = styles[one.group]
-            x, y = robustness.pss, measure.factor * fidelity["estimate"]
+            colour, marker = styles[point.group]
+            x, y = robustness.pss, measure.factor * fidelity.estimate
             axis.errorbar(
                 [x],
                 [y],
@@ -143,7 +148,9 @@ def _figure(points: Sequence[Point], tasks: Sequence[str], measure: Measure) -> 
                 linestyle="none",
                 elinewidth=1,
             )
-            axis.annotate(truncate(names[one.group], 24), (x, y), xytext=(6, 5), textcoords="offset points", color=INK)
+            axis.annotate(
+                truncate(names[point.group], 24), (x, y), xytext=(6, 5), textcoords="offset points", color=INK
+            )
         axis.set_title(f"task {truncate(task, 30)}", loc="left")
         axis.set_xlabel("PSS")
         axis.margins(0.18)
@@ -152,7 +159,8 @@ def _figure(points: Sequence[Point], tasks: Sequence[str], measure: Measure) -> 
 
 
 def _bars(interval: Interval, middle: float, factor: float) -> list[list[float]] | None:
-    if interval["low"] is None or interval["high"] is None:
+    """Return the lengths of the lower and the upper error bar; ``None`` if the interval is refused."""
+    if interval.low is None or interval.high is None:
         return None
-    low, high = factor * interval["low"], factor * interval["high"]
+    low, high = factor * interval.low, factor * interval.high
     return [[max(middle - low, 0.0)], [max(high - middle, 0.0)]]

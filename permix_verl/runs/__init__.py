@@ -1,1 +1,1 @@
-"""TODO."""
+"""Run folders: paths, settings, data files, metrics and validations, without torch."""

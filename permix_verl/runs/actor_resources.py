@@ -1,15 +1,15 @@
-"""Resources of a Ray cluster that verl's actors take."""
+"""Ray resources that verl's actors take."""
 
 from collections.abc import Mapping
 
 CPUS_PER_RANK = 3
-"""CPUs that verl reserves for each rank, one for each worker that it may colocate there."""
+"""CPUs that verl reserves per rank: one for each worker that it may colocate there."""
 RANK_RESOURCES: Mapping[str, int] = {"CPU": CPUS_PER_RANK, "GPU": 1}
-"""Resources that a rank takes of its node."""
+"""Resources that a rank takes on its node."""
 
 
 def actor_resources(settings: Mapping[str, str]) -> dict[str, int]:
-    """Return the resources of a Ray cluster that verl's actors take, by name.
+    """Return the Ray resources that verl's actors take, resource -> amount.
 
     The transfer queue's controller and each of its storage units take a CPU, each rank takes :data:`RANK_RESOURCES`.
     The other actors (trainer, servers, agent loops, reward workers) take none.

@@ -1,4 +1,4 @@
-"""The folder of a run: where its things lie, how far it is."""
+"""Paths inside a run folder, and the last complete checkpoint."""
 
 import contextlib
 import math
@@ -14,7 +14,7 @@ from permix_verl.utils.files import file_lock, write_atomic
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps its things."""
+    """Paths inside a run folder."""
 
     path: Path
     trainer: Trainer = GRPO
@@ -25,7 +25,7 @@ class RunFolder:
 
     @property
     def new_data(self) -> Path:
-        """Where data is prepared; it becomes ``data`` once the run is known to be this one."""
+        """Folder of freshly prepared data; it becomes ``data`` once the settings match this run."""
         return self.path / "data.new"
 
     @property
@@ -46,42 +46,42 @@ class RunFolder:
 
     @property
     def best_adapter(self) -> Path:
-        """Of the step whose worst persona was best in validation."""
+        """Adapter of the step with the best worst-persona accuracy in validation."""
         return self.path / "best_adapter"
 
     @property
     def best(self) -> Path:
-        """Which step that was, and what it was chosen by, as JSON."""
+        """Best step, its metrics and the selection rule, as JSON."""
         return self.path / "best.json"
 
     @property
-    def kept(self) -> Path:
-        """Adapters of saved steps that may be the best, out of reach of verl's removal of old checkpoints."""
+    def stash(self) -> Path:
+        """Adapters of saved steps that may be the best; verl removes old checkpoints, but not these."""
         return self.path / "kept"
 
     @property
-    def robustness(self) -> Path:
-        """Worst, mean, best and PSS of each validation."""
+    def robustness_csv(self) -> Path:
+        """Worst, mean and best accuracy and PSS of each validation."""
         return self.path / "robustness.csv"
 
     @property
     def initial_adapter(self) -> Path:
-        """What LoRA training starts from."""
+        """Adapter that LoRA training starts from."""
         return self.path / "initial_adapter"
 
     @property
-    def verdict(self) -> Path:
-        """The checks of a finished run, as JSON."""
+    def run_checks(self) -> Path:
+        """Checks of a finished run, as JSON."""
         return self.path / "verdict.json"
 
     @property
     def tracker(self) -> Path:
-        """verl's note of the last checkpoint that it finished writing."""
+        """verl's tracker: the step of the last checkpoint that it finished writing."""
         return self.checkpoints / "latest_checkpointed_iteration.txt"
 
     @property
     def token(self) -> Path:
-        """The token of the last launch's processes."""
+        """Token in the environment of the last launch's processes."""
         return self.path / ".token"
 
     @property
@@ -90,8 +90,8 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def exclusive(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's folder, and end what an earlier launch that was killed left running.
+def lock_run_folder(folder: RunFolder) -> Iterator[None]:
+    """Lock the run folder, and end processes that a killed earlier launch left running.
 
     Raises:
         UserError: another launch is using the folder.
@@ -101,27 +101,27 @@ def exclusive(folder: RunFolder) -> Iterator[None]:
         if folder.token.is_file():
             left = processes.end_processes(folder.token.read_text())
             if left:
-                print(f"ended {left} processes that an earlier launch of this run had left behind")
+                print(f"ended {left} processes that an earlier launch of this run left behind")
         yield
 
 
 def finished_step(folder: RunFolder) -> int:
-    """The step of the newest complete checkpoint; 0 without one.
+    """Return the step of the newest complete checkpoint; 0 without one.
 
-    A tracker that was cut short (verl truncates, then writes) is mended first.
+    A truncated tracker (verl truncates the file, then writes it) is repaired first.
     """
     if not folder.tracker.is_file():
         return 0
     text = folder.tracker.read_text()
-    if text.isdigit() and _is_whole(folder, folder.checkpoints / f"global_step_{text}"):
+    if text.isdigit() and _is_complete(folder, folder.checkpoints / f"global_step_{text}"):
         return int(text)
-    return step_back(folder, before=None)
+    return rewind_tracker(folder, before=None)
 
 
-def _is_whole(folder: RunFolder, checkpoint: Path) -> bool:
-    """Whether a checkpoint that the tracker names is there.
+def _is_complete(folder: RunFolder, checkpoint: Path) -> bool:
+    """Return whether a checkpoint is complete.
 
-    verl's SFT trainer names it when rank 0 has finished: the data loader's state of every other rank is looked for.
+    verl's SFT trainer updates the tracker when rank 0 has finished, so the dataloader state of every rank is checked.
     """
     if not folder.trainer.torchrun:
         return checkpoint.is_dir()
@@ -130,20 +130,19 @@ def _is_whole(folder: RunFolder, checkpoint: Path) -> bool:
 
 
 def recorded_step(folder: RunFolder, logged: Collection[int], total: int) -> int:
-    """The step to go on from: of the newest checkpoint, or of an older one where its step left no record.
+    """Return the step to resume from: of the newest checkpoint, or of an older one if its step was not logged.
 
-    verl saves first, then writes the step's rollouts and metrics. A step that was killed in
-    between is trained again, so that every step has its record; unless that would throw away all
-    there is of a run.
+    verl saves a checkpoint before it writes the step's rollouts and metrics. A step killed in between is trained again,
+    so that every step is logged. If there is no older checkpoint, the newest is used unless it is the first or last.
 
     Args:
-        logged: steps that the metrics hold.
-        total: steps of the whole run; its last one must have been looked at.
+        logged: steps in the metrics.
+        total: steps of the whole run.
     """
     done = finished_step(folder)
     if done == 0 or done in logged:
         return done
-    older = step_back(folder, before=done)
+    older = rewind_tracker(folder, before=done)
     if older or done == 1 or done >= total:
         return older
     write_atomic(folder.tracker, str(done))
@@ -151,22 +150,22 @@ def recorded_step(folder: RunFolder, logged: Collection[int], total: int) -> int
 
 
 def latest_checkpoint(folder: RunFolder) -> Path | None:
-    """The newest complete checkpoint, verl's ``global_step_N`` folder."""
+    """Return the newest complete checkpoint, verl's ``global_step_N`` folder, or ``None``."""
     step = finished_step(folder)
     return folder.checkpoints / f"global_step_{step}" if step else None
 
 
-def step_back(folder: RunFolder, before: int | None) -> int:
-    """Point verl's tracker at the newest whole checkpoint, older than ``before`` if that is given; its step, or 0."""
+def rewind_tracker(folder: RunFolder, before: int | None) -> int:
+    """Set verl's tracker to the newest complete checkpoint before step ``before``, if given; return its step, or 0."""
     limit = math.inf if before is None else before
     steps = [
         step
         for path in folder.checkpoints.glob("global_step_*")
         if (step := int(path.name.rsplit("_", 1)[1])) < limit
-        # verl writes the loader's state last, and GRPO removes only actor/ of an old checkpoint.
+        # verl writes the dataloader state last, and its GRPO trainer removes only actor/ of an old checkpoint.
         and (path / folder.trainer.loader_state).is_file()
         and (path / folder.trainer.weights / "lora_train_meta.json").is_file()
-        and _is_whole(folder, path)
+        and _is_complete(folder, path)
     ]
     if not steps:
         folder.tracker.unlink(missing_ok=True)

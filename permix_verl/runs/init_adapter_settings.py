@@ -1,54 +1,54 @@
-"""Whether a run goes on from a given adapter (INIT_ADAPTER), and whether its settings are those of that adapter."""
+"""Settings of a run that starts from a given adapter (INIT_ADAPTER), compared with the adapter's own."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from permix_verl.errors import UserError
-from permix_verl.runs.given_adapter import GivenAdapter, read_given
+from permix_verl.runs.given_adapter import GivenAdapter, read_given_adapter
 
-KEY = "permix.init_adapter"
-REFERENCE = "permix_verl.training.hooks.frozen_reference"
-"""What verl imports, so that the KL reference is the adapter that was given: ``model.external_lib``."""
+INIT_ADAPTER_KEY = "permix.init_adapter"
+FROZEN_REFERENCE = "permix_verl.training.hooks.frozen_reference"
+"""Module in ``model.external_lib`` that makes the given adapter the KL reference."""
 _MODELS = {"actor_rollout_ref.model": "actor_rollout_ref.actor.strategy", "model": "engine.strategy"}
-"""Prefix of the model's keys, and the key of the engine, of GRPO and of SFT."""
+"""Prefix of the model's keys -> key of the engine's strategy, for GRPO and SFT."""
 
 
-def given_in(settings: Mapping[str, str]) -> Path | None:
-    """The folder that these settings (by key) go on from."""
-    value = settings.get(KEY)
+def init_adapter_path(settings: Mapping[str, str]) -> Path | None:
+    """Return the adapter folder that the settings name, if any."""
+    value = settings.get(INIT_ADAPTER_KEY)
     return Path(value) if value else None
 
 
-def start_of(settings: Mapping[str, str]) -> Path | None:
-    """The run's own copy of the adapter that these settings go on from."""
-    if given_in(settings) is None:
+def init_adapter_copy(settings: Mapping[str, str]) -> Path | None:
+    """Return the run's copy of the adapter that the settings name, if any."""
+    if init_adapter_path(settings) is None:
         return None
     return next(Path(settings[key]) for model in _MODELS if (key := f"{model}.lora_adapter_path") in settings)
 
 
 def refuse_unfit_adapter(settings: Mapping[str, str]) -> None:
-    """Refuse an adapter in verl's key, one that cannot be gone on from, and settings that are not its own.
+    """Refuse an adapter set through verl's own key, an unsupported adapter, and settings that differ from its own.
 
     Raises:
-        UserError: the first of them, with what to set instead.
+        UserError: the first such setting, and what to set instead.
     """
     for model, strategy in _MODELS.items():
         if f"{model}.lora_adapter_path" in settings:
             _refuse_another_path(settings, model)
-            given = given_in(settings)
+            given = init_adapter_path(settings)
             if given is not None:
-                _compare(settings, model, read_given(given))
+                _compare(settings, model, read_given_adapter(given))
                 if model != "model":
                     _refuse_another_reference(settings, model, strategy)
 
 
 def _refuse_another_path(settings: Mapping[str, str], model: str) -> None:
-    """verl would load it, with its own dropout, and compare with the base without any adapter."""
+    """Refuse another ``lora_adapter_path``: verl would keep its dropout, and use the bare base as KL reference."""
     path, checkpoints = settings[f"{model}.lora_adapter_path"], settings.get("trainer.default_local_dir")
     if not checkpoints or path == "null" or path == str(Path(checkpoints).parent / "initial_adapter"):
         return
     why = "" if model == "model" else "the KL reference would be the base without it; "
-    raise UserError(f"{model}.lora_adapter_path={path}: {why}set INIT_ADAPTER={path}, to go on from that adapter")
+    raise UserError(f"{model}.lora_adapter_path={path}: {why}set INIT_ADAPTER={path} to start from that adapter")
 
 
 def _compare(settings: Mapping[str, str], model: str, given: GivenAdapter) -> None:
@@ -58,21 +58,21 @@ def _compare(settings: Mapping[str, str], model: str, given: GivenAdapter) -> No
         f"{model}.target_modules": given.modules,
     }
     for key, value in own.items():
-        asked = settings.get(key, "")
-        found = tuple(sorted(asked.strip("[]").replace(" ", "").split(","))) if isinstance(value, tuple) else asked
-        if found != value:
+        setting = settings.get(key, "")
+        parsed = tuple(sorted(setting.strip("[]").replace(" ", "").split(","))) if isinstance(value, tuple) else setting
+        if parsed != value:
             shown = f"[{','.join(value)}]" if isinstance(value, tuple) else value
             raise UserError(
-                f"{key}={asked}, and INIT_ADAPTER={given.path} has {shown}; leave it unset, and it is the adapter's"
+                f"{key}={setting}, but INIT_ADAPTER={given.path} has {shown}; leave it unset to use the adapter's value"
             )
 
 
 def _refuse_another_reference(settings: Mapping[str, str], model: str, strategy: str) -> None:
     library = settings.get(f"{model}.external_lib", "null")
-    if REFERENCE not in library:
+    if FROZEN_REFERENCE not in library:
         raise UserError(
-            f"{model}.external_lib={library} leaves out {REFERENCE}, without which the KL reference is the base and "
-            "not INIT_ADAPTER; put it into the list"
+            f"{model}.external_lib={library} lacks {FROZEN_REFERENCE}, without which the KL reference is the base "
+            "instead of INIT_ADAPTER; add it to the list"
         )
     if settings.get(strategy) != "fsdp2":
-        raise UserError(f"{strategy}={settings.get(strategy)}: INIT_ADAPTER's KL reference needs fsdp2; leave it so")
+        raise UserError(f"{strategy}={settings.get(strategy)}: the KL reference of INIT_ADAPTER needs fsdp2; set fsdp2")

@@ -1,9 +1,7 @@
-"""The metrics of a run, as verl's ``file`` logger wrote them.
+"""Metrics of a run, from the files of verl's ``file`` logger.
 
-Each launch writes its own file (verl truncates what it is given), named so that
-names sort by time; a step that was trained twice, before and after a crash,
-counts as the later launch saw it. What an earlier launch saw of steps that a later
-one trains anew, from an earlier checkpoint, is of other weights and does not count.
+Each launch writes its own file (verl truncates the one it is given); file names sort by time. Steps retrained after a
+resume override those logged before it.
 """
 
 import json
@@ -15,25 +13,25 @@ REWARD = "critic/score/mean"
 REWARD_MIN = "critic/score/min"
 REWARD_MAX = "critic/score/max"
 LENGTH = "response_length/mean"
-CUT = "response_length/clip_ratio"
-"""Share of the responses that are as long as they may be."""
+TRUNCATED = "response_length/clip_ratio"
+"""Fraction of truncated responses."""
 KL = "actor/kl_loss"
-AGREEMENT = "training/rollout_actor_probs_pearson_corr"
-ADAPTER_SYNC = "training/rollout_adapter_share"
-"""Size of the LoRA weights that the rollout engine holds, over the trained ones': 1 where they are the same."""
+ROLLOUT_ACTOR_CORR = "training/rollout_actor_probs_pearson_corr"
+ADAPTER_NORM_RATIO = "training/rollout_adapter_share"
+"""Norm of the LoRA weights loaded in the rollout engine over that of the trained ones; 1 if they are in sync."""
 STEP_SECONDS = "timing_s/step"
 LOSS = "train/loss"
-"""Of supervised training; in nats a token of the response."""
+"""SFT loss in nats per response token."""
 VAL_LOSS = "val/loss"
 GRAD_NORM = "train/grad_norm"
 LEARNING_RATE = "train/lr"
 
 Metrics = dict[int, dict[str, float]]
-"""Step number to metric name to value; step 0 is the validation before training."""
+"""Step -> metric name -> value; step 0 is the validation before training."""
 
 
 def read_metrics(folder: Path) -> Metrics:
-    """All steps of a run, sorted. A last line that is still being written is left out."""
+    """Read the metrics of all steps of a run, sorted by step; an incomplete last line is skipped."""
     steps: Metrics = {}
     for file in sorted(folder.glob("*.jsonl")):
         launch = _read_launch(file)
@@ -52,19 +50,19 @@ def _read_launch(file: Path) -> Metrics:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        # verl logs the validation before training apart from the step that follows a resume.
+        # A step may have several lines: after a resume, verl logs the initial validation separately.
         values = {name: float(value) for name, value in record["data"].items() if isinstance(value, int | float)}
         steps[int(record["step"])] = steps.get(int(record["step"]), {}) | values
     return steps
 
 
 def training_steps(metrics: Metrics) -> Metrics:
-    """Only the steps that trained."""
+    """Return the steps with training metrics."""
     return {step: values for step, values in metrics.items() if REWARD in values or LOSS in values}
 
 
 def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:
-    """Accuracy per arm (persona slug or ``no_persona``) of one validation, from verl's curves per data source."""
+    """Return condition (persona slug or ``no_persona``) -> accuracy, which verl logs per data source."""
     accuracy = {}
     for name, value in values.items():
         section, _, rest = name.partition("/")
@@ -75,16 +73,16 @@ def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def validation_samples(values: Mapping[str, float]) -> int:
-    """Answers to each prompt of one validation: the number in the name of verl's metric."""
-    found = {int(name.rsplit("@", 1)[1]) for name in values if name.startswith("val-core/") and "/acc/mean@" in name}
-    return max(found, default=1)
+    """Return the number of responses per validation prompt, which is part of verl's metric names."""
+    samples = {int(name.rsplit("@", 1)[1]) for name in values if name.startswith("val-core/") and "/acc/mean@" in name}
+    return max(samples, default=1)
 
 
-def disagreements(metrics: Metrics, threshold: float) -> dict[int, float]:
-    """Steps at which rollout and actor probabilities correlate less than ``threshold``, or not at all."""
-    found = {}
+def mismatched_steps(metrics: Metrics, threshold: float) -> dict[int, float]:
+    """Return step -> rollout-actor correlation of the steps where it is below ``threshold`` or NaN."""
+    mismatched = {}
     for step, values in training_steps(metrics).items():
-        agreement = values.get(AGREEMENT, math.nan)
-        if not agreement >= threshold:  # NaN is a disagreement too
-            found[step] = agreement
-    return found
+        correlation = values.get(ROLLOUT_ACTOR_CORR, math.nan)
+        if not correlation >= threshold:  # true for NaN too
+            mismatched[step] = correlation
+    return mismatched

@@ -1,4 +1,4 @@
-"""verl's Hydra overrides, as the recipes give them, and what follows from them."""
+"""Hydra overrides for verl: parsing, composition, and the number of steps that they imply."""
 
 import importlib.util
 import re
@@ -9,24 +9,24 @@ from permix_verl.data.schema import read_draw
 from permix_verl.errors import UserError
 
 VERL_CONFIGS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
-"""verl's configuration of each trainer."""
+"""Trainer -> name of verl's configuration."""
 
 
-def as_dict(overrides: list[str]) -> dict[str, str]:
-    """Overrides by key, later ones winning as in Hydra; ``+`` is not part of a key, nor quotes of a value."""
+def overrides_by_key(overrides: list[str]) -> dict[str, str]:
+    """Return key -> value, without ``+`` and quotes; as in Hydra, later overrides win."""
     pairs = (override.partition("=") for override in overrides)
     return {key.lstrip("+"): value.strip("'") for key, _, value in pairs}
 
 
-def quoted(value: str) -> str:
-    """A string for Hydra's override grammar."""
-    # Backslashes count only before a quote, the closing one too.
+def quote_value(value: str) -> str:
+    """Quote a string for Hydra's override grammar."""
+    # Backslashes escape only before a quote, including the closing one.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def compose_without_verl(overrides: list[str], trainer: str) -> Any:
-    """verl's configuration with the overrides, composed by Hydra from verl's files; None where verl is not installed.
+    """Compose verl's configuration with the overrides from verl's files; return None if verl is not installed.
 
     Unlike :func:`permix_verl.training.dry_run.compose_config` it does not import verl, so it takes half a second.
 
@@ -45,11 +45,11 @@ def compose_without_verl(overrides: list[str], trainer: str) -> Any:
         return compose(VERL_CONFIGS[trainer], overrides=overrides)
 
 
-def with_file_logging(overrides: list[str], trainer: str) -> tuple[list[str], str]:
-    """The overrides with "file" among the loggers, and a line that says so; unchanged where it is there already.
+def add_file_logger(overrides: list[str], trainer: str) -> tuple[list[str], str]:
+    """Add "file" to the loggers; return the overrides and a note, empty if nothing was added.
 
-    Progress, checks and verdict read verl's metrics from that logger's file. Overrides that do not compose stay as
-    they are: verl refuses them.
+    Progress display and run checks read the file of that logger. Overrides that do not compose are returned unchanged,
+    for verl to refuse.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -65,43 +65,42 @@ def with_file_logging(overrides: list[str], trainer: str) -> tuple[list[str], st
     names = [loggers] if isinstance(loggers, str) else list(loggers or [])
     if "file" in names:
         return overrides, ""
-    listed = ",".join(quoted(str(name)) for name in [*names, "file"])
-    said = f"trainer.logger=[{','.join(map(str, names))}] has no 'file', which the checks of a run read; it is added"
-    return [*overrides, f"++trainer.logger=[{listed}]"], said
+    joined = ",".join(quote_value(str(name)) for name in [*names, "file"])
+    note = f"trainer.logger=[{','.join(map(str, names))}] has no 'file', which the run checks read; it is added"
+    return [*overrides, f"++trainer.logger=[{joined}]"], note
 
 
 def training_rows(overrides: list[str]) -> int:
-    """Length of the training data as the dataset holds it: rows times epochs.
+    """Return the length of the training data: rows times epochs.
 
     Raises:
-        UserError: a file that cannot be read; more than one epoch of files that say nothing of how their personas
-            were drawn.
+        UserError: an unreadable file; several epochs over files without the settings of their persona draw.
     """
     from permix_verl.runs.data_files import count_rows
-    from permix_verl.runs.own_files import listed
+    from permix_verl.runs.own_files import list_data_files
 
-    settings = as_dict(overrides)
-    files, epochs = listed(settings, "data.train_files"), int(settings.get("data.epochs", 1))
+    settings = overrides_by_key(overrides)
+    files, epochs = list_data_files(settings, "data.train_files"), int(settings.get("data.epochs", 1))
     if epochs > 1 and (len(files) > 1 or read_draw(files[0]) is None):
-        subject = f"{files[0]} does" if len(files) == 1 else f"data.train_files={','.join(files)} do"
+        subject = f"{files[0]} has" if len(files) == 1 else f"data.train_files={','.join(files)} have"
         raise UserError(
-            f"{subject} not say how its personas were drawn, so they cannot be drawn again for {epochs} epochs; "
+            f"{subject} no persona draw in the metadata, so personas cannot be resampled for {epochs} epochs; "
             "write one file with data_prep/gsm8k_persona.py, or set EPOCHS=1"
         )
     rows = sum(map(count_rows, files))
-    most = settings.get("data.train_max_samples", "null")
-    if most.isdigit() and int(most) > 0:
-        rows = min(rows, int(most))
+    max_samples = settings.get("data.train_max_samples", "null")
+    if max_samples.isdigit() and int(max_samples) > 0:
+        rows = min(rows, int(max_samples))
     return rows * epochs
 
 
 def total_steps(overrides: list[str]) -> int:
-    """Optimizer steps of the whole run, as verl counts them.
+    """Return the optimizer steps of the whole run, counted as verl does.
 
     Raises:
-        UserError: fewer rows than one batch, or than the steps that are asked for.
+        UserError: fewer rows than one batch, or than the configured steps need.
     """
-    settings = as_dict(overrides)
+    settings = overrides_by_key(overrides)
     rows, epochs = training_rows(overrides), int(settings.get("data.epochs", 1))
     batch = int(settings["data.train_batch_size"])
     if rows < batch:
@@ -111,7 +110,7 @@ def total_steps(overrides: list[str]) -> int:
         return rows // batch
     if int(steps) * batch > rows:
         raise UserError(
-            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, and the data "
-            f"has {rows}, all epochs taken together; set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}"
+            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, but the data "
+            f"have {rows} over all epochs; set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}"
         )
     return int(steps)

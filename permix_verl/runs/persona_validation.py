@@ -1,8 +1,7 @@
-"""How evenly a run's validations come out over its personas: worst, mean, best and PSS of each.
+"""Accuracy by persona in a run's validations: worst, mean, best and PSS.
 
-PSS is worst over best (the paper, Eq. 1). The personas are those that were held out of training
-(DEV_PERSONAS), or, without such, all of the training pool: a curve over personas that were trained
-on, which is then said wherever it is shown. The arm without a persona is none of them.
+PSS is worst over best accuracy (arXiv 2604.08986, Eq. 1). The personas are those held out of training (DEV_PERSONAS),
+or else all of the training pool; labels state which. The no-persona condition is not among them.
 """
 
 import csv
@@ -36,18 +35,18 @@ COLUMNS = (
     "no_persona_se",
     "others_mean",
 )
-"""Of ``robustness.csv``. What is unknown or undefined is empty."""
+"""Columns of ``robustness.csv``; unknown or undefined values are empty."""
 
 
 @dataclass(frozen=True)
-class Arms:
-    """What a run's data say about the personas of its validation.
+class ValidationPersonas:
+    """Personas of a run's validation, from its data.
 
     Attributes:
-        held_out: slugs of the personas that no training row gets; empty if none is held out.
-        trained: whether training rows have personas at all; plain RLVR's have none.
-        problems: of a validation; ``None`` where the data do not say.
-        personas: slugs of all that validation has, where the user named its files; ``None``: whatever has a curve.
+        held_out: slugs of the personas without training rows; empty if none is held out.
+        trained: whether any training row has a persona; False for plain RLVR.
+        problems: validation problems; ``None`` if unknown.
+        personas: slugs of all validation personas, if the user named the files; ``None``: all with a curve.
     """
 
     held_out: frozenset[str] = frozenset()
@@ -57,52 +56,52 @@ class Arms:
 
     @property
     def label(self) -> str:
-        """Of which personas a figure is, as every figure says it."""
+        """Label of the personas, for figures and messages."""
         if self.held_out:
             return f"{len(self.held_out)} personas held out of training"
         return "personas seen in training" if self.trained else "no persona was trained on"
 
 
-def read_arms(data: Path) -> Arms:
-    """From the manifest of a run's data; without a manifest, as if all were trained on.
+def read_validation_personas(data: Path) -> ValidationPersonas:
+    """Read the validation personas from a data folder's manifest; without one, all count as trained on.
 
-    Where the user named the files that are trained on or validated with, their rows say it (``run.json``).
+    If the user named training or validation files, the personas in their rows are used (from ``run.json``).
     """
     file, run = data / "manifest.json", data.parent / "run.json"
     manifest = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     own = json.loads(run.read_text(encoding="utf-8")).get("own_files") if run.is_file() else None
     if own and all(split["personas"] is not None for split in own.values()):
-        return _arms_of(own, manifest)
-    return Arms(
+        return _from_own_files(own, manifest)
+    return ValidationPersonas(
         held_out=frozenset(map(slug_of, manifest.get("dev_personas", ()))),
         trained=manifest.get("no_persona_probability", 0) < 1,
         problems=manifest.get("rows", {}).get("val_problems"),
     )
 
 
-def _arms_of(own: Mapping[str, Any], manifest: Mapping[str, Any]) -> Arms:
-    seen, asked = (
+def _from_own_files(own: Mapping[str, Any], manifest: Mapping[str, Any]) -> ValidationPersonas:
+    train, val = (
         frozenset(slug_of(key) for key in own[split]["personas"] if key != NO_PERSONA) for split in ("train", "val")
     )
-    return Arms(
-        held_out=asked - seen if seen else frozenset(),
-        trained=bool(seen),
-        # Of the user's own rows it is not known which of them ask the same.
+    return ValidationPersonas(
+        held_out=val - train if train else frozenset(),
+        trained=bool(train),
+        # Unknown for the user's own rows: several may ask the same problem.
         problems=None if own["val"]["files"] else manifest.get("rows", {}).get("val_problems"),
-        personas=asked,
+        personas=val,
     )
 
 
 @dataclass(frozen=True)
-class Robustness:
-    """One validation. Accuracies are shares of right samples.
+class PersonaValidation:
+    """One validation: accuracy, the fraction of correct samples, by persona.
 
     Attributes:
         step: training steps done.
-        accuracy: of each persona that counts, by slug.
-        samples: of each persona, or ``None``.
+        accuracy: persona slug -> accuracy; of the held-out personas only, if there are any.
+        samples: samples per persona, or ``None`` if unknown.
         no_persona: accuracy without a persona, or ``None``.
-        others_mean: of the personas that are not held out, where some are; else ``None``.
+        others_mean: mean accuracy of the personas left out of ``accuracy``, or ``None``.
     """
 
     step: int
@@ -133,21 +132,21 @@ class Robustness:
 
     @property
     def pss(self) -> float | None:
-        """Worst over best; ``None`` where no persona solves anything."""
+        """Worst over best accuracy; ``None`` if both are 0."""
         return self.worst / self.best if self.best > 0 else None
 
     def standard_error(self, accuracy: float | None) -> float | None:
-        """Of one persona's accuracy over independent samples, or ``None``.
+        """Return the binomial standard error of an accuracy; ``None`` if it or the number of samples is unknown.
 
-        Of a mean over personas it is an upper bound, reached where all solve the same problems. Of the worst it is
-        the error of that persona's accuracy, not of the minimum, which lies too low on average.
+        For a mean over personas it is an upper bound, reached if all solve the same problems. For the worst persona it
+        is the error of that persona's accuracy, and not of the minimum, which is biased downwards.
         """
         if accuracy is None or not self.samples:
             return None
         return math.sqrt(accuracy * (1 - accuracy) / self.samples)
 
     def record(self) -> dict[str, Any]:
-        """Every figure but those that depend on what the personas are; keys as :data:`COLUMNS`."""
+        """Return all values by :data:`COLUMNS`, without ``held_out``."""
         return {
             "step": self.step,
             "personas": len(self.accuracy),
@@ -167,7 +166,7 @@ class Robustness:
         }
 
     def sentence(self) -> str:
-        """One line for the terminal."""
+        """Return a summary in one line."""
         pss = "undefined (nothing solved)" if self.pss is None else f"{self.pss:.3f}"
         text = (
             f"mean {self.mean:.3f}, worst {self.worst:.3f} ({self.worst_persona}), best {self.best:.3f} "
@@ -178,37 +177,42 @@ class Robustness:
         return text + (f", the other personas {self.others_mean:.3f}" if self.others_mean is not None else "")
 
 
-def robustness(step: int, values: Mapping[str, float], arms: Arms) -> Robustness | None:
-    """Of a step's metrics; ``None`` where it was not validated, or not under any persona that counts."""
-    found = validation_accuracy(values)
-    known = found if arms.personas is None else arms.personas
-    personas = {arm: accuracy for arm, accuracy in found.items() if arm != NO_PERSONA and arm in known}
-    counted = {arm: accuracy for arm, accuracy in personas.items() if not arms.held_out or arm in arms.held_out}
+def persona_validation(
+    step: int, values: Mapping[str, float], personas: ValidationPersonas
+) -> PersonaValidation | None:
+    """Summarize a step's validation; ``None`` if it has no accuracy under any of the personas."""
+    by_condition = validation_accuracy(values)
+    slugs = by_condition if personas.personas is None else personas.personas
+    by_persona = {slug: accuracy for slug, accuracy in by_condition.items() if slug != NO_PERSONA and slug in slugs}
+    counted = {
+        slug: accuracy for slug, accuracy in by_persona.items() if not personas.held_out or slug in personas.held_out
+    }
     if not counted:
         return None
-    others = [accuracy for arm, accuracy in personas.items() if arm not in counted]
-    return Robustness(
+    others = [accuracy for slug, accuracy in by_persona.items() if slug not in counted]
+    return PersonaValidation(
         step=step,
         accuracy=counted,
-        samples=arms.problems * validation_samples(values) if arms.problems else None,
-        no_persona=found.get(NO_PERSONA),
+        samples=personas.problems * validation_samples(values) if personas.problems else None,
+        no_persona=by_condition.get(NO_PERSONA),
         others_mean=sum(others) / len(others) if others else None,
     )
 
 
-def robustness_curve(metrics: Metrics, arms: Arms) -> list[Robustness]:
-    """Every validation of a run, by step; step 0 is the model before training."""
-    found = (robustness(step, values, arms) for step, values in metrics.items())
-    return [one for one in found if one]
+def persona_validations(metrics: Metrics, personas: ValidationPersonas) -> list[PersonaValidation]:
+    """Summarize every validation of a run, by step; step 0 is the model before training."""
+    validations = (persona_validation(step, values, personas) for step, values in metrics.items())
+    return [validation for validation in validations if validation]
 
 
-def write_robustness(file: Path, metrics: Metrics, arms: Arms) -> None:
-    """A row for each validation, with :data:`COLUMNS`, in one move; nothing where there was none."""
-    curve = robustness_curve(metrics, arms)
+def write_robustness_csv(file: Path, metrics: Metrics, personas: ValidationPersonas) -> None:
+    """Write one row per validation, with :data:`COLUMNS`, atomically; no file if there is no validation."""
+    curve = persona_validations(metrics, personas)
     if not curve:
         return
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows(one.record() | {"held_out": int(bool(arms.held_out) or not arms.trained)} for one in curve)
+    held_out = int(bool(personas.held_out) or not personas.trained)
+    table.writerows(validation.record() | {"held_out": held_out} for validation in curve)
     write_atomic(file, text.getvalue())

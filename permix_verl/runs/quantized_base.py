@@ -1,7 +1,7 @@
-"""A base that is quantised on disk: told by its configuration, without its weights.
+"""Detection of bases that are quantized on disk, from their configuration.
 
-verl's engine casts and shards the weights of a base, and merging adds an adapter to them: either wants numbers, where
-such a base has packed ones. What trains on NF4 here is ``QLORA=1``, which quantises a plain base by itself.
+verl's engine casts and shards a base's weights, and merging adds an adapter to them: neither works on packed weights.
+``QLORA=1`` quantizes a plain base to NF4 itself.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import Any
 from permix_verl.errors import UserError
 
 
-def quantisation(model: str) -> str:
-    """How a model's weights are quantised on disk, in a few words; empty if they are not, or where nothing says it.
+def quantization_of(model: str) -> str:
+    """Return method and bits of a model's quantization on disk; empty if it is not quantized, or unknown.
 
     Args:
-        model: folder, or hub name; of the latter what is in the local cache.
+        model: folder, or hub name, which is looked up in the local cache only.
     """
     method = _config(model).get("quantization_config") or {}
     if not method:
@@ -25,30 +25,30 @@ def quantisation(model: str) -> str:
     return f"{name}, {bits} bits" if bits else name
 
 
-def refuse_quantised(model: str, why: str, remedy: str) -> None:
-    """Refuse a base that is quantised on disk.
+def refuse_quantized(model: str, why: str, remedy: str) -> None:
+    """Refuse a base that is quantized on disk.
 
     Args:
-        why: such a base will not do.
-        remedy: what to give in its place.
+        why: reason, for the message.
+        remedy: remedy, for the message.
 
     Raises:
-        UserError: it is.
+        UserError: the base is quantized.
     """
-    if found := quantisation(model):
-        raise UserError(f"{model} is quantised on disk ({found}), and {why}; {remedy}")
+    if quantization := quantization_of(model):
+        raise UserError(f"{model} is quantized on disk ({quantization}), and {why}; {remedy}")
 
 
 def refuse_to_train_on(model: str) -> None:
-    """Refuse to train an adapter on a base that is quantised on disk.
+    """Refuse to train an adapter on a base that is quantized on disk.
 
     Raises:
-        UserError: it is.
+        UserError: the base is quantized.
     """
-    refuse_quantised(
+    refuse_quantized(
         model,
-        "verl's engine casts and shards the weights of a base, which packed ones do not bear",
-        "give the model that it was made of (MODEL); QLORA=1 trains on NF4, which it makes itself",
+        "verl's engine cannot cast and shard packed weights",
+        "give the unquantized model (MODEL); QLORA=1 quantizes it to NF4 itself",
     )
 
 
@@ -60,13 +60,13 @@ def _config(model: str) -> dict[str, Any]:
 
         try:
             cached = try_to_load_from_cache(model, "config.json")
-        except HFValidationError:  # a path that is not there
+        except HFValidationError:  # a path that does not exist
             return {}
         if not isinstance(cached, str):
             return {}
         file = Path(cached)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # said by whoever loads it
-    return dict(found) if isinstance(found, dict) else {}
+        return {}  # loading the model reports it
+    return dict(config) if isinstance(config, dict) else {}

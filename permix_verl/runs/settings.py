@@ -1,4 +1,4 @@
-"""What a run was begun with: the same command goes on, another is refused."""
+"""Settings that a run was started with: the same command resumes it, another is refused."""
 
 import hashlib
 import json
@@ -13,10 +13,11 @@ from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manife
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, finished_step
 from permix_verl.runs.given_adapter import fingerprint
-from permix_verl.runs.init_adapter_settings import KEY, given_in
-from permix_verl.runs.overrides import as_dict
-from permix_verl.runs.own_files import check_own_files, described
+from permix_verl.runs.init_adapter_settings import INIT_ADAPTER_KEY, init_adapter_path
+from permix_verl.runs.overrides import overrides_by_key
+from permix_verl.runs.own_files import check_own_files, own_files_record
 from permix_verl.runs.quantized_base import refuse_to_train_on
+from permix_verl.runs.renamed_modules import current_paths
 from permix_verl.runs.trainers import SFT
 from permix_verl.utils.files import write_atomic
 
@@ -30,14 +31,14 @@ FREE_TO_CHANGE = (
     "trainer.v1.sampler.sampler_kwargs.min_agreement",
     "trainer.v1.sampler.sampler_kwargs.stop_on_disagreement",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls",
-    KEY,  # its weights are compared, wherever they lie
+    INIT_ADAPTER_KEY,  # its weights are compared, not its path
 )
-"""Overrides that may differ when a run is continued: they change what is kept and shown, not the run.
+"""Overrides that may differ on resume: they change what is saved and displayed, not the training.
 
-Not the number of steps: the learning rate's schedule is stretched over it.
+The number of steps may not differ, because the learning-rate schedule depends on it.
 """
 
-SUPERSEDED = (
+ARCHIVED = (
     "records",
     "rollouts",
     "validation",
@@ -48,34 +49,36 @@ SUPERSEDED = (
     "best_adapter",
     "best.json",
 )
-"""What a run that begins anew sets aside, beside its metrics."""
+"""Files and folders, besides the metrics, that a restart from scratch archives."""
 
 
-def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str] = ()) -> None:
-    """Take over the prepared data and remember the settings, or refuse others than the run was begun with.
+def begin_run(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str] = ()) -> None:
+    """Start or resume a run: adopt the prepared data and record the settings, or refuse settings that differ.
 
-    Until there is a checkpoint nothing is lost by other settings, so the run begins anew.
+    Without a checkpoint nothing is lost, so the run restarts with the new settings.
 
     Args:
-        folder: the run's folder, held.
-        overrides: verl's, of this launch.
-        hardware_keys: those that may change when a run goes on.
+        folder: the run folder, locked.
+        overrides: verl's overrides of this launch.
+        hardware_keys: overrides that may differ on resume.
 
     Raises:
-        UserError: the folder holds a run with other settings or other data, and stays as it is; data files that cannot
-            be trained on (:mod:`permix_verl.runs.own_files`); a base that cannot.
+        UserError: the folder holds a run with other settings or data, and is left unchanged; data files
+            (:mod:`permix_verl.runs.own_files`) or a base that cannot be trained on.
     """
     data = folder.new_data if folder.new_data.is_dir() else folder.data
-    settings: dict[str, Any] = {"overrides": as_dict(overrides), "data": _data_hashes(data)}
+    settings: dict[str, Any] = {"overrides": overrides_by_key(overrides), "data": _data_hashes(data)}
     refuse_to_train_on(settings["overrides"].get(f"{folder.trainer.model}.path", ""))
     personas = check_own_files(settings["overrides"], folder.path, "sft" if folder.trainer is SFT else "grpo")
-    settings["own_files"] = described(settings["overrides"], folder.path, data, personas)
-    given = given_in(settings["overrides"])
+    settings["own_files"] = own_files_record(settings["overrides"], folder.path, data, personas)
+    given = init_adapter_path(settings["overrides"])
     settings["initial_adapter"] = fingerprint(given) if given else None
     if finished_step(folder) == 0:
-        supersede(folder)
+        archive_old_steps(folder)
     elif folder.settings.is_file():
-        changed = _differences(json.loads(folder.settings.read_text()), settings, {*FREE_TO_CHANGE, *hardware_keys})
+        stored = json.loads(folder.settings.read_text())
+        stored["overrides"] = current_paths(stored["overrides"])
+        changed = _differences(stored, settings, {*FREE_TO_CHANGE, *hardware_keys})
         if changed:
             reordered = other_order(read_manifest(folder.data), read_manifest(data))
             shutil.rmtree(folder.new_data, ignore_errors=True)
@@ -83,12 +86,12 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
             if key == "training data" and reordered:
                 raise UserError(
                     f"{folder.path} holds a run on the same problems in another order: this command's data have "
-                    f"{CONSEQUENCE}; set another RUN_DIR, or give the file that it was begun with"
+                    f"{CONSEQUENCE}; set another RUN_DIR, or give the file that it was started with"
                 )
             raise UserError(
-                f"{folder.path} holds a run with {key}={old}, and this command has {key}={new}"
+                f"{folder.path} holds a run with {key}={old}, but this command has {key}={new}"
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
-                + "; set another RUN_DIR, or give the settings it was begun with"
+                + "; set another RUN_DIR, or give the settings it was started with"
             )
     if data == folder.new_data:
         shutil.rmtree(folder.data, ignore_errors=True)
@@ -96,13 +99,13 @@ def begin(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str
     write_atomic(folder.settings, json.dumps(settings, indent=2) + "\n")
 
 
-def supersede(folder: RunFolder) -> None:
-    """Set aside what is left of steps that will all be trained again, maybe with other settings."""
-    stamp = folder.path / "superseded" / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    old = [folder.path / name for name in SUPERSEDED]
+def archive_old_steps(folder: RunFolder) -> None:
+    """Move results and metrics of earlier steps, which will all be trained again, to ``superseded/TIME``."""
+    archive = folder.path / "superseded" / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    old = [folder.path / name for name in ARCHIVED]
     for path in [*folder.metrics.glob("*.jsonl"), *(path for path in old if path.exists())]:
-        stamp.mkdir(parents=True, exist_ok=True)
-        os.replace(path, stamp / path.name)
+        archive.mkdir(parents=True, exist_ok=True)
+        os.replace(path, archive / path.name)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
@@ -111,14 +114,14 @@ def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) ->
         for key in sorted(before["overrides"] | now["overrides"])
         if key not in free and before["overrides"].get(key) != now["overrides"].get(key)
     ]
-    adapters = [one.get("initial_adapter") for one in (before, now)]
+    adapters = [settings.get("initial_adapter") for settings in (before, now)]
     if adapters[0] != adapters[1]:
         old, new = (
-            f"{given_in(one['overrides'])} (weights {weights})" if weights else None
-            for one, weights in zip((before, now), adapters, strict=True)
+            f"{init_adapter_path(settings['overrides'])} (weights {weights})" if weights else None
+            for settings, weights in zip((before, now), adapters, strict=True)
         )
         changed.insert(0, ("INIT_ADAPTER", old, new))
-    hashes = [_own_hashes(one) for one in (before, now)]
+    hashes = [_own_hashes(settings) for settings in (before, now)]
     if "own_files" in before and hashes[0] != hashes[1]:
         changed.append(("data files", hashes[0], hashes[1]))
     if before["data"] != now["data"]:

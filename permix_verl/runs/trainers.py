@@ -1,11 +1,11 @@
-"""verl's two trainers, as the launcher has to know them: how each is started, and what it leaves in a checkpoint."""
+"""verl's two trainers: how to start each, and the layout of its checkpoints."""
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-RECORD = "rollout_log_probs.pt"
-"""What ``permix_verl.training.hooks.checkpoint_callback`` writes into every checkpoint of GRPO."""
+ROLLOUT_RECORD = "rollout_log_probs.pt"
+"""File of rollouts and their log-probs that the checkpoint callback writes into every GRPO checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class Trainer:
     """One of verl's trainers.
 
     Attributes:
-        module: what is run, as ``python -m``.
-        torchrun: whether a launcher of its own starts one process a rank; else Ray does.
-        model: prefix of the keys of its model.
+        module: module to run with ``python -m``.
+        torchrun: whether torchrun starts the ranks; otherwise Ray does.
+        model: prefix of the model's keys.
         weights: folder of the weights in a checkpoint.
-        loader_state: file that it writes last.
+        loader_state: file of the dataloader state, which is written last.
     """
 
     module: str
@@ -27,7 +27,7 @@ class Trainer:
     loader_state: str
 
     def command(self, settings: Mapping[str, str]) -> list[str]:
-        """The command line, without the overrides."""
+        """Return the command line, without the overrides."""
         if not self.torchrun:
             return [sys.executable, "-m", self.module]
         ranks = settings.get("trainer.n_gpus_per_node", "1")

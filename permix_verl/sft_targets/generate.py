@@ -5,19 +5,16 @@ attempt is paid for twice.
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from permix_verl.data.problems import Problem
 from permix_verl.errors import UserError
-from permix_verl.evaluation.sampling_plan import Render
+from permix_verl.inference.engine_config import Render
 from permix_verl.inference.engines import Completion, Engine, Request, Sampling
 from permix_verl.inference.model_exchange import same_model
-from permix_verl.inference.request_loop import pump
+from permix_verl.inference.request_loop import progress_bar, run_requests
 from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.personas.prompts import Message
 from permix_verl.seeding import derive_seed
@@ -136,17 +133,10 @@ def generate_targets(
     engine = start(waiting_rows)
     with (
         contextlib.closing(engine),
-        same_model(engine, store.folder, model, ["targets.jsonl"], begun=begun, other="--store (STORE)"),
-        tqdm(
-            total=len(rows),
-            initial=len(rows) - len(waiting_rows),
-            desc="targets",
-            unit="row",
-            mininterval=1 if sys.stderr.isatty() else 30,
-            file=sys.stderr,
-        ) as bar,
+        same_model(engine, store.folder, model, ["targets.jsonl"], begun=begun, option="--store (STORE)"),
+        progress_bar(len(rows), len(rows) - len(waiting_rows), "row", "targets") as bar,
     ):
-        pump(engine, [*generation.queue], lambda completions: generation.take(completions, bar))
+        run_requests(engine, [*generation.queue], lambda completions: generation.take(completions, bar))
     return generation.targets
 
 

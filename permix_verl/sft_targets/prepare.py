@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
 from permix_verl.data.tokenizers import load_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw
-from permix_verl.personas.pool import NO_PERSONA, check_disjoint, load_pool
+from permix_verl.personas.pool import check_disjoint, load_pool
 from permix_verl.personas.prompts import build_messages, check_template
 from permix_verl.sft_targets.generate import (
     GenerationConfig,
@@ -34,30 +33,8 @@ from permix_verl.sft_targets.generate import (
 )
 from permix_verl.sft_targets.ground_truth import FORMATS
 from permix_verl.sft_targets.settings import SupervisedPreparation, method_name
+from permix_verl.sft_targets.split import Split
 from permix_verl.sft_targets.store import TargetStore
-
-
-@dataclass
-class _Rows:
-    """Problems of one file, and counts of its rows."""
-
-    problems: list[Problem]
-    dropped: Counter[str] = field(default_factory=Counter)
-    personas: Counter[str] = field(default_factory=Counter)
-    written: int = 0
-    tokens: int = 0
-    target_tokens: int = 0
-    longest: int = 0
-
-    def counts(self) -> dict[str, Any]:
-        return {
-            "problems": len(self.problems),
-            "rows": self.written,
-            "dropped": dict(self.dropped),
-            "tokens": self.tokens,
-            "target_tokens": self.target_tokens,
-            "longest": self.longest,
-        }
 
 
 class SupervisedData:
@@ -82,8 +59,8 @@ class SupervisedData:
         prompt_lengths = PromptLengths(self.tokenizer, self.pool, settings.template_kwargs)
         self.stats = scan_source(settings, prompt_lengths)
         warn_of_other_order(settings.out, self.stats.identity(), self.stats.rows)
-        self.train = _Rows(list(kept_problems(settings, self.stats, val=False)))
-        self.val = _Rows(self._val_problems(prompt_lengths))
+        self.train = Split(list(kept_problems(settings, self.stats, val=False)))
+        self.val = Split(self._val_problems(prompt_lengths))
         self.targets = Targets()
 
     def _val_problems(self, prompt_lengths: PromptLengths) -> list[Problem]:
@@ -179,7 +156,7 @@ class SupervisedData:
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         return manifest
 
-    def _rows(self, rows: _Rows, split: str) -> Iterator[dict[str, Any]]:
+    def _rows(self, rows: Split, split: str) -> Iterator[dict[str, Any]]:
         settings = self.settings
         for problems in chunks(rows.problems):
             usable = [problem for problem in problems if self._has_target(problem, rows.dropped)]
@@ -200,11 +177,7 @@ class SupervisedData:
                     epoch=settings.epoch,
                     data_source=settings.dataset,
                 )
-                rows.written += 1
-                rows.personas[persona.key if persona else NO_PERSONA] += 1
-                rows.tokens += length
-                rows.target_tokens += len(response)
-                rows.longest = max(rows.longest, length)
+                rows.add(persona, length, len(response))
                 yield make_supervised_row(row, target)
 
     def _has_target(self, problem: Problem, dropped: Counter[str]) -> bool:

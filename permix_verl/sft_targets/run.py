@@ -3,17 +3,16 @@
 import importlib.metadata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.options import DEFAULT_TEMPLATE_KWARGS, Options
-from permix_verl.evaluation.run import identity_of, make_engine, make_renderer
 from permix_verl.evaluation.scoring import load_reward
-from permix_verl.inference import engines
+from permix_verl.inference.engine_config import EngineConfig
+from permix_verl.inference.engines import Engine, Sampling
 from permix_verl.inference.engines.openai import OpenAIEngine
-from permix_verl.personas.pool import Persona
+from permix_verl.personas.pool import Persona, load_pool
 from permix_verl.personas.prompts import Message, build_messages, count_tokens, render
 from permix_verl.sft_targets.generate import GenerationConfig, TargetRequest, TargetStatus
 from permix_verl.sft_targets.ground_truth import boxed_solution
@@ -32,34 +31,26 @@ REWRITER_ENTRY_POINTS = "permix_verl.rewriters"
 
 
 @dataclass(frozen=True)
-class TargetEngine:
-    """Model that writes targets, and its engine settings.
+class TargetOptions:
+    """Options of the model that writes targets.
 
     Attributes:
-        model: hub name, folder, name that an endpoint serves, or :data:`LAB_REWRITER`.
+        engine: the model, or :data:`LAB_REWRITER` as its name, and its engine.
         store: folder of the :class:`~permix_verl.sft_targets.store.TargetStore`.
-        base_url: an OpenAI-compatible endpoint; ``None`` loads the model into vLLM.
         attempts: most texts of a rewriter per row; a teacher writes one.
         temperature: ``None`` is 1 for a rewriter and 0 for a teacher.
+        max_tokens: token limit of a text.
     """
 
-    model: str
+    engine: EngineConfig
     store: Path = Path("targets")
-    base_url: str | None = None
     attempts: int = 4
     temperature: float | None = None
     max_tokens: int = 1024
-    template_kwargs: Mapping[str, Any] | None = None
-    concurrency: int = 64
-    retries: int = 5
-    request_args: Mapping[str, Any] = field(default_factory=dict)
-    tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
-    engine_args: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare_supervised(
-    settings: SupervisedPreparation, engine: TargetEngine, *, dry_run: bool = False
+    settings: SupervisedPreparation, options: TargetOptions, *, dry_run: bool = False
 ) -> dict[str, Any] | None:
     """Write the data set, and print the expected and the actual cost.
 
@@ -76,43 +67,45 @@ def prepare_supervised(
             return None
         data.fill_own_solutions()
         return data.write({"model": None})
-    _check(settings, engine)
-    options = _options(settings, engine)
+    _check(settings, options)
+    # A rewriter may fall back to its default temperature; a teacher must stay greedy.
+    droppable = ("max_tokens", "temperature", "top_p", "seed") if settings.kind == "styled" else ("max_tokens",)
+    options = replace(options, engine=replace(options.engine, droppable_fields=droppable))
     data = SupervisedData(settings)
     personas = list(dict.fromkeys(row.persona for row in data.engine_rows()))
-    config = _generation_config(settings, engine, options, personas)
+    config = _generation_config(settings, options, personas)
     if dry_run:
         _print_dry_run(data, config)
         return None
-    refused = _fill_targets(data, engine, config, lambda: _make_engine(engine, options, personas))
-    _print_outcome(data, engine.model)
+    refused = _fill_targets(data, options, config, lambda: _start_engine(options, personas))
+    _print_outcome(data, options.engine.model)
     described = {"model": dict(config.model), "sampling": dict(config.settings), "not_taken_by_the_server": refused}
     return data.write({**described, "attempts": config.attempts})
 
 
 def _fill_targets(
-    data: SupervisedData, engine: TargetEngine, config: GenerationConfig, make: Callable[[], engines.Engine]
+    data: SupervisedData, options: TargetOptions, config: GenerationConfig, start_engine: Callable[[], Engine]
 ) -> list[str]:
     """Generate the missing targets, and return the request fields that the server refused."""
     reward = load_reward()
-    made: list[engines.Engine] = []
+    started: list[Engine] = []
 
-    def start(rows: Sequence[TargetRequest]) -> engines.Engine:
-        if engine.model != LAB_REWRITER:
+    def start(rows: Sequence[TargetRequest]) -> Engine:
+        if options.engine.model != LAB_REWRITER:
             cost = _expected_cost(data, rows, config)
             print(f"{len(rows)} of {len(data.engine_rows())} rows have no target yet: {cost}")
-        made.append(make())
-        return made[0]
+        started.append(start_engine())
+        return started[0]
 
     def is_correct(text: str, gold: str) -> bool:
         return bool(reward.compute_score("", text, gold)["status"] == "correct")
 
     try:
-        with TargetStore(engine.store).writing() as store:
+        with TargetStore(options.store).writing() as store:
             data.fill_targets(config, store, start, is_correct)
     finally:
         reward.close()
-    return sorted(made[0].refused) if made and isinstance(made[0], OpenAIEngine) else []
+    return sorted(started[0].refused) if started and isinstance(started[0], OpenAIEngine) else []
 
 
 def _print_outcome(data: SupervisedData, model: str) -> None:
@@ -122,58 +115,44 @@ def _print_outcome(data: SupervisedData, model: str) -> None:
     print(f"generated in this call: {targets.generated}, {cost}")
 
 
-def _check(settings: SupervisedPreparation, engine: TargetEngine) -> None:
-    if not engine.model:
+def _check(settings: SupervisedPreparation, options: TargetOptions) -> None:
+    model = options.engine.model
+    if not model:
         raise UserError(f"--target {settings.kind} needs a model that writes the targets; set --engine-model")
-    if engine.model == LAB_REWRITER and settings.kind == "teacher":
+    if model == LAB_REWRITER and settings.kind == "teacher":
         raise UserError("the lab's rewriter cannot be a teacher; give permix_verl/lab/teacher as --engine-model")
-    for name in ("attempts", "max_tokens", "concurrency", "tensor_parallel_size", "data_parallel_size"):
-        if getattr(engine, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(engine, name)}; it must be 1 or more")
-    if engine.temperature is not None and engine.temperature < 0:
-        raise UserError(f"--temperature is {engine.temperature}; it must be 0 or more")
-    if settings.kind == "styled" and engine.temperature == 0 and engine.attempts > 1:
+    for name in ("attempts", "max_tokens"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    options.engine.check()
+    if options.temperature is not None and options.temperature < 0:
+        raise UserError(f"--temperature is {options.temperature}; it must be 0 or more")
+    if settings.kind == "styled" and options.temperature == 0 and options.attempts > 1:
         raise UserError("at temperature 0 every attempt gives the same text; set --attempts 1, or a temperature")
 
 
-def _options(settings: SupervisedPreparation, engine: TargetEngine) -> Options:
-    return Options(
-        engine.model,
-        settings.out,
-        base_url=engine.base_url,
-        template_kwargs=engine.template_kwargs,
-        concurrency=engine.concurrency,
-        retries=engine.retries,
-        request_args=engine.request_args,
-        # A rewriter may fall back to its default temperature; a teacher must stay greedy.
-        adapt_requests=("max_tokens", "temperature", "top_p", "seed") if settings.kind == "styled" else ("max_tokens",),
-        tensor_parallel_size=engine.tensor_parallel_size,
-        data_parallel_size=engine.data_parallel_size,
-        engine_args=engine.engine_args,
-    )
-
-
 def _generation_config(
-    settings: SupervisedPreparation, engine: TargetEngine, options: Options, personas: Sequence[Persona | None]
+    settings: SupervisedPreparation, options: TargetOptions, personas: Sequence[Persona | None]
 ) -> GenerationConfig:
-    styled = settings.kind == "styled"
-    temperature = (1.0 if styled else 0.0) if engine.temperature is None else engine.temperature
+    styled, engine = settings.kind == "styled", options.engine
+    temperature = (1.0 if styled else 0.0) if options.temperature is None else options.temperature
     if engine.model == LAB_REWRITER:
         model: Mapping[str, Any] = {"name": LAB_REWRITER}
         renderer = None
     else:
-        model = identity_of(options)["model"]
+        model = engine.identity()["model"]
         # Also checks that the template keeps a system message, which the rewriter's chat has as well.
-        renderer = make_renderer(options, personas)
-    template_kwargs = options.template_kwargs
-    if template_kwargs is None and not options.base_url:
-        template_kwargs = DEFAULT_TEMPLATE_KWARGS
+        renderer = engine.renderer(settings.pool, personas)
     return GenerationConfig(
-        model={**model, "chat_template_kwargs": template_kwargs, "request_args": dict(engine.request_args)},
+        model={
+            **model,
+            "chat_template_kwargs": engine.stored_template_kwargs,
+            "request_args": dict(engine.request_args),
+        },
         messages=_rewriting_chat if styled else _prompt_chat,
-        sampling=engines.Sampling(temperature, top_p=1.0, top_k=0, max_tokens=engine.max_tokens),
+        sampling=Sampling(temperature, top_p=1.0, top_k=0, max_tokens=options.max_tokens),
         usable=USABLE_STATUSES[settings.kind],
-        attempts=engine.attempts if styled else 1,
+        attempts=options.attempts if styled else 1,
         # Not the persona seed: data sets with other seeds reuse the same texts.
         seed=0,
         render=renderer,
@@ -189,11 +168,12 @@ def _rewriting_chat(row: TargetRequest) -> list[Message]:
     return rewriting_messages(row.problem, row.persona)
 
 
-def _make_engine(engine: TargetEngine, options: Options, personas: Sequence[Persona | None]) -> engines.Engine:
-    if engine.model == LAB_REWRITER:
+def _start_engine(options: TargetOptions, personas: Sequence[Persona | None]) -> Engine:
+    if options.engine.model == LAB_REWRITER:
         (rewriter,) = importlib.metadata.entry_points(group=REWRITER_ENTRY_POINTS, name=LAB_REWRITER)
         return rewriter.load()()  # type: ignore[no-any-return]
-    return make_engine(options, personas)
+    persona = next((persona for persona in personas if persona), load_pool("eval").personas[0])
+    return options.engine.start(persona.system_prompt)
 
 
 def _expected_cost(data: SupervisedData, rows: Sequence[TargetRequest], config: GenerationConfig) -> str:

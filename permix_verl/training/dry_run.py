@@ -1,4 +1,4 @@
-"""Resolve a recipe's config as verl would, instantiate what it instantiates, print it, and train nothing.
+"""Resolve a recipe's config and build its config objects as verl would, print it, and train nothing.
 
 python -m permix_verl.training.dry_run [--trainer sft] KEY=VALUE ...
 """
@@ -10,18 +10,18 @@ import tempfile
 from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
-from permix_verl.runs.overrides import as_dict
+from permix_verl.runs.overrides import overrides_by_key
 from permix_verl.training.guards.dead_keys import refuse_dead_keys
 
 
 def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
-    """verl's resolved config, through verl's own composition and validation.
+    """Return verl's resolved config, composed and validated by verl's own functions.
 
     Args:
         trainer: "grpo" or "sft".
 
     Raises:
-        UserError: an override that names no key or has a value verl refuses.
+        UserError: an override has an unknown key, or a value that verl refuses.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -29,7 +29,7 @@ def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    refuse_dead_keys(as_dict(overrides))
+    refuse_dead_keys(overrides_by_key(overrides))
     try:
         config = compose_config(overrides, trainer)
         OmegaConf.resolve(config)
@@ -44,7 +44,7 @@ def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
 
 
 def compose_config(overrides: list[str], trainer: str = "grpo") -> Any:
-    """verl's config of a trainer with the overrides, its interpolations still open."""
+    """Return a trainer's config from verl with the overrides applied and interpolations unresolved."""
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("verl.trainer.config", version_base=None):
@@ -54,9 +54,8 @@ def compose_config(overrides: list[str], trainer: str = "grpo") -> Any:
 def instantiate(config: Any) -> None:
     """Build verl's rollout, actor and model config objects; unknown fields fail here.
 
-    verl's model config reads tokenizer and architecture. Where the model cannot be
-    read (no hub, no such folder yet), a Llama of one layer stands in for it, and
-    that is reported.
+    verl's model config reads the tokenizer and the architecture. If the model cannot be read (no network, no such
+    folder yet), a one-layer Llama replaces it, and a line on stderr reports that.
     """
     from verl.utils.config import omega_conf_to_dataclass
 
@@ -66,7 +65,7 @@ def instantiate(config: Any) -> None:
 
 
 def instantiate_supervised(config: Any) -> None:
-    """The same for the SFT trainer."""
+    """Build verl's engine, optimizer, checkpoint, profiler and model config objects of the SFT trainer."""
     from verl.utils.config import omega_conf_to_dataclass
 
     for part in (config.engine, config.optim, config.checkpoint, config.profiler):
@@ -82,7 +81,7 @@ def _instantiate_model(model: Any) -> None:
     try:
         omega_conf_to_dataclass(model)
     except InstantiationException as error:
-        if not isinstance(error.__cause__, OSError):  # what transformers raises where a model cannot be read
+        if not isinstance(error.__cause__, OSError):  # transformers raises OSError for an unreadable model
             raise
         with tempfile.TemporaryDirectory() as folder:
             _write_stand_in(folder)
@@ -92,7 +91,7 @@ def _instantiate_model(model: Any) -> None:
             omega_conf_to_dataclass(stand_in)
         reason = str(error.__cause__).splitlines()[0]
         print(
-            f"dry run: {model.path} cannot be read here ({reason}); checked with a stand-in of one layer",
+            f"dry run: {model.path} cannot be read here ({reason}); checked with a one-layer stand-in",
             file=sys.stderr,
         )
 
@@ -125,7 +124,7 @@ def main() -> None:
     parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
     parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides")
     args = parser.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):  # verl and vLLM print; standard output is for the config
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is reserved for the config; verl and vLLM print too
         config = resolve(args.overrides, args.trainer)
     print(OmegaConf.to_yaml(config, resolve=True))
     print("dry run: the config resolves and verl accepts it; nothing was trained", file=sys.stderr)

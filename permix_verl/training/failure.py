@@ -1,4 +1,4 @@
-"""What the launcher says of a run that did not reach its end."""
+"""Final messages of the launcher about a run that failed."""
 
 import re
 import sys
@@ -13,27 +13,28 @@ from permix_verl.training.guards.watchdog import CAUSE_FILE
 from permix_verl.utils.ray_cluster import nodes_lost
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-QUOTED = 240
-"""Characters of an exception that the last line quotes."""
+MAX_QUOTED_CHARS = 240
+"""Longest quotation of an exception in the last line."""
 
 
-def stopped_on_purpose(folder: RunFolder, log: Path) -> bool:
-    """Whether a run was ended because its rollouts are not its policy's; says so, as the last words."""
+def report_deliberate_stop(folder: RunFolder, log: Path) -> bool:
+    """Return whether the rollout mismatch guard stopped the run; if so, print the failed check last."""
     file = folder.path / CAUSE_FILE
     cause = file.read_text() if file.is_file() else ""
     if not cause.startswith(STOPPED):
         return False
-    print(f"\nfull log  {log}\nall of it {folder.path}", flush=True)
+    print(f"\nfull log  {log}\nfolder    {folder.path}", flush=True)
     print(f"CHECK FAILED: {cause}", file=sys.stderr)
     return True
 
 
 def explain_failure(status: int, log: Path, cause_file: Path, nodes: Collection[str] = ()) -> None:
-    """The end of verl's log, and as the last words the watchdog's cause, or else the log's own (``doctor --explain``).
+    """Print the end of verl's log, then the watchdog's cause or else the one that ``doctor --explain`` names.
 
-    ``nodes`` are Ray's ids of those that the run began on, if several: one that is gone is the very last word.
+    Args:
+        nodes: Ray's ids of the nodes at the start, for a run on several; a lost node is reported last.
     """
-    # Numbered as editors do: the carriage returns of progress bars begin no line.
+    # Split at newlines only, so that line numbers match an editor's despite the carriage returns of progress bars.
     lines = log.read_bytes().decode(errors="replace").split("\n")
     print("\n".join(_ESCAPES.sub("", line) for line in lines[-31:]).rstrip("\n"), file=sys.stderr)
     print(f"\nerror: verl ended with status {status}; full log: {log}", file=sys.stderr)
@@ -42,16 +43,16 @@ def explain_failure(status: int, log: Path, cause_file: Path, nodes: Collection[
     if sign is not None:
         by = f" by {sign.process}" if sign.process else ""
         follow = f"; {explanation.followed_by} other errors" if explanation.followed_by else ""
-        first = f"line {sign.line}{by}: {sign.said.splitlines()[0][:QUOTED]}"
+        first = f"line {sign.line}{by}: {sign.said.splitlines()[0][:MAX_QUOTED_CHARS]}"
         print(f"       {first}{follow}; permix doctor --explain {log}", file=sys.stderr)
     cause = cause_file.read_text() if cause_file.is_file() else probable_cause(explanation)
     if cause:
         print(f"error: {cause[:1000]}", file=sys.stderr)
-    if nodes and (gone := _nodes_gone(nodes)):
-        print(f"error: {gone}; the same command then goes on from the last checkpoint", file=sys.stderr)
+    if nodes and (loss := _describe_node_loss(nodes)):
+        print(f"error: {loss}; the same command then goes on from the last checkpoint", file=sys.stderr)
 
 
-def _nodes_gone(nodes: Collection[str]) -> str | None:
+def _describe_node_loss(nodes: Collection[str]) -> str | None:
     try:
         lost = nodes_lost(nodes)
     except UserError as error:
@@ -62,13 +63,13 @@ def _nodes_gone(nodes: Collection[str]) -> str | None:
 
 
 def probable_cause(explanation: Explanation) -> str | None:
-    """A log's cause in one line: a message of ours as it is, what is known with its remedy, all else quoted."""
+    """Return a log's cause in one line: permix's own message, or a known cause with its remedy, or the exception."""
     sign = explanation.cause
     if sign is None:
         return None
-    said = sign.said.splitlines()[0]
+    message = sign.said.splitlines()[0]
     if sign.kind == "ours":
-        return said.partition(": ")[2]
+        return message.partition(": ")[2]
     if sign.signature is None:
-        return said
-    return f"{sign.signature.cause} ({said[:QUOTED]}); {sign.signature.remedy}"
+        return message
+    return f"{sign.signature.cause} ({message[:MAX_QUOTED_CHARS]}); {sign.signature.remedy}"

@@ -1,13 +1,12 @@
-"""Ends a launch that has failed, or stands still, without an end of its own; and says by what.
+"""Watchdog of the launcher: detect a launch that has failed or hangs but does not end by itself, and name the cause.
 
-verl waits without a limit for whatever has died while it starts, loads, places or syncs. The launcher looks from
-outside, once a second and from the first moment on, at the run's log and at what its processes do. What is slow works:
-it is left alone.
+verl waits without a timeout for components that have died during start-up, loading, placement or weight sync. Once a
+second the launcher reads the run's log and the activity of its processes. A slow launch still works and goes on.
 
-- A part is gone (``permix_verl.training.log_signs``): the run has :data:`GRACE_S` to end by itself.
-- A process has raised: that may be harmless, so it counts only when nothing has moved for :data:`QUIET_S` soon after.
-- Nothing moves at all: for :data:`STILL_S`, or ``STALL_SECONDS`` if that is more.
-- Something waits for a place that the cluster cannot give (``hooks/ray_watch.py``): :data:`NO_PLACE_S`.
+- A component is lost (``permix_verl.training.log_signs``): the run has :data:`GRACE_S` to end by itself.
+- A process has raised an exception, which may be harmless: it counts if :data:`QUIET_S` without progress follow.
+- No progress at all for :data:`STILL_S`, or for ``STALL_SECONDS`` if that is more.
+- A placement that the cluster can never satisfy (``hooks/ray_watch.py``) has waited for :data:`UNPLACEABLE_S`.
 """
 
 import re
@@ -16,41 +15,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from permix_verl.training.hooks.ray_watch import NEVER
-from permix_verl.training.log_signs import LogSigns, LogTail, Sign, plain
+from permix_verl.training.hooks.ray_watch import UNAVAILABLE
+from permix_verl.training.log_signs import LogSigns, LogTail, Sign, strip_colors
 from permix_verl.training.process_activity import ProcessActivity
 
 GRACE_S = 25.0
-"""Seconds that a run has to end by itself, once a part is gone."""
+"""Time for a run to end by itself after it has lost a component."""
 BUSY_GRACE_S = 40.0
-"""The same while its processes still work, and they may for ever where one waits for another in a loop; and from the
-first step on, when the watchdog in verl's own process knows more."""
+"""Grace period while processes still work (they may poll each other for ever), and from the first step on (the watchdog
+in verl's process knows more)."""
 QUIET_S = 30.0
+"""Time without progress after which an exception counts as fatal."""
 SETTLED_S = 120.0
-"""Of work after an exception, by which the run has got over it; so it has by two more steps."""
+"""Time of progress after an exception that shows it to be harmless; two more training steps show it too."""
 STILL_S = 180.0
-NO_PLACE_S = 45.0
-OTHERS_S = 600.0
-"""The same where others hold what is missing, who may give it back."""
-UNSEEN_S = 1800.0
-"""Seconds without a line in the log, where processes on other machines may work unseen."""
+"""Time without any progress."""
+UNPLACEABLE_S = 45.0
+"""Time that a placement waits for resources that the cluster does not have."""
+OCCUPIED_S = 600.0
+"""Time that a placement waits for resources that others hold and may release."""
+REMOTE_STILL_S = 1800.0
+"""Time without a log line if processes on other machines, whose work is not seen, may be working."""
 FROZEN_S = 20.0
-"""Between two looks: the machine was asleep, or the terminal held the launcher, and not the run."""
+"""Gap between two checks after which the clocks restart: the machine slept, or the launcher was suspended."""
 
 
 class LaunchWatch:
-    """Watches one launch.
+    """Watchdog of one launch.
 
     Args:
-        log: of the run.
+        log: log file of the run.
         metrics: folder whose files grow with every step.
-        activity: of the run's processes.
-        stall_s: ``STALL_SECONDS``; longer bounds than these are kept.
-        remedy: what to do about places that are not there.
-        explain: names the cause in a log, with its remedy, where it knows it.
+        activity: activity of the run's processes.
+        stall_s: ``STALL_SECONDS``, a lower bound of the limits on placement and progress.
+        remedy: advice if placement fails.
+        explain: returns the known cause in a log, with its remedy, or ``None``.
 
     Attributes:
-        signs: what the log says.
+        signs: state of the run, read from its log.
     """
 
     def __init__(
@@ -71,106 +73,108 @@ class LaunchWatch:
         self.explain = explain
         self.clock = clock
         self.signs = LogSigns()
-        self._found: list[_Found] = []
-        self._shapes: set[str] = set()
+        self._signs: list[_DatedSign] = []
+        self._line_shapes: set[str] = set()
         self._last_line = ""
-        self._looked = self._moved = self._onward = clock()
-        self._no_place_since: float | None = None
-        self._stages = self._logged = self._steps = 0
+        self._checked_at = self._progress_at = self._stage_progress_at = clock()
+        self._waiting_since: float | None = None
+        self._stage_changes = self._metrics_bytes = self._steps = 0
 
-    def look(self) -> str | None:
-        """Why the run should be ended, or ``None``."""
+    def check(self) -> str | None:
+        """Return the reason to end the run, or ``None``."""
         now = self.clock()
-        if now - self._looked > FROZEN_S:
-            self._moved = self._onward = now
-            self._no_place_since = None
-            self._found = [replace(found, when=now) for found in self._found]
-        self._looked = now
-        self._read(now)
-        working = self.activity.look()
+        if now - self._checked_at > FROZEN_S:
+            self._progress_at = self._stage_progress_at = now
+            self._waiting_since = None
+            self._signs = [replace(dated, when=now) for dated in self._signs]
+        self._checked_at = now
+        self._read_files(now)
+        working = self.activity.is_working()
         if working:
-            self._moved = now
-        return self._no_place(now) or self._failed(now, working) or self._still(now)
+            self._progress_at = now
+        return self._check_placement(now) or self._check_failure(now, working) or self._check_progress(now)
 
-    def _read(self, now: float) -> None:
+    def _read_files(self, now: float) -> None:
         for line in self.tail.read():
             sign = self.signs.read(line)
             if sign:
-                self._found.append(_Found(sign, now, self._steps))
-            shape = re.sub(r"\d+", "#", line)[:200]  # what is repeated with another number is no progress
-            if shape.strip() and shape not in self._shapes:
-                self._shapes.add(shape)
-                self._moved = now
-            self._last_line = plain(line).strip() or self._last_line
-            if self.signs.elsewhere:
-                self._moved = now
-        logged = sum(file.stat().st_size for file in self.metrics.glob("*.jsonl"))
-        if logged != self._logged:
-            self._logged, self._moved, self._onward = logged, now, now
+                self._signs.append(_DatedSign(sign, now, self._steps))
+            shape = re.sub(r"\d+", "#", line)[:200]  # a repeated line with another number is no progress
+            if shape.strip() and shape not in self._line_shapes:
+                self._line_shapes.add(shape)
+                self._progress_at = now
+            self._last_line = strip_colors(line).strip() or self._last_line
+            if self.signs.has_remote_nodes:
+                self._progress_at = now
+        metrics_bytes = sum(file.stat().st_size for file in self.metrics.glob("*.jsonl"))
+        if metrics_bytes != self._metrics_bytes:
+            self._metrics_bytes, self._progress_at, self._stage_progress_at = metrics_bytes, now, now
             self._steps += 1
-            self._found = [found for found in self._found if self._steps - found.steps < 2]
-        if self.signs.stages != self._stages:
-            self._stages, self._moved, self._onward = self.signs.stages, now, now
+            self._signs = [dated for dated in self._signs if self._steps - dated.steps < 2]
+        if self.signs.stage_changes != self._stage_changes:
+            self._stage_changes, self._progress_at, self._stage_progress_at = self.signs.stage_changes, now, now
 
-    def _no_place(self, now: float) -> str | None:
-        short = self.signs.short_of
-        if not short:
-            self._no_place_since = None
+    def _check_placement(self, now: float) -> str | None:
+        waiting_for = self.signs.waiting_for
+        if not waiting_for:
+            self._waiting_since = None
             return None
-        if self._no_place_since is None:
-            self._no_place_since = now
-        bound = max(NO_PLACE_S if NEVER in short else OTHERS_S, self.stall_s)
-        if now - self._no_place_since < bound:
+        if self._waiting_since is None:
+            self._waiting_since = now
+        limit_s = max(UNPLACEABLE_S if UNAVAILABLE in waiting_for else OCCUPIED_S, self.stall_s)
+        if now - self._waiting_since < limit_s:
             return None
-        return f"placement stands still: {short}{f'; {self.remedy}' if self.remedy else ''}"
+        return f"placement is stuck: {waiting_for}{f'; {self.remedy}' if self.remedy else ''}"
 
-    def _failed(self, now: float, working: bool) -> str | None:
-        gone = [found for found in self._found if found.sign.gone]
-        raised = [found for found in self._found if self._moved - found.when < SETTLED_S]
-        if gone:
+    def _check_failure(self, now: float, working: bool) -> str | None:
+        losses = [dated for dated in self._signs if dated.sign.component_lost]
+        recent = [dated for dated in self._signs if self._progress_at - dated.when < SETTLED_S]
+        if losses:
             grace = BUSY_GRACE_S if working or self.signs.training else GRACE_S
-            over = now - max(gone[0].when, self._onward) >= grace
+            fatal = now - max(losses[0].when, self._stage_progress_at) >= grace
         else:
-            over = bool(raised) and now - max(raised[0].when, self._moved) >= QUIET_S
-        if not over:
+            fatal = bool(recent) and now - max(recent[0].when, self._progress_at) >= QUIET_S
+        if not fatal:
             return None
-        counts = self._found if gone else raised
-        cause = _cause([found.sign for found in counts])
-        if not counts[0].sign.died:  # what others raise then is that it is not there
+        evidence = self._signs if losses else recent
+        cause = _describe_cause([dated.sign for dated in evidence])
+        if not evidence[0].sign.died_silently:  # otherwise the exceptions in the log only report the death
             cause = self.explain(self.tail.file) or cause
-        return f"{cause} (while {self.stage}; verl has waited {now - counts[0].when:.0f} s since)"
+        return f"{cause} (while {self.stage}; verl has waited {now - evidence[0].when:.0f} s since)"
 
-    def _still(self, now: float) -> str | None:
-        still = now - self._moved
-        if still < max(UNSEEN_S if self.signs.elsewhere else STILL_S, self.stall_s):
+    def _check_progress(self, now: float) -> str | None:
+        still_s = now - self._progress_at
+        if still_s < max(REMOTE_STILL_S if self.signs.has_remote_nodes else STILL_S, self.stall_s):
             return None
-        seen = "no new line in the log" if self.signs.elsewhere else "no new line in the log, and no process works"
-        odd = "".join(f"; {words}" for words in self.activity.odd()[:3])
-        before = f"; raised before: {_cause([found.sign for found in self._found])[:200]}" if self._found else ""
+        remote = self.signs.has_remote_nodes
+        evidence = "no new line in the log" if remote else "no new line in the log, and no process works"
+        blocked = "".join(f"; {process}" for process in self.activity.describe_blocked()[:3])
+        signs = [dated.sign for dated in self._signs]
+        before = f"; raised before: {_describe_cause(signs)[:200]}" if signs else ""
         last = f"; the log's last line: {self._last_line[:200]}" if self._last_line else ""
-        return f"nothing has moved for {still:.0f} s while {self.stage} ({seen}{odd}{before}{last})"
+        return f"no progress for {still_s:.0f} s while {self.stage} ({evidence}{blocked}{before}{last})"
 
     @property
     def stage(self) -> str:
-        """What the run does, in words that follow "while"."""
+        """Current stage of the run, in words that follow "while"."""
         return self.signs.stage or "starting"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A sign, when it was read, and the steps that were done by then."""
+class _DatedSign:
+    """A sign of failure, the time it was read, and the number of steps finished by then."""
 
     sign: Sign
     when: float
     steps: int
 
 
-def _cause(signs: Sequence[Sign]) -> str:
-    """The process that died, if that came first; else what was raised first, and by the same process on top of it."""
-    if signs[0].died:
-        named = [sign for sign in signs if sign.died and sign.text.startswith("actor ")]
-        return (named or signs)[0].sentence()[:400]
-    raised = [sign for sign in signs if sign.raised]
-    first = raised[0] if raised else signs[0]
-    chain = dict.fromkeys(sign.text for sign in raised if sign.speaker == first.speaker)
+def _describe_cause(signs: Sequence[Sign]) -> str:
+    """Describe the process that died, if that came first; else the first exception and its process's next one."""
+    if signs[0].died_silently:
+        actors = [sign for sign in signs if sign.died_silently and sign.text.startswith("actor ")]
+        return (actors or signs)[0].sentence()[:400]
+    exceptions = [sign for sign in signs if sign.is_exception]
+    first = exceptions[0] if exceptions else signs[0]
+    chain = dict.fromkeys(sign.text for sign in exceptions if sign.process == first.process)
     return first.sentence() + "".join(f"; then {text}" for text in list(chain)[1:2])

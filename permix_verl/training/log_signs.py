@@ -1,47 +1,47 @@
-"""What a run's log says of it while it grows: where the run stands, what a process raised, which part is gone.
+"""Incremental reader of a run's log: the current stage, exceptions raised, and components lost.
 
-A line is read once, in order. What counts are whole tracebacks and a few sentences of Ray's and vLLM's; lines that
-merely name an exception, as verl's warnings about engines that are not installed do, are none.
+Each line is read once, in order. Only complete tracebacks and a few messages of Ray and vLLM count as failures; a line
+that merely names an exception, such as verl's warnings about engines that are not installed, does not.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-OURS = "permix_verl: "
-"""Begins what ``permix_verl.training.hooks.ray_watch`` says."""
-WAITS = "placement waits: "
-GOES_ON = "placement goes on"
-ELSEWHERE = "on other machines, whose work is not seen from here"
+RAY_WATCH_PREFIX = "permix_verl: "
+"""Prefix of the lines that ``permix_verl.training.hooks.ray_watch`` prints."""
+PLACEMENT_WAITS = "placement waits: "
+PLACEMENT_RESUMED = "placement goes on"
+REMOTE_NODES = "on other machines, whose work is not seen from here"
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_SPEAKER = re.compile(
+_PROCESS = re.compile(
     r"\((?P<name>raylet|[\w.:-]+ (?=pid=)|(?=pid=))(?:pid=(?P<pid>\d+))?(?:, ip=[\w.:]+)?\) ?|\[(?P<rank>rank\d+)\]: ?"
 )
-"""Who says a line: Ray's prefix, one of vLLM's processes within it, or torchrun's."""
+"""Process that printed a line: Ray's prefix, possibly with a vLLM process inside it, or torchrun's rank."""
 _HEADER = re.compile(
     r"(?:ERROR|CRITICAL|WARNING|INFO)(?: \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\] ?|:\d{4}-\d\d-\d\d [\d:,]+:)"
 )
 _RAISED = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?:\((?P<inner>\w+)\))?(?:: ?(?P<message>.*))?$")
 _BETWEEN = ("During handling of the above", "The above exception was")
-_STOPPED = re.compile(r"KeyboardInterrupt|SystemExit|SignalException|CancelledError|GeneratorExit")
-"""What a process raises that was told to end."""
+_REQUESTED_STOP = re.compile(r"KeyboardInterrupt|SystemExit|SignalException|CancelledError|GeneratorExit")
+"""Exceptions of a process that was told to end."""
 
 _DIED = re.compile(
     "Worker proc \\S+ died unexpectedly|[Ee]ngine core (?:proc \\S+ )?(?:exited|died) unexpectedly"
     "|A worker died or was killed|due to the node running low on memory|oom-kill|Out of memory: Killed"
     "|exitcode\\s*: -\\d+|^permix_verl: actor .* is gone: The actor is dead"
 )
-"""That a process has ended, and could not say why."""
-_GONE = re.compile(
+"""Messages about a process that died without an exception."""
+_LOST = re.compile(
     _DIED.pattern + "|Engine core initialization failed|EngineCore (?:failed to start|encountered a fatal error)"
     "|WorkerProc failed to start|The actor (?:died|is dead)"
     "|\\b(?:ActorDied|NodeDied|EngineDead)Error|^permix_verl: actor .* is gone"
 )
-"""That a part is gone."""
+"""Messages about a lost component."""
 _FAILED = re.compile("WorkerProc hit an exception|Invocation of \\w+ method failed")
-"""That vLLM has not done what it was asked. While a run starts verl waits for that; later it may only have been asked
-how it is, which may fail."""
+"""Messages about a failed vLLM call. They are fatal only during start-up, where verl waits for the call: later the call
+may be a status query, whose failure is harmless."""
 
 STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), stage)
@@ -59,121 +59,125 @@ STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Saving checkpoint to", "saving a checkpoint"),
     )
 )
-"""verl's own words -> what it does from there on, in the order in which a launch comes to it."""
-_STARTED = 9
-"""Number of the first stage of a run that has started; from there on they alternate."""
+"""Patterns of verl's log lines -> the stage that each begins, in the order of a launch."""
+_FIRST_TRAINING_STAGE = 9
+"""Index of the first stage after start-up; from there on the stages alternate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """That something has gone wrong.
+    """A sign of failure in a log.
 
     Attributes:
-        speaker: the process, in Ray's or vLLM's words; empty for verl's own.
+        process: the process as Ray or vLLM names it; empty for verl's main process.
         text: the exception, or the line.
-        gone: whether a part is gone by it; else a traceback, which may be harmless.
-        raised: whether ``text`` is an exception.
-        died: whether it is a process that could not say why.
+        component_lost: whether a component is lost; if not, it is a traceback, which may be harmless.
+        is_exception: whether ``text`` is an exception.
+        died_silently: whether a process died without an exception.
     """
 
-    speaker: str
+    process: str
     text: str
-    gone: bool
-    raised: bool = False
-    died: bool = False
+    component_lost: bool
+    is_exception: bool = False
+    died_silently: bool = False
 
     def sentence(self) -> str:
-        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+        return f"{self.process}: {self.text}" if self.process else self.text
 
 
 class LogSigns:
-    """Reads a log line by line.
+    """State of a run, read from its log line by line.
 
     Attributes:
-        stage: what the run does now; empty before verl has said anything.
-        stages: how often it has come to another one.
-        short_of: what waits for a place, as the run's Ray watch says it; else empty.
-        elsewhere: whether some of its nodes are on other machines.
+        stage: the current stage; empty before verl's first line.
+        stage_changes: number of stage changes so far.
+        waiting_for: resources that wait for placement, in the words of the run's Ray watch; empty if none.
+        has_remote_nodes: whether some nodes are on other machines.
     """
 
     def __init__(self) -> None:
         self.stage = ""
-        self.stages = 0
-        self.short_of = ""
-        self.elsewhere = False
-        self._open: set[str] = set()  # prefixes of those in the middle of a traceback
-        self._number = -1  # of the stage
+        self.stage_changes = 0
+        self.waiting_for = ""
+        self.has_remote_nodes = False
+        self._open: set[str] = set()  # prefixes of the processes in the middle of a traceback
+        self._stage_index = -1
 
     def read(self, line: str) -> Sign | None:
-        """The sign in one line, given after those before it."""
-        line = plain(line)
-        if line.startswith(OURS):
-            self._look_at_places(line.removeprefix(OURS))
-        self._look_at_stage(line)
-        prefix, speaker, text = _split(line)
+        """Return the sign of failure in the next line, if it completes one."""
+        line = strip_colors(line)
+        if line.startswith(RAY_WATCH_PREFIX):
+            self._read_placement(line.removeprefix(RAY_WATCH_PREFIX))
+        self._read_stage(line)
+        prefix, process, text = _split_prefix(line)
         if "Traceback (most recent call last):" in text:
             self._open.add(prefix)
             return None
         if prefix in self._open:
-            return self._within(prefix, speaker, text)
-        if _GONE.search(text) or (_FAILED.search(text) and not self.training):
-            return Sign(speaker, text.strip().removeprefix(OURS), gone=True, died=bool(_DIED.search(text)))
+            return self._read_traceback(prefix, process, text)
+        if _LOST.search(text) or (_FAILED.search(text) and not self.training):
+            line = text.strip().removeprefix(RAY_WATCH_PREFIX)
+            return Sign(process, line, component_lost=True, died_silently=bool(_DIED.search(text)))
         return None
 
-    def _within(self, prefix: str, speaker: str, text: str) -> Sign | None:
+    def _read_traceback(self, prefix: str, process: str, text: str) -> Sign | None:
         if not text.strip() or text[0] in " \t|+" or text.startswith(_BETWEEN):
             return None
-        found = _RAISED.fullmatch(text)
-        if found is None:
+        exception = _RAISED.fullmatch(text)
+        if exception is None:
             return None
-        if found["name"].endswith("RayTaskError"):  # the same again, of another process: its own line comes below
+        if exception["name"].endswith("RayTaskError"):  # a wrapper: the original exception follows below
             return None
         self._open.discard(prefix)
-        if _STOPPED.search(found["name"]):
+        if _REQUESTED_STOP.search(exception["name"]):
             return None
-        name = found["name"].rpartition(".")[2]
-        message = (found["message"] or "").strip()
-        return Sign(speaker, f"{name}: {message}" if message else name, gone=bool(_GONE.search(text)), raised=True)
+        name = exception["name"].rpartition(".")[2]
+        message = (exception["message"] or "").strip()
+        sentence = f"{name}: {message}" if message else name
+        return Sign(process, sentence, component_lost=bool(_LOST.search(text)), is_exception=True)
 
     @property
     def training(self) -> bool:
-        """Whether it has come that far."""
-        return self._number >= _STARTED
+        """True once the first training step has begun."""
+        return self._stage_index >= _FIRST_TRAINING_STAGE
 
-    def _look_at_places(self, line: str) -> None:
-        if line.startswith(WAITS):
-            self.short_of = line.removeprefix(WAITS)
-        elif line == GOES_ON:
-            self.short_of = ""
-        elif line.endswith(ELSEWHERE):
-            self.elsewhere = not line.startswith("0 ")
+    def _read_placement(self, line: str) -> None:
+        if line.startswith(PLACEMENT_WAITS):
+            self.waiting_for = line.removeprefix(PLACEMENT_WAITS)
+        elif line == PLACEMENT_RESUMED:
+            self.waiting_for = ""
+        elif line.endswith(REMOTE_NODES):
+            self.has_remote_nodes = not line.startswith("0 ")
 
-    def _look_at_stage(self, line: str) -> None:
+    def _read_stage(self, line: str) -> None:
         for number, (pattern, stage) in enumerate(STAGES):
-            onward = number > self._number or (number >= _STARTED <= self._number and number != self._number)
+            onward = number > self._stage_index or (
+                number >= _FIRST_TRAINING_STAGE <= self._stage_index and number != self._stage_index
+            )
             if onward and pattern.search(line):
-                self._number, self.stage = number, stage
-                self.stages += 1
+                self._stage_index, self.stage = number, stage
+                self.stage_changes += 1
 
 
-def plain(line: str) -> str:
-    """Without its end and the colours of a terminal."""
+def strip_colors(line: str) -> str:
+    """Return a line without its newline and terminal colours."""
     return _ESCAPES.sub("", line.rstrip("\r\n"))
 
 
-def _split(line: str) -> tuple[str, str, str]:
-    """Prefix, the innermost process that it names, and the rest of a line."""
-    end, speaker = 0, ""
-    while found := _SPEAKER.match(line, end):
-        end = found.end()
-        name = (found["name"] or "").strip()
-        speaker = found["rank"] or (f"{name} (pid {found['pid']})" if name and found["pid"] else name or speaker)
+def _split_prefix(line: str) -> tuple[str, str, str]:
+    """Return a line's prefix, the innermost process that the prefix names, and the rest of the line."""
+    end, process = 0, ""
+    while match := _PROCESS.match(line, end):
+        end = match.end()
+        name = (match["name"] or "").strip()
+        process = match["rank"] or (f"{name} (pid {match['pid']})" if name and match["pid"] else name or process)
     header = _HEADER.match(line, end)
-    return line[:end], speaker, line[header.end() if header else end :]
+    return line[:end], process, line[header.end() if header else end :]
 
 
 class LogTail:
-    """The lines that a file has got since the last look; a line counts when it is whole."""
+    """Complete lines appended to a file since the last read."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -1,8 +1,8 @@
-"""Whether a run's processes work, by what the system counts of them: a start that takes long is no start that hangs.
+"""Activity of a run's processes, from the kernel's counters, which tells a slow start from a hung one.
 
-Every process of Ray's polls something, at 0.006 to 0.013 of a core while a run hangs (a dashboard agent: 0.02, and
-20 KB a second). One that reads weights, imports, compiles or computes takes many times that, or waits for a disk; or,
-on a machine that others use, for a core: Ray's workers are nice to others, and get little where those want much.
+While a run hangs, each of Ray's processes still polls, at 0.006 to 0.013 of a core (a dashboard agent: 0.02, and
+20 KB/s). A process that reads weights, imports, compiles or computes uses many times that, or waits for a disk. On a
+busy machine it may also wait for a core: Ray's workers run at a lower priority (nice).
 """
 
 import os
@@ -14,60 +14,62 @@ from pathlib import Path
 from permix_verl.utils import processes
 
 WINDOW_S = 10.0
-"""Seconds over which work is measured."""
-CORE_SHARE = 0.04
-"""Of a core, in one process: above it that process works."""
-BYTES_A_SECOND = 256 << 10
-"""The same for what it reads and writes."""
-PAGE_FAULTS = 5
-"""The same for pages that a disk had to give, in a window: weights that are mapped into memory are read so."""
-WANTED = 0.8
-"""Share of a window for which one thread runs or waits for a core: above it, it works as well as others let it. With 20
-programs to a core, one that polled came to 0.6, one that worked to 0.9 and more, at 0.04 of a core."""
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+"""Length of a measurement."""
+CPU_FRACTION = 0.04
+"""Fraction of a core above which a process counts as working."""
+IO_BYTES_PER_S = 256 << 10
+"""Reads and writes above which a process counts as working."""
+MAJOR_FAULTS = 5
+"""Page faults served from disk in a window from which a process counts as working: it reads memory-mapped weights."""
+RUNNABLE_FRACTION = 0.8
+"""Fraction of a window in which one thread runs or waits for a core, above which its process counts as working. With 20
+programs per core a polling process reached 0.6, a working one 0.9 and more at 0.04 of a core."""
+CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the system has counted of a process since it began.
+    """The kernel's counters of a process since its start.
 
     Attributes:
-        name: its title.
-        state: the system's letter: T is stopped, D waits for a disk.
-        cpu_s: of itself and of its children that have ended.
-        transferred: bytes that it read and wrote.
-        faults: pages that a disk had to give.
-        wanted_s: by thread, seconds for which it ran or waited for a core; empty where the system does not count that.
+        name: title of the process.
+        state: the kernel's state letter: T is stopped, D waits for a disk.
+        cpu_s: CPU time of the process and of its children that have ended.
+        io_bytes: bytes read and written.
+        major_faults: page faults served from disk.
+        runnable_s: by thread, the time spent running or waiting for a core; empty if the kernel does not count it.
     """
 
     name: str
     state: str
     cpu_s: float
-    transferred: int
-    faults: int
-    wanted_s: Mapping[int, float]
+    io_bytes: int
+    major_faults: int
+    runnable_s: Mapping[int, float]
 
-    def worked(self, earlier: "Reading | None", seconds: float) -> bool:
-        """Whether it has worked since an earlier reading, or since it began."""
-        cpu_s, transferred, faults = (earlier.cpu_s, earlier.transferred, earlier.faults) if earlier else (0.0, 0, 0)
-        before = earlier.wanted_s if earlier else {}
+    def has_worked(self, earlier: "Reading | None", seconds: float) -> bool:
+        """Return whether the process has worked since an earlier reading, or since its start."""
+        before = earlier or Reading(self.name, self.state, 0.0, 0, 0, {})
         return (
-            self.cpu_s - cpu_s > CORE_SHARE * seconds
-            or self.transferred - transferred > BYTES_A_SECOND * seconds
-            or self.faults - faults >= PAGE_FAULTS
-            or any(wanted - before.get(thread, 0.0) > WANTED * seconds for thread, wanted in self.wanted_s.items())
+            self.cpu_s - before.cpu_s > CPU_FRACTION * seconds
+            or self.io_bytes - before.io_bytes > IO_BYTES_PER_S * seconds
+            or self.major_faults - before.major_faults >= MAJOR_FAULTS
+            or any(
+                runnable - before.runnable_s.get(thread, 0.0) > RUNNABLE_FRACTION * seconds
+                for thread, runnable in self.runnable_s.items()
+            )
         )
 
 
 Readings = dict[tuple[int, int], Reading]
-"""By process id and time of its start."""
+"""Readings by (process id, start time)."""
 
 
 class ProcessActivity:
-    """Watches the processes of a run on this machine.
+    """Activity of a run's processes on this machine.
 
     Args:
-        read: gives the readings now.
+        read: returns the current readings.
         window_s: see :data:`WINDOW_S`.
     """
 
@@ -81,19 +83,19 @@ class ProcessActivity:
         self._when = clock()
         self._worked = True
 
-    def look(self) -> bool:
-        """Whether anything has worked in the last window; true until there are two readings to compare."""
+    def is_working(self) -> bool:
+        """Return whether any process worked in the last window; true until there are two readings to compare."""
         seconds = self.clock() - self._when
         if self._before is None or seconds >= self.window_s:
             now = self.read()
             if self._before is not None:
                 before = self._before
-                self._worked = any(reading.worked(before.get(key), seconds) for key, reading in now.items())
+                self._worked = any(reading.has_worked(before.get(key), seconds) for key, reading in now.items())
             self._before, self._when = now, self.clock()
         return self._worked
 
-    def odd(self) -> list[str]:
-        """Processes that were stopped, or waited for a disk, at the last reading; in words."""
+    def describe_blocked(self) -> list[str]:
+        """Describe the processes that were stopped, or waited for a disk, at the last reading."""
         words = {"T": "is stopped", "t": "is stopped", "D": "waits for a disk"}
         return [
             f"{reading.name} (pid {pid}) {words[reading.state]}"
@@ -103,7 +105,7 @@ class ProcessActivity:
 
 
 def read_processes(token: str) -> Readings:
-    """Of every process that carries the token; what ends meanwhile is left out."""
+    """Read the counters of every process that carries the token, except those that end meanwhile."""
     return dict(_read(process.pid for process in processes.find_processes(token)))
 
 
@@ -113,8 +115,8 @@ def _read(pids: Iterable[int]) -> Iterable[tuple[tuple[int, int], Reading]]:
         try:
             title = folder.joinpath("cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
             name, _, rest = folder.joinpath("stat").read_text().rpartition(")")
-            counted = [int(line.split(b":")[1]) for line in folder.joinpath("io").read_bytes().splitlines()]
-            wanted_s = dict(_wanted(f"/proc/{pid}/task"))
+            io_counters = [int(line.split(b":")[1]) for line in folder.joinpath("io").read_bytes().splitlines()]
+            runnable_s = dict(_read_runnable_s(f"/proc/{pid}/task"))
         except OSError:
             continue
         fields = rest.split()
@@ -124,15 +126,15 @@ def _read(pids: Iterable[int]) -> Iterable[tuple[tuple[int, int], Reading]]:
             Reading(
                 name=title if title and "/" not in title else name.partition("(")[2],
                 state=fields[0],
-                cpu_s=ticks / TICKS_A_SECOND,
-                transferred=sum(counted[:2]) + sum(counted[4:6]),  # by calls, and by the disk itself
-                faults=int(fields[9]),
-                wanted_s=wanted_s,
+                cpu_s=ticks / CLOCK_TICKS_PER_S,
+                io_bytes=sum(io_counters[:2]) + sum(io_counters[4:6]),  # by system calls, and from and to the disk
+                major_faults=int(fields[9]),
+                runnable_s=runnable_s,
             ),
         )
 
 
-def _wanted(folder: str) -> Iterable[tuple[int, float]]:
+def _read_runnable_s(folder: str) -> Iterable[tuple[int, float]]:
     for thread in os.listdir(folder):
         try:
             with open(f"{folder}/{thread}/schedstat") as file:

@@ -1,4 +1,4 @@
-"""A line per training step on the terminal, read from the metrics as verl writes them."""
+"""Terminal output of a run: one line per training step, from the metrics files that verl writes."""
 
 import sys
 import time
@@ -6,15 +6,20 @@ from pathlib import Path
 
 from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.persona_validation import Arms, read_arms, robustness, write_robustness
-from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
-from permix_verl.training.guards.rollout_mismatch import not_in_step
+from permix_verl.runs.persona_validation import (
+    ValidationPersonas,
+    persona_validation,
+    read_validation_personas,
+    write_robustness_csv,
+)
+from permix_verl.training.guards.learning_signal import MIN_STEPS, diagnose_no_signal
+from permix_verl.training.guards.rollout_mismatch import norms_differ
 
 _HEARTBEAT_S = 30
 
 
 class Progress:
-    """Shows a run: what it waits for, each step, each validation, and a disagreement at once."""
+    """Progress display of a run: heartbeats, steps, validations, and rollout mismatches as soon as they occur."""
 
     def __init__(
         self, folder: RunFolder, log: Path, total: int, min_agreement: float, *, supervised: bool = False
@@ -22,21 +27,22 @@ class Progress:
         self.supervised = supervised
         self.folder = folder
         self.metrics_folder = folder.metrics
-        self.arms = Arms()
+        self.personas = ValidationPersonas()
         self.log = log
         self.total = total
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
         self.validated: set[int] = set()
-        self.warned_of_no_lesson = False
-        self.superseded: m.Metrics = {}  # what an earlier launch logged of steps that are trained again
-        self.sizes: dict[str, int] = {}  # of the metrics files at the last look
+        self.warned_of_no_signal = False
+        self.superseded: m.Metrics = {}  # metrics that an earlier launch logged for steps to be retrained
+        self.file_sizes: dict[str, int] = {}  # of the metrics files at the last update
         self.began = time.monotonic()
-        self.last_sign = self.began
+        self.last_output = self.began
 
     def begin(self, done: int) -> None:
-        self.arms = read_arms(self.folder.data)
-        # Steps after the last checkpoint are trained again, and shown again once they are.
+        """Print the header of a run with ``done`` finished steps."""
+        self.personas = read_validation_personas(self.folder.data)
+        # Steps after the last checkpoint will be retrained, and then shown again.
         earlier = m.read_metrics(self.metrics_folder)
         self.shown = {step for step in earlier if step <= done}
         self.validated = set(self.shown)
@@ -53,20 +59,20 @@ class Progress:
         )
 
     def update(self, stage: str = "") -> None:
-        """Print what is new since the last call, or now and then what the run does."""
-        if self._changed():
+        """Print new steps and validations and, after a silence of 30 s, a heartbeat with the current stage."""
+        if self._files_changed():
             self._show_new_steps()
-        if time.monotonic() - self.last_sign > _HEARTBEAT_S:
-            self.last_sign = time.monotonic()
-            doing = f", {stage}" if stage else ""
-            print(f"          ... {time.monotonic() - self.began:.0f} s{doing}", file=sys.stderr, flush=True)
+        if time.monotonic() - self.last_output > _HEARTBEAT_S:
+            self.last_output = time.monotonic()
+            suffix = f", {stage}" if stage else ""
+            print(f"          ... {time.monotonic() - self.began:.0f} s{suffix}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         self.update()
 
-    def _changed(self) -> bool:
+    def _files_changed(self) -> bool:
         sizes = {file.name: file.stat().st_size for file in self.metrics_folder.glob("*.jsonl")}
-        changed, self.sizes = sizes != self.sizes, sizes
+        changed, self.file_sizes = sizes != self.file_sizes, sizes
         return changed
 
     def _show_new_steps(self) -> None:
@@ -76,37 +82,37 @@ class Progress:
                 continue
             if step not in self.shown:
                 self.shown.add(step)
-                self.last_sign = time.monotonic()
+                self.last_output = time.monotonic()
                 if m.REWARD in values:
                     self._show_step(step, values)
                 elif m.LOSS in values:
                     self._show_supervised_step(step, values)
-                found = robustness(step, values, self.arms)
-                if found:
+                validation = persona_validation(step, values, self.personas)
+                if validation:
                     validated = True
-                    print(f"          validation ({self.arms.label}): {found.sentence()}", flush=True)
-            if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, maybe much later
+                    print(f"          validation ({self.personas.label}): {validation.sentence()}", flush=True)
+            if m.VAL_LOSS in values and step not in self.validated:  # logged after its step, possibly much later
                 self.validated.add(step)
                 print(f"          held-out loss {values[m.VAL_LOSS]:.4f}", flush=True)
-        self._warn_of_no_lesson(metrics)
+        self._warn_of_no_signal(metrics)
         if validated:
-            write_robustness(self.folder.robustness, metrics, self.arms)
+            write_robustness_csv(self.folder.robustness_csv, metrics, self.personas)
 
-    def _warn_of_no_lesson(self, metrics: m.Metrics) -> None:
-        """Once a launch, from the fifth step on."""
-        ours = {step: values for step, values in metrics.items() if values != self.superseded.get(step)}
-        if self.warned_of_no_lesson or len(m.training_steps(ours)) < ENOUGH_STEPS:
+    def _warn_of_no_signal(self, metrics: m.Metrics) -> None:
+        """Warn once per launch, from step :data:`MIN_STEPS` on, if no group has a learning signal."""
+        current = {step: values for step, values in metrics.items() if values != self.superseded.get(step)}
+        if self.warned_of_no_signal or len(m.training_steps(current)) < MIN_STEPS:
             return
-        problem = nothing_to_learn(ours)
+        problem = diagnose_no_signal(current)
         if problem:
-            self.warned_of_no_lesson = True
+            self.warned_of_no_signal = True
             print(f"          ! {problem}", flush=True)
 
     def _show_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")
         seconds = values.get(m.STEP_SECONDS, nan)
         left = max(self.total - step, 0) * seconds
-        agreement = values.get(m.AGREEMENT, nan)
+        agreement = values.get(m.ROLLOUT_ACTOR_CORR, nan)
         print(
             f"{step:>4}/{self.total:<4} {values[m.REWARD]:>7.3f} {values.get(m.LENGTH, nan):>7.1f} "
             f"{values.get(m.KL, nan):>9.5f} {agreement:>9.5f} {seconds:>7.1f} {_minutes(left):>7}",
@@ -121,9 +127,12 @@ class Progress:
                 f"          ! rollout and actor disagree: correlation {agreement:.3f} < {self.min_agreement}",
                 flush=True,
             )
-        share = values.get(m.ADAPTER_SYNC, 1.0)
-        if not_in_step(share):
-            print(f"          ! the rollout engine holds another adapter ({share:.1%} of the trained one)", flush=True)
+        norm_ratio = values.get(m.ADAPTER_NORM_RATIO, 1.0)
+        if norms_differ(norm_ratio):
+            print(
+                f"          ! the rollout engine holds another adapter ({norm_ratio:.1%} of the trained one)",
+                flush=True,
+            )
 
     def _show_supervised_step(self, step: int, values: dict[str, float]) -> None:
         nan = float("nan")

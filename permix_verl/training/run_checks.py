@@ -1,4 +1,4 @@
-"""What a finished run leaves: the adapter, checked; the picture; what went wrong, if anything did."""
+"""Final steps of a GRPO run: export and check the adapters, plot the curves, report failed checks."""
 
 import argparse
 import json
@@ -11,96 +11,115 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.checkpoints.adapter import AdapterCheck, check_adapter, export_adapter
-from permix_verl.checkpoints.best import WARNING, best_of, competitors, keep_only, kept, kept_steps, write_choice
+from permix_verl.checkpoints.best import (
+    WARNING,
+    best_of,
+    candidates,
+    prune_stash,
+    stash_dir,
+    stashed_steps,
+    write_choice,
+)
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, latest_checkpoint
-from permix_verl.runs.init_adapter_settings import start_of
-from permix_verl.runs.metrics import ADAPTER_SYNC, AGREEMENT, Metrics, disagreements, read_metrics, training_steps
-from permix_verl.runs.overrides import as_dict
-from permix_verl.runs.persona_validation import read_arms, robustness_curve, write_robustness
-from permix_verl.runs.trainers import RECORD
-from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
-from permix_verl.training.guards.rollout_mismatch import not_in_step
-from permix_verl.training.qlora.settings import nf4_is_asked_for
+from permix_verl.runs.init_adapter_settings import init_adapter_copy
+from permix_verl.runs.metrics import (
+    ADAPTER_NORM_RATIO,
+    ROLLOUT_ACTOR_CORR,
+    Metrics,
+    mismatched_steps,
+    read_metrics,
+    training_steps,
+)
+from permix_verl.runs.overrides import overrides_by_key
+from permix_verl.runs.persona_validation import persona_validations, read_validation_personas, write_robustness_csv
+from permix_verl.runs.trainers import ROLLOUT_RECORD
+from permix_verl.training.guards.learning_signal import MIN_STEPS, diagnose_no_signal
+from permix_verl.training.guards.rollout_mismatch import norms_differ
+from permix_verl.training.qlora.settings import nf4_requested
 from permix_verl.utils.files import write_atomic
 
 CHECK_FAILED = 3
-"""Exit status of a run that finished with a check that did not pass."""
+"""Exit status of a finished run with a failed check."""
 
 
-def conclude(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
-    """Export and check the adapters, draw the curves, print the verdict and the next command."""
-    from permix_verl.training.observability.curves import draw_curves
+def check_run(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
+    """Export and check the adapters, plot the curves, print the checks and the next command; return the exit status."""
+    from permix_verl.training.observability.curves import plot_curves
 
     checkpoint = checkpoint_to_export(folder)
-    metrics, arms = read_metrics(folder.metrics), read_arms(folder.data)
-    curve = robustness_curve(metrics, arms)
-    best = best_of(curve, kept_steps(folder))
-    write_robustness(folder.robustness, metrics, arms)
-    figure = draw_curves(
-        metrics, folder.path / "curves.png", args.title, args.min_agreement, arms, best.step if best else None
+    metrics, personas = read_metrics(folder.metrics), read_validation_personas(folder.data)
+    curve = persona_validations(metrics, personas)
+    best = best_of(curve, stashed_steps(folder))
+    write_robustness_csv(folder.robustness_csv, metrics, personas)
+    figure = plot_curves(
+        metrics, folder.path / "curves.png", args.title, args.min_agreement, personas, best.step if best else None
     )
     print("")
-    problems = [*agreement_problems(metrics, args.min_agreement), *lesson_problems(metrics)]
-    check, found = export_and_check(checkpoint, folder.adapter, args, f"adapter   {folder.adapter} (of the last step)")
-    problems += found
+    problems = [*agreement_problems(metrics, args.min_agreement), *learning_problems(metrics)]
+    check, adapter_faults = export_and_check(
+        checkpoint, folder.adapter, args, f"adapter   {folder.adapter} (of the last step)"
+    )
+    problems += adapter_faults
     if best is None:
         print("best      no step was both saved and validated, so there is no best_adapter")
     else:
-        keep_only(folder, [best.step])
-        head = f"best      {folder.best_adapter} (of step {best.step}; {arms.label}: {best.sentence()})"
-        _, found = export_and_check(kept(folder, best.step), folder.best_adapter, args, head)
-        problems += [f"best_adapter: {problem}" for problem in found]
-        write_choice(folder, best, curve, arms, last_step=total)
-        compared = len(competitors(folder, curve))
+        prune_stash(folder, [best.step])
+        head = f"best      {folder.best_adapter} (of step {best.step}; {personas.label}: {best.sentence()})"
+        _, adapter_faults = export_and_check(stash_dir(folder, best.step), folder.best_adapter, args, head)
+        problems += [f"best_adapter: {problem}" for problem in adapter_faults]
+        write_choice(folder, best, curve, personas, last_step=total)
+        compared = len(candidates(folder, curve))
         print(f"          the best worst persona of {compared} steps, {WARNING.partition(';')[0]}")
-    write_atomic(folder.verdict, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n")
+    write_atomic(
+        folder.run_checks, json.dumps(_summary(metrics, check, problems, args.check_tolerance), indent=2) + "\n"
+    )
     passed = "" if problems else f"{_agreement_summary(metrics, total)}; adapter verified"
-    return say_end(folder, figure, problems, passed, args.next_command)
+    return print_summary(folder, figure, problems, passed, args.next_command)
 
 
 def export_and_check(
     checkpoint: Path, out: Path, args: argparse.Namespace, head: str
 ) -> tuple[AdapterCheck | None, list[str]]:
-    """Write a checkpoint's adapter to ``out``, compare it with the actor's record, and say what was found.
+    """Write a checkpoint's adapter to ``out``, compare it with the actor's record, and print the result.
 
     Args:
-        checkpoint: verl's ``global_step_N`` folder, or the same as ``permix_verl.checkpoints.best`` keeps it.
+        checkpoint: verl's ``global_step_N`` folder, or its copy in the stash of ``permix_verl.checkpoints.best``.
         head: first line to print.
 
     Returns:
-        The distances, ``None`` without a record, and what is wrong.
+        The differences (``None`` without a record) and the failed checks.
     """
     import torch
 
-    settings = as_dict(args.overrides)
-    start = start_of(settings)
-    began = "INIT_ADAPTER" if start else "the base model"
+    settings = overrides_by_key(args.overrides)
+    start = init_adapter_copy(settings)
+    start_name = "INIT_ADAPTER" if start else "the base model"
     export_adapter(checkpoint, args.base, out)
     print(head)
     try:
         check = check_adapter(
             out,
             args.base,
-            checkpoint / RECORD,
+            checkpoint / ROLLOUT_RECORD,
             getattr(torch, args.check_dtype),
             args.check_device,
-            nf4_is_asked_for(settings),
+            nf4_requested(settings),
             start,
         )
     except UserError as error:
         return None, [f"the adapter could not be checked: {error}"]
     print(
         f"          loaded with PEFT, its log-probs are within {check.largest:.1e} of the actor's over "
-        f"{check.tokens} tokens ({began}'s: {check.base_largest:.1e})"
+        f"{check.tokens} tokens ({start_name}'s: {check.base_largest:.1e})"
     )
     if check.base_mean <= args.check_tolerance:
-        print(f"          the policy has hardly moved from {began}, so this comparison says little")
+        print(f"          the policy is almost identical to {start_name}, so this comparison proves little")
     return check, adapter_problems(check, args.check_statistic, args.check_tolerance)
 
 
 def checkpoint_to_export(folder: RunFolder) -> Path:
-    """The newest checkpoint, before the libraries that read it begin to talk.
+    """Return the newest checkpoint, and silence the progress bars and warnings of the libraries that read it.
 
     Raises:
         UserError: there is none.
@@ -115,12 +134,12 @@ def checkpoint_to_export(folder: RunFolder) -> Path:
     return checkpoint
 
 
-def say_end(folder: RunFolder, figure: Path, problems: Sequence[str], passed: str, next_command: str) -> int:
-    """The last lines of a run, and its exit status."""
+def print_summary(folder: RunFolder, figure: Path, problems: Sequence[str], passed: str, next_command: str) -> int:
+    """Print the last lines of a run; return its exit status."""
     print(f"curves    {figure}")
-    print(f"all of it {folder.path}")
+    print(f"folder    {folder.path}")
     if problems:
-        # What a problem says before its colon is its short form.
+        # The part before the colon is the short form of a problem.
         print(f"checks    FAILED: {'; '.join(problem.partition(': ')[0] for problem in problems)}", flush=True)
     for problem in problems:
         print(f"CHECK FAILED: {problem}", file=sys.stderr)
@@ -133,34 +152,34 @@ def say_end(folder: RunFolder, figure: Path, problems: Sequence[str], passed: st
 
 
 def agreement_problems(metrics: Metrics, threshold: float) -> list[str]:
-    """What to say about steps whose rollouts were not sampled from the policy that was trained."""
+    """Describe the steps whose rollouts were not sampled from the policy being trained."""
     if not training_steps(metrics):
         return ["no training step is in the run's metrics, so agreement could not be checked"]
-    return [*_disagreement(metrics, threshold), *_other_adapters(metrics)]
+    return [*_describe_mismatch(metrics, threshold), *_describe_adapter_mismatch(metrics)]
 
 
-def lesson_problems(metrics: Metrics) -> list[str]:
-    """What to say of a run that had nothing to learn from; of one shorter than five steps it is printed as a remark."""
-    found = nothing_to_learn(metrics)
-    if found and len(training_steps(metrics)) < ENOUGH_STEPS:
-        print(f"remark    {found}")
+def learning_problems(metrics: Metrics) -> list[str]:
+    """Describe a run without a learning signal; for one shorter than :data:`MIN_STEPS`, only print a remark."""
+    problem = diagnose_no_signal(metrics)
+    if problem and len(training_steps(metrics)) < MIN_STEPS:
+        print(f"remark    {problem}")
         return []
-    return [found] if found else []
+    return [problem] if problem else []
 
 
-def _other_adapters(metrics: Metrics) -> list[str]:
+def _describe_adapter_mismatch(metrics: Metrics) -> list[str]:
     steps = training_steps(metrics)
-    other = [step for step, values in steps.items() if not_in_step(values.get(ADAPTER_SYNC, 1.0))]
-    if not other:
+    mismatched = [step for step, values in steps.items() if norms_differ(values.get(ADAPTER_NORM_RATIO, 1.0))]
+    if not mismatched:
         return []
     return [
-        f"the rollout engine held another adapter than the trained one at {len(other)} of {len(steps)} steps, first at "
-        f"step {other[0]}: its rollouts are another policy's"
+        f"the rollout engine held another adapter than the trained one at {len(mismatched)} of {len(steps)} steps, "
+        f"first at step {mismatched[0]}: its rollouts come from another policy"
     ]
 
 
-def _disagreement(metrics: Metrics, threshold: float) -> list[str]:
-    bad = disagreements(metrics, threshold)
+def _describe_mismatch(metrics: Metrics, threshold: float) -> list[str]:
+    bad = mismatched_steps(metrics, threshold)
     if not bad:
         return []
     first, worst = next(iter(bad)), min(bad.values(), key=lambda value: -math.inf if math.isnan(value) else value)
@@ -175,9 +194,9 @@ def _summary(metrics: Metrics, check: AdapterCheck | None, problems: list[str], 
     steps = training_steps(metrics)
     return {
         "steps": len(steps),
-        "least_agreement": min((values.get(AGREEMENT, math.nan) for values in steps.values()), default=None),
+        "least_agreement": min((values.get(ROLLOUT_ACTOR_CORR, math.nan) for values in steps.values()), default=None),
         "adapter": asdict(check) if check else None,
-        # Too near to the base, and an adapter without effect would pass too.
+        # If the policy is almost the base model, an adapter without effect would pass too.
         "policy_has_moved": bool(check and check.base_mean > tolerance),
         "problems": problems,
     }
@@ -185,20 +204,19 @@ def _summary(metrics: Metrics, check: AdapterCheck | None, problems: list[str], 
 
 def _agreement_summary(metrics: Metrics, total: int) -> str:
     steps = training_steps(metrics)
-    least = min(values[AGREEMENT] for values in steps.values())
+    least = min(values[ROLLOUT_ACTOR_CORR] for values in steps.values())
     if len(steps) >= total:
         return f"rollout and actor agree at every step (least {least:.5f})"
-    # A launch that is killed between a checkpoint and its log line leaves a step that nobody looked at.
+    # A launch killed between a checkpoint and its log line leaves an unlogged step.
     missing = sorted(set(range(1, total + 1)) - set(steps))
     return f"rollout and actor agree at {len(steps)} of {total} steps (least {least:.5f}; not logged: {missing})"
 
 
 def adapter_problems(check: AdapterCheck, statistic: str, tolerance: float) -> list[str]:
-    """What to say of an adapter that is not the trained actor.
+    """Describe how an exported adapter differs from the trained actor; empty if it passes both tests.
 
-    Two tests. Its log-probs are within the tolerance of the actor's; and they are much
-    nearer to the actor's than the base model's are, where the actor has moved far
-    enough from the base for that to mean anything.
+    Its log-probs must be within the tolerance of the actor's. If the base model's are not, the adapter's mean
+    difference must also be at most half of the base model's.
     """
     distance = {"largest": check.largest, "mean": check.mean}[statistic]
     if not distance <= tolerance:
@@ -208,7 +226,7 @@ def adapter_problems(check: AdapterCheck, statistic: str, tolerance: float) -> l
         ]
     if check.base_mean > tolerance and not check.mean <= 0.5 * check.base_mean:
         return [
-            f"the adapter is hardly nearer to the trained model ({check.mean:.2e} nats a token) than what training "
-            f"started from is ({check.base_mean:.2e}): it has little of the training in it"
+            f"the adapter is hardly nearer to the trained model ({check.mean:.2e} nats a token) than the start "
+            f"of training is ({check.base_mean:.2e}): it holds little of the training"
         ]
     return []

@@ -1,4 +1,4 @@
-"""One GRPO run at a time, on a machine and on a Ray cluster: verl's names for things do not tell two runs apart."""
+"""Allow one GRPO run per machine and per Ray cluster: verl's socket and queue names would collide."""
 
 import contextlib
 import os
@@ -12,22 +12,22 @@ from permix_verl.utils.files import file_lock
 from permix_verl.utils.ray_cluster import connected
 
 GRPO_VARIABLE = "PERMIX_GRPO_RUN"
-"""Inherited by the processes of such a run. Supervised runs have neither Ray nor sockets, and may go beside it."""
+"""Environment variable that all processes of a GRPO run inherit. SFT runs use neither Ray nor sockets: no lock."""
 
 
 @contextlib.contextmanager
-def alone_on_this_machine() -> Iterator[None]:
-    """One run on a machine, and one on a Ray cluster that is there already (``RAY_ADDRESS``).
+def hold_run_lock() -> Iterator[None]:
+    """Hold the machine's GRPO lock or, with ``RAY_ADDRESS``, refuse a cluster on which a run is training.
 
-    verl names the sockets that weights travel through by Ray's job id, which is the same in every
-    private Ray: two runs side by side could feed each other's rollout engines. And a cluster has one
-    transfer queue, by name: a second run would take the first one's rollouts.
+    verl names the sockets for weight transfer by Ray's job id, which is the same in every private Ray instance: two
+    concurrent runs could load each other's weights. On a cluster verl's transfer queue has a fixed name: a second run
+    would take the first one's rollouts.
 
     Raises:
-        UserError: another run is training there.
+        UserError: another run is training there, or the cluster cannot be reached.
     """
     if os.environ.get("RAY_ADDRESS"):
-        refuse_a_busy_cluster()
+        refuse_busy_cluster()
         yield
         return
     refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
@@ -36,16 +36,16 @@ def alone_on_this_machine() -> Iterator[None]:
         if orphans:
             raise UserError(
                 f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "
-                f"as {orphans[0].pid}); give that run's command again, which ends them, or end them by their ids"
+                f"as {orphans[0].pid}); give that run's command again, which ends them, or kill them by id"
             )
         yield
 
 
-def refuse_a_busy_cluster() -> None:
-    """Refuse the cluster ``RAY_ADDRESS`` if verl is training on it already, or it cannot be reached.
+def refuse_busy_cluster() -> None:
+    """Check that verl is not training on the cluster ``RAY_ADDRESS`` yet.
 
     Raises:
-        UserError: either.
+        UserError: a run is training on the cluster, or the cluster cannot be reached.
     """
     import ray
 
@@ -56,5 +56,5 @@ def refuse_a_busy_cluster() -> None:
             return
     raise UserError(
         f"another run is training on the Ray cluster {os.environ['RAY_ADDRESS']}, and verl would mix up their "
-        "rollouts; wait for it, or end what it left there"
+        "rollouts; wait for it, or end the Ray actors it left there"
     )

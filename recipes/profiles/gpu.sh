@@ -1,6 +1,6 @@
-# One node of GPUs, as many as are visible (GPUS=... overrides). Per GPU, while weights are synced, an 8B model
-# takes 16 GB / TENSOR_PARALLEL for vLLM (bf16) and 32 GB / GPUS for the actor (fp32 shards), and then its
-# activations: 80 GB if it is one GPU, 40 GB from four on. Of yours: DRY_RUN=plan (docs/plan.md).
+# One node with all visible GPUs (GPUS=... overrides). Per GPU, during a weight sync, an 8B model takes
+# 16 GB / TENSOR_PARALLEL for vLLM (bf16) and 32 GB / GPUS for the actor (fp32 shards), plus activations: one GPU
+# needs 80 GB, four or more need 40 GB each. For your model: DRY_RUN=plan (docs/plan.md).
 PROFILE_ARGS=(
   trainer.device=cuda
   trainer.nnodes="${NNODES:-1}"
@@ -47,5 +47,5 @@ SFT_ARGS=(
   model.enable_gradient_checkpointing=True
   data.micro_batch_size_per_gpu="$(micro_batch 4)"
 )
-# bf16 on both sides, by different kernels: a few hundredths of a nat a token are rounding.
+# bf16 on both sides, with different kernels: rounding accounts for a few hundredths of a nat per token.
 CHECK_ARGS=(--check-dtype bfloat16 --check-device cuda --check-statistic mean --check-tolerance 0.05)

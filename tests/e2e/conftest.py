@@ -1,4 +1,4 @@
-"""Recipes run as a user runs them, in folders of their own."""
+"""Fixtures that run recipes as a user does, each in its own folder."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ SHORT = {"LAB_PROBLEMS": "128", "SAVE_FREQ": "2"}
 
 @dataclass(frozen=True)
 class Run:
-    """A finished recipe: exit status, what it printed, its folder."""
+    """A finished recipe: exit status, output and run folder."""
 
     status: int
     output: str
@@ -58,9 +58,9 @@ STEPS = 14
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Two lanes for ``-n 2``: the files that train by GRPO, one run at a time as everywhere, and beside them all else.
+    """Assign tests to two lanes for ``-n 2``: GRPO runs, of which only one may run at a time, and everything else.
 
-    A launch spends most of its time in imports, in one process after another, while the other core is idle.
+    A launch spends most of its time in imports, one process after another, and leaves the other core idle.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -76,8 +76,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def recipe() -> Recipe:
     """Run a recipe with this Python, echoing its output.
 
-    ``stop_after`` sends it a signal at a line that matches, ``stop_when`` as soon as that holds; ``meanwhile`` runs
-    beside it, in a thread.
+    ``stop_after`` sends a signal at the first matching line, ``stop_when`` as soon as the condition holds;
+    ``meanwhile`` runs concurrently, in a thread.
     """
 
     def run(
@@ -91,7 +91,7 @@ def recipe() -> Recipe:
         **knobs: str,
     ) -> Run:
         environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, "RUN_DIR": str(folder)}
-        environment |= {"DOCTOR": "0"} | knobs  # asked once, by the first command: test_permix_grpo.py
+        environment |= {"DOCTOR": "0"} | knobs  # the doctor runs once, in test_permix_grpo.py
         process = subprocess.Popen(
             ["bash", str(ROOT / "recipes" / name), *overrides],
             stdout=subprocess.PIPE,
@@ -100,7 +100,7 @@ def recipe() -> Recipe:
             text=True,
             env=environment,
             start_new_session=True,
-            # As from a terminal: a suite that runs in the background has Ctrl-C ignored, and would hand that on.
+            # A suite in the background ignores Ctrl-C and would pass that on; a terminal does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
@@ -127,33 +127,33 @@ def stop(group: int, stop_with: signal.Signals, when: Callable[[], bool]) -> Non
 
 @pytest.fixture(scope="session")
 def first_run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The README's first command on fewer problems; also what a run looks like that nobody disturbs."""
+    """The README's first command on fewer problems, which also serves as the undisturbed reference run."""
     return recipe("run_permix_grpo.sh", tmp_path_factory.mktemp("permix") / "run", DOCTOR="1", **FIRST).check()
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The lab's base model, and some of its problems in a file."""
+    """The lab's base model, and a file with some of the lab's problems."""
     data = tmp_path_factory.mktemp("lab") / "train.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in generate(128, "easy", "train")))
     return {"model": MODEL, "data": data}
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """The live processes that the last launch of a run started."""
+    """Return the live processes of a run's last launch."""
     token = folder / ".token"
     return find_processes(token.read_text()) if token.is_file() else []
 
 
 def kill_everything(folder: Path) -> None:
-    """SIGKILL to every process of a run at once, as a machine that goes down does."""
+    """Send SIGKILL to every process of a run at once, as if the machine went down."""
     for process in processes_of(folder):
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
 def kill_by_name(folder: Path, needle: str) -> list[int]:
-    """SIGKILL to the processes of a run whose command line or title holds the needle; their ids."""
+    """Send SIGKILL to the processes of a run whose command line or title contains the needle; return their ids."""
     killed = []
     for process in processes_of(folder):
         with contextlib.suppress(psutil.Error):
@@ -171,20 +171,20 @@ def wait_for(what: Callable[[], bool], limit_s: float = 1200) -> None:
 
 
 def dumped(folder: Path) -> dict[int, Counter[tuple[str, str]]]:
-    """(problem, persona) of each step and how often, read from verl's own rollout dumps."""
+    """Count the (problem, persona) pairs of each step in verl's rollout dumps."""
     personas = {persona.system_prompt: persona.key for persona in load_pool("train")}
-    found = {}
+    counts = {}
     for file in (folder / "rollouts").glob("*.jsonl"):
         rows = [json.loads(line)["input"] for line in file.read_text().splitlines()]
-        found[int(file.stem)] = Counter(
+        counts[int(file.stem)] = Counter(
             (text, next(key for prompt, key in personas.items() if prompt in text)) for text in rows
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(counts.items()))
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """An HTTP server on loopback that can be told to misbehave."""
+    """An HTTP server on loopback with programmable failures."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     made = Server()
     yield made

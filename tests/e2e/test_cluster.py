@@ -48,48 +48,44 @@ def cluster(nodes: TwoNodes) -> str:
     return nodes.address
 
 
-def test_the_doctor_asks_the_cluster_whether_its_token_is_the_right_one(
-    cluster: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_checks_the_clusters_token(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     assert [finding.severity for finding in ray_cluster(Setup())] == ["ok"]
     with monkeypatch.context() as patch:
         patch.delenv("RAY_AUTH_MODE")
-        assert "Ray sends none, as RAY_AUTH_MODE is unset" in next(iter(ray_cluster(Setup()))).text
+        assert "Ray sends none, because RAY_AUTH_MODE is unset" in next(iter(ray_cluster(Setup()))).text
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     assert "Ray sends another one" in next(iter(ray_cluster(Setup()))).text
 
 
-def test_the_doctor_says_what_the_cluster_cannot_give(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_missing_resources_of_the_cluster(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     for ranks, severities in ((1, ["ok", "ok", "ok"]), (2, ["ok", "ok", "error", "error"])):
         settings = {"trainer.nnodes": "2", "trainer.n_gpus_per_node": str(ranks)}
-        found = list(ray_cluster(Setup(overrides=("trainer.nnodes=2",), settings=settings)))
-        assert [finding.severity for finding in found] == severities, found
+        findings = list(ray_cluster(Setup(overrides=("trainer.nnodes=2",), settings=settings)))
+        assert [finding.severity for finding in findings] == severities, findings
 
 
-def test_a_place_that_the_cluster_does_not_have_ends_a_launch(
+def test_an_unsatisfiable_placement_ends_a_launch(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a driver of its own: what verl's does is the same wait."""
+    """Use a small driver that waits for placement as verl's does."""
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "faults"))
-    monkeypatch.setattr("permix_verl.training.launch_watch.NO_PLACE_S", 3.0)
+    monkeypatch.setattr("permix_verl.training.launch_watch.UNPLACEABLE_S", 3.0)
     folder = RunFolder(tmp_path, Trainer("asks_too_much", False, "model", "actor", "data.pt"))
     for part in (folder.logs, folder.metrics, folder.checkpoints):
         part.mkdir()
     status, log = train(folder, [f"{STALL_KEY}=3"], done=0, total=1, min_agreement=0.99)
     assert status == 1
     cause = (tmp_path / "cause.txt").read_text()
-    assert cause.startswith(
-        "placement stands still: asked for 1000 CPU for the placement group too_large, 64 of 64 free"
-    )
+    assert cause.startswith("placement is stuck: asked for 1000 CPU for the placement group too_large, 64 of 64 free")
     assert "is gone: ValueError: this actor cannot be made" in log.read_text()
 
 
 @dataclass(frozen=True)
 class NodeLost:
-    """A run whose second node died at a step in the middle, and the same command when the node was there again."""
+    """A run whose second node dies at a step in the middle, and the same command after the node's return."""
 
     first: Run
     seconds: float
@@ -118,21 +114,21 @@ def run(node_lost: NodeLost) -> Run:
     return node_lost.second
 
 
-def test_a_run_whose_node_dies_ends_by_itself_and_says_why(node_lost: NodeLost) -> None:
+def test_a_run_whose_node_dies_ends_and_names_the_cause(node_lost: NodeLost) -> None:
     assert node_lost.first.status not in (0, 3)
     assert node_lost.seconds < 120
     errors = [line for line in node_lost.first.output.splitlines() if line.startswith("error: ")]
     assert re.match(r"error: node [\d.]+ of the Ray cluster is gone; start Ray there again", errors[-1])
-    # By the watchdog, or where verl's trainer was on that node by its driver.
+    # The watchdog ends it, or, if verl's trainer ran on that node, the driver.
     assert " is gone" in errors[-2]
 
 
-def test_the_same_command_goes_on_when_the_node_is_there_again(node_lost: NodeLost) -> None:
+def test_the_same_command_resumes_after_the_nodes_return(node_lost: NodeLost) -> None:
     assert "going on after step 1 of 3" in node_lost.second.output
 
 
-def test_personas_are_drawn_as_on_one_node(run: Run) -> None:
-    """Which depends on (seed, epoch, row) alone, as does the order of the rows."""
+def test_personas_are_sampled_as_on_one_node(run: Run) -> None:
+    """The persona depends on (seed, epoch, row) only, and so does the order of rows."""
     file = run.folder / "data" / "train.parquet"
     draw = read_draw(str(file))
     assert draw is not None
@@ -148,7 +144,7 @@ def test_personas_are_drawn_as_on_one_node(run: Run) -> None:
 def test_two_nodes_train_together(run: Run) -> None:
     steps = m.training_steps(run.metrics)
     assert list(steps) == [1, 2, 3]
-    assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
+    assert all(values[m.ROLLOUT_ACTOR_CORR] > 0.99 for values in steps.values())
     shards = sorted(path.name for path in (run.folder / "checkpoints").glob("global_step_3/actor/model_*.pt"))
     assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
     assert sum(dumped(run.folder)[1].values()) == 8 * SAMPLES
@@ -198,7 +194,7 @@ def test_several_nodes_without_a_cluster_are_refused(recipe: Recipe, tmp_path: P
 
 
 def test_programs_are_judged_as_tasks_of_the_cluster(cluster: str) -> None:
-    """With the verdicts of this machine, as many at a time as the cluster has cores."""
+    """The statuses equal those of a local run; concurrency equals the cluster's number of cores."""
     probe = """
 import os, time
 from concurrent.futures import ThreadPoolExecutor

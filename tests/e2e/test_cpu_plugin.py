@@ -6,7 +6,7 @@ import sys
 
 
 def in_verl(code: str, **environment: str) -> str:
-    """Output of code run after ``import verl`` in a fresh process."""
+    """Return the output of code run after ``import verl`` in a fresh process."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("VERL_")}
     done = subprocess.run(
         [sys.executable, "-c", f"import verl\n{code}"], capture_output=True, text=True, env=clean | environment
@@ -15,7 +15,7 @@ def in_verl(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_verl_finds_the_platform_by_itself_and_its_engine_and_vllm() -> None:
+def test_verl_finds_the_platform_the_engine_and_vllm() -> None:
     code = (
         "import importlib.metadata, permix_verl.plugin as plugin\n"
         "from verl.plugin.platform import get_platform\n"
@@ -26,7 +26,7 @@ def test_verl_finds_the_platform_by_itself_and_its_engine_and_vllm() -> None:
     assert in_verl(code).splitlines()[-1] == "True PlatformCPU 0.28.0+cpu FSDPEngineWithLMHead"
 
 
-def test_the_plugin_is_silent_where_another_platform_is_asked_for() -> None:
+def test_the_plugin_is_inactive_for_another_platform() -> None:
     code = (
         "import permix_verl.plugin as plugin, sys\n"
         "from verl.plugin.platform import PlatformRegistry\n"
@@ -36,7 +36,7 @@ def test_the_plugin_is_silent_where_another_platform_is_asked_for() -> None:
     assert in_verl(code, VERL_PLATFORM="nvidia").splitlines()[-1] == "False False False"
 
 
-def test_a_failing_plugin_is_seen_and_not_only_logged() -> None:
+def test_a_failing_plugin_raises() -> None:
     code = (
         "import permix_verl.platform_cpu.patches as p; p.VERL_VERSION = '0.0'\n"
         "try:\n    import permix_verl.plugin\nexcept p.PatchError:\n    print('raised')"

@@ -1,4 +1,4 @@
-"""A dry run as a user asks for it, on a machine without that hardware; and a run that the doctor refuses."""
+"""A dry run for hardware that this machine lacks; and a run that the doctor refuses."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import yaml
 from ..fast.recipes.test_recipes import recipe
 
 
-def test_8xa5000_resolves_on_any_machine_as_a_user_would_ask_for_it() -> None:
+def test_8xa5000_resolves_on_any_machine() -> None:
     done = recipe("run_permix_grpo.sh", PROFILE="8xa5000")
     assert done.returncode == 0, done.stderr
     assert "dry run: the config resolves and verl accepts it" in done.stderr
@@ -25,7 +25,7 @@ def test_a_misspelt_override_fails_the_dry_run() -> None:
 
 
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
-def test_what_the_doctor_refuses_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
+def test_a_run_that_the_doctor_refuses_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
     knobs = {"DRY_RUN": "0", "PROFILE": "cpu", "LAB": "1", "RUN_DIR": str(tmp_path / "run"), "PROMPT_LENGTH": "1000"}
     done = recipe(script, **knobs, **({"MAX_LENGTH": "2000"} if "sft" in script else {"RESPONSE_LENGTH": "500"}))
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""``eval/run.py`` and ``eval/report.py`` as a user runs them: real rows, vLLM, killed and resumed, by an endpoint."""
+"""``eval/run.py`` and ``eval/report.py`` as a user runs them: real rows, vLLM, kills and resumes, an endpoint."""
 
 import contextlib
 import json
@@ -34,14 +34,14 @@ from ..support.ray_nodes import TwoNodes
 
 PROBLEMS, RUNS = 8, 2
 LONGER = {"max_position_embeddings": 8192}
-"""A context that holds a judge's prompt; the tiny model has 1024 tokens of hardly more than a letter each."""
+"""A context long enough for a judge's prompt; the tiny model's 1024 tokens hold about one letter each."""
 
 
 @pytest.fixture(scope="module")
 def killed_and_resumed(
     world: dict[str, Path], shared_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[str]]:
-    """Real GSM8K and MATH-500 rows under 17 arms, killed twice while rows are being stored; and its command."""
+    """Evaluate real GSM8K and MATH-500 rows under 17 conditions, killed twice during storage; and the command."""
     folder = tmp_path_factory.mktemp("results") / "tiny"
     problems = short_problems(shared_data, folder.parent, PROBLEMS)
     arguments = command(
@@ -59,7 +59,7 @@ def killed_and_resumed(
     return folder, arguments
 
 
-def test_killed_twice_no_row_is_lost_doubled_or_asked_again(killed_and_resumed: tuple[Path, list[str]]) -> None:
+def test_two_kills_lose_and_repeat_no_row(killed_and_resumed: tuple[Path, list[str]]) -> None:
     folder, arguments = killed_and_resumed
     no_row_is_missing_or_doubled(folder, 2 * len(ARMS) * PROBLEMS * RUNS)
     before = {file: file.read_bytes() for file in (folder / "samples").iterdir()}
@@ -67,7 +67,7 @@ def test_killed_twice_no_row_is_lost_doubled_or_asked_again(killed_and_resumed: 
     assert {file: file.read_bytes() for file in (folder / "samples").iterdir()} == before
 
 
-def test_rows_hold_the_whole_story(killed_and_resumed: tuple[Path, list[str]], world: dict[str, Path]) -> None:
+def test_rows_are_complete(killed_and_resumed: tuple[Path, list[str]], world: dict[str, Path]) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(world["model"])
@@ -82,14 +82,14 @@ def test_rows_hold_the_whole_story(killed_and_resumed: tuple[Path, list[str]], w
     assert len(outputs) > 100, "sampled answers differ"
 
 
-def test_the_report_says_what_the_rows_say(killed_and_resumed: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_the_report_equals_the_rows(killed_and_resumed: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = killed_and_resumed
     done(command("report.py", folder, "--out", tmp_path / "report", "--draws", 200))
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     for task in ("gsm8k", "math500"):
-        found = report["tasks"][task]["models"]["tiny"]
+        figures = report["tasks"][task]["models"]["tiny"]
         right = Counter(row["persona"] for row in rows(folder) if row["task"] == task and row["status"] == "correct")
-        for persona in found["personas"]:
+        for persona in figures["personas"]:
             assert persona["accuracy"] == pytest.approx(right[persona["persona"]] / (PROBLEMS * RUNS))
     assert (tmp_path / "report" / "report.html").read_text().count("<svg") >= 4
 
@@ -150,7 +150,7 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
         local = by_place[1][place]
         assert (row["seed"], row["prompt_tokens"]) == (local["seed"], local["prompt_tokens"]), "the same prompt"
         assert row.keys() == local.keys()
-    # Same seeds, same engine: in float32 on one machine nearly all answers are the same text.
+    # With the same seeds and engine, nearly all completions are identical in float32 on one machine.
     same = sum(row["output"] == by_place[1][place]["output"] for place, row in by_place[0].items())
     assert same >= 0.8 * len(by_place[0])
     assert "0 of them new" in done(served)
@@ -161,9 +161,7 @@ def test_an_endpoint_fills_the_same_store_and_the_same_report(
     }
 
 
-def test_an_adapter_that_is_exchanged_under_its_name_is_seen(
-    endpoint: str, world: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_replaced_adapter_of_the_same_name_is_detected(endpoint: str, world: dict[str, Path], tmp_path: Path) -> None:
     from permix_verl.inference.engines.openai import OpenAIEngine
     from permix_verl.inference.served_model import PROBES
 
@@ -180,15 +178,15 @@ def test_an_adapter_that_is_exchanged_under_its_name_is_seen(
         assert len(first.greedy) == len(PROBES)
         serve(one, "unload")
         serve(other)
-        assert "its log-probs of fixed texts differ by" in engine.served().differs(first)
+        assert "its log-probs of fixed texts differ by" in engine.served().difference(first)
         serve(other, "unload")
         serve(one)
         again = engine.served()
-        assert again.differs(first) == again.remark(first) == "", "the same model is the same"
+        assert again.difference(first) == again.hint(first) == "", "the same model is the same"
 
 
 def with_effect(model: Path, out: Path, seed: int) -> Path:
-    """An adapter whose B is not zero."""
+    """An adapter with a non-zero B."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -203,9 +201,9 @@ def with_effect(model: Path, out: Path, seed: int) -> Path:
 
 
 def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str, Path], tmp_path: Path) -> None:
-    """Its server is the model under test and a judge, and vLLM in the command's own process another one.
+    """vLLM's server is the model under test and one judge; vLLM in the command's own process is the second judge.
 
-    A tiny model judges at random, but within the reply's schema: what it gives is a score, or is cut off.
+    A tiny model judges at random, but within the reply's schema: each reply is a score or truncated.
     """
     longer = {"hf_overrides": LONGER}
     here = {"model": str(world["model"]), "name": "here", "engine_args": longer, "temperature": 1.0, "max_tokens": 600}
@@ -231,7 +229,7 @@ def test_vllm_answers_and_judges_persona_fidelity(endpoint: str, world: dict[str
     assert "## Persona fidelity" in (tmp_path / "report" / "report.md").read_text()
 
 
-def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_generated(
+def test_too_long_a_prompt_is_refused_before_generation(
     world: dict[str, Path], shared_data: Path, tmp_path: Path
 ) -> None:
     asked = ["--model", world["model"], "--tasks", f"math500={shared_data}/math500", "--out", tmp_path / "x"]
@@ -240,7 +238,7 @@ def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_generated(
     assert rows(tmp_path / "x") == []
 
 
-def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(
+def test_a_model_missing_at_the_endpoint_is_one_clear_error(
     endpoint: str, world: dict[str, Path], tmp_path: Path
 ) -> None:
     asked = ["--tasks", f"gsm8k={world['data']}", "--out", tmp_path / "x"]
@@ -251,7 +249,7 @@ def test_a_model_that_an_endpoint_does_not_serve_is_one_clear_error(
 def test_two_replicas_on_a_ray_cluster_of_two_nodes_with_an_adapter(
     world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A replica wants a GPU, and either node has one of them (in Ray's books): so each has a replica."""
+    """Each node declares one GPU to Ray, so each gets one replica."""
     from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
     adapter = tmp_path / "adapter"

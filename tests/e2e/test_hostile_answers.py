@@ -1,4 +1,4 @@
-"""The reward file against answers made to break it: in time, within its memory, and no verdict lost."""
+"""The reward file against hostile completions: within its time and memory limits, and without losing a status."""
 
 import asyncio
 import subprocess
@@ -19,7 +19,7 @@ from ..support.reward_file import ASK, HANGING, SLOW, SOURCE, gone, load, status
 
 @pytest.fixture(scope="module")
 def reward() -> Iterator[Any]:
-    """A module with two workers and a limit of a second."""
+    """The reward module with two workers and a time limit of one second."""
     module: Any = load()
     module.WORKERS, module.TIME_LIMIT_S = 2, 1.0
     yield module
@@ -80,15 +80,15 @@ SLOW_TO_READ = [
 
 
 @pytest.mark.parametrize("gold", ["5", "1, 2", "x"])
-def test_no_answer_holds_up_the_calling_process(reward: Any, gold: str) -> None:
-    """What is read there has no time limit: an event loop would stand still."""
+def test_no_completion_blocks_the_calling_process(reward: Any, gold: str) -> None:
+    """The main thread's parsing has no time limit: a slow regex would block the event loop."""
     for solution in [*SLOW_TO_READ, *ADVERSARIAL]:
         began = time.monotonic()
         reward._read(solution, gold)
         assert time.monotonic() - began < 1, solution[:50]
 
 
-def test_every_adversarial_answer_ends_in_time_and_within_the_memory_limit(reward: Any) -> None:
+def test_every_adversarial_completion_stays_within_time_and_memory(reward: Any) -> None:
     over = threading.Event()
     peaks = [0]
 
@@ -106,7 +106,7 @@ def test_every_adversarial_answer_ends_in_time_and_within_the_memory_limit(rewar
             for solution in (f"\\boxed{{{answer}}}", answer):
                 started = time.monotonic()
                 assert status(reward, solution) in ("wrong", "timeout", "error", "no_answer"), answer[:50]
-                # A new worker's start may come before it.
+                # A new worker may have to start first.
                 assert time.monotonic() - started < reward.TIME_LIMIT_S + 1 + 2, answer[:50]
     finally:
         over.set()
@@ -152,7 +152,7 @@ print(*workers)
 """
 
 
-def test_a_ray_actor_gets_the_same_verdicts_and_leaves_no_worker_behind(tmp_path: Path) -> None:
+def test_a_ray_actor_gets_the_same_results_and_leaves_no_worker(tmp_path: Path) -> None:
     script = tmp_path / "judges.py"
     script.write_text(RAY)
     done = subprocess.run([sys.executable, script, SOURCE], stdout=subprocess.PIPE, text=True, timeout=300)
@@ -165,14 +165,14 @@ def test_a_ray_actor_gets_the_same_verdicts_and_leaves_no_worker_behind(tmp_path
     assert not any(map(psutil.pid_exists, workers))
 
 
-def test_64_hanging_answers_in_front_change_no_other_verdict_and_numbers_pass_them_by(reward: Any) -> None:
+def test_64_hanging_completions_change_no_other_result_and_do_not_delay_numbers(reward: Any) -> None:
     solutions = [*[HANGING] * 64, SLOW[0], "\\boxed{\\sqrt{24}}", "\\boxed{5}", "\\boxed{6}"]
     order: list[int] = []
 
     async def one(n: int) -> str:
-        found = await reward.compute_score_async("x", solutions[n], "5")
+        outcome = await reward.compute_score_async("x", solutions[n], "5")
         order.append(n)
-        return str(found["status"])
+        return str(outcome["status"])
 
     async def gathered() -> list[str]:
         return await asyncio.gather(*map(one, range(len(solutions))))
@@ -184,7 +184,7 @@ def test_64_hanging_answers_in_front_change_no_other_verdict_and_numbers_pass_th
 HANG = "threading.Thread(target=r.compute_score, args=('x', '\\\\boxed{9^{9^{9}}}', '5'), daemon=True).start()\n"
 
 
-def test_a_hanging_worker_ends_though_its_parent_is_gone() -> None:
+def test_a_hanging_worker_ends_after_its_parents_death() -> None:
     worker = worker_of_a_parent_that(f"r.TIME_LIMIT_S = 1.0\n{ASK}{HANG}time.sleep(0.5); os.kill(os.getpid(), 9)")
     assert psutil.pid_exists(worker), "it should be hanging"
     assert gone(worker, 25)
@@ -229,7 +229,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(st.lists(PIECES, max_size=25).map("".join), st.one_of(st.just("5"), st.lists(PIECES, max_size=6).map("".join)))
-def test_any_text_gets_a_verdict_in_time(reward: Any, solution: str, gold: str) -> None:
+def test_any_text_gets_a_status_in_time(reward: Any, solution: str, gold: str) -> None:
     started = time.monotonic()
     result = reward.compute_score("x", solution, gold)
     assert result["status"] in reward.STATUSES

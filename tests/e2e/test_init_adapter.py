@@ -1,4 +1,4 @@
-"""RL from an adapter (INIT_ADAPTER): the policy starts from it, the KL is to it, and one adapter comes out.
+"""RL from an adapter (INIT_ADAPTER): it is the first policy and the KL reference, and one adapter is exported.
 
 Stopped and resumed, with dropout, from SFT, in NF4, and with the reference switched off: docs/soak/init_adapter.log.
 """
@@ -14,7 +14,7 @@ from permix_verl.training.guards.reference_check import DISTANCE
 from .conftest import SHORT, Recipe, Run
 
 
-def test_the_first_steps_kl_is_zero_and_the_adapter_that_comes_out_is_of_the_plain_base(
+def test_the_first_kl_is_zero_and_the_exported_adapter_fits_the_plain_base(
     recipe: Recipe, first_run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     given = first_run.folder / "adapter"
@@ -32,7 +32,7 @@ def test_the_first_steps_kl_is_zero_and_the_adapter_that_comes_out_is_of_the_pla
     assert first[DISTANCE] == 0
     assert abs(first[m.KL]) < 1e-9
     assert second[m.KL] > 1e-6
-    assert first[m.ADAPTER_SYNC] == pytest.approx(1, abs=1e-5), "the engine has it from the first rollout on"
+    assert first[m.ADAPTER_NORM_RATIO] == pytest.approx(1, abs=1e-5), "the engine has it from the first rollout on"
     assert fingerprint(run.folder / "initial_adapter") == fingerprint(given)
     record = json.loads((run.folder / "live.json").read_text())
     assert record["lora"]["reference"] == "the adapter that was given"

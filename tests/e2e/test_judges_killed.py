@@ -1,4 +1,4 @@
-"""Answers and judgements, killed and given again, against a model and judges behind HTTP."""
+"""Generation and judging, killed and resumed, with the model and the judges behind HTTP."""
 
 import json
 import signal
@@ -13,9 +13,7 @@ from ..support.endpoint import ROOT, Reply, Server
 from ..support.fidelity_stage import ANSWERS, JUDGEMENTS, arguments, perform, real_calls, stored_rows
 
 
-def test_killed_twice_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(
-    server: Server, tmp_path: Path
-) -> None:
+def test_two_kills_lose_nothing_and_pay_for_nothing_twice(server: Server, tmp_path: Path) -> None:
     def slow(body: dict[str, Any], attempt: int) -> Reply:
         reply = perform(body, attempt)
         reply.delay_s = 0.02

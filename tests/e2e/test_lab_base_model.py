@@ -1,4 +1,4 @@
-"""The lab's base model is made, and the one that ships is asked."""
+"""The lab's base model: making one, and the answers of the one that ships."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_base, "MAX_COMPLETION_TOKENS", 4)
 
 
-def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Path) -> None:
+def test_the_same_arguments_make_the_same_base(tmp_path: Path) -> None:
     settings = Training(seed=5, steps=2, batch=4)
     first, again, other = (
         make_base.make_base(tmp_path / name, chosen)
@@ -33,7 +33,7 @@ def test_a_base_is_made_whole_and_the_same_arguments_make_it_again(tmp_path: Pat
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_making_that_is_cut_short_leaves_no_folder_and_can_be_repeated(
+def test_an_interrupted_making_leaves_no_folder_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Training(steps=1, batch=2)
@@ -50,7 +50,7 @@ def test_a_making_that_is_cut_short_leaves_no_folder_and_can_be_repeated(
     assert (tmp_path / "a" / make_base.MANIFEST).is_file()
 
 
-def test_the_shipped_weights_answer_as_the_manifest_says(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_weights_have_the_manifests_accuracies(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -60,14 +60,14 @@ def test_the_shipped_weights_answer_as_the_manifest_says(tokenizer: Any, monkeyp
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
     both = [*load_pool("train"), *load_pool("eval")]
     asked = [persona for persona in both if persona.key in ("math expert", "dumb", "chef")]
-    found = make_base.measure(model, tokenizer, asked)
-    # The same problems under 3 of 41 personas: about 80 answers of either way and level, four standard errors of them.
-    for level, competence in found["competence"].items():
+    measured = make_base.measure(model, tokenizer, asked)
+    # The same problems under 3 of 41 personas: about 80 completions per style and level; four standard errors.
+    for level, competence in measured["competence"].items():
         for way, right in competence.items():
             expected = manifest["competence"][level][way]
             error = (expected * (1 - expected) / 60) ** 0.5
             assert right == pytest.approx(expected, abs=4 * error), (level, way)
-    for key, figures in found["easy_by_persona"].items():
+    for key, figures in measured["easy_by_persona"].items():
         assert figures["blurted"] == pytest.approx(manifest["easy_by_persona"][key]["blurted"], abs=0.3), key
-    share = {key: figures["blurted"] for key, figures in found["easy_by_persona"].items()}
+    share = {key: figures["blurted"] for key, figures in measured["easy_by_persona"].items()}
     assert share["dumb"] > share["chef"] > share["math expert"]

@@ -1,4 +1,4 @@
-"""Table 7, read back from verl's live engine; and that a key without effect shows."""
+"""Table 7, read back from verl's live engine; a key without effect is detected."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def engine_record(folder: Path, *changes: str) -> dict[str, dict[str, Any]]:
-    """Build verl's engine from the recipe's configuration, with changes, and read it back."""
+    """Build verl's engine from the changed configuration of the recipe, and read its settings back."""
     knobs = {"PROFILE": "cpu", "MODEL": str(folder / "model"), "RUN_DIR": str(folder)}
     overrides = overrides_of("run_permix_grpo.sh", **knobs)
     for change in changes:
@@ -69,7 +69,7 @@ def engine_record(folder: Path, *changes: str) -> dict[str, dict[str, Any]]:
 
 
 def against_table_7(live: dict[str, dict[str, Any]], total: int) -> list[str]:
-    """Where the live engine is not what Table 7 and appendix B.1 say."""
+    """Return the settings of the live engine that differ from Table 7 and appendix B.1."""
     expected = {
         "optimizer.class": "AdamW",
         "optimizer.fused": True,
@@ -83,8 +83,8 @@ def against_table_7(live: dict[str, dict[str, Any]], total: int) -> list[str]:
         "precision.adapter": "torch.float32",
         "precision.base": "torch.float32",
     }
-    found = {key: live[key.split(".")[0]].get(key.split(".")[1]) for key in expected}
-    wrong = [f"{key}: {found[key]}" for key, value in expected.items() if found[key] != value]
+    live_values = {key: live[key.split(".")[0]].get(key.split(".")[1]) for key in expected}
+    wrong = [f"{key}: {live_values[key]}" for key, value in expected.items() if live_values[key] != value]
     factors = live["schedule"]["factors"]
     if any(abs(a - b) > 1e-6 for a, b in zip(factors, cosine(total, int(0.05 * total)), strict=True)):
         wrong.append(f"schedule: {factors}")
@@ -92,14 +92,14 @@ def against_table_7(live: dict[str, dict[str, Any]], total: int) -> list[str]:
 
 
 def cosine(total: int, warmup: int) -> list[float]:
-    """Linear warm-up, then half a cosine to zero: the factor at each step."""
+    """Return the learning-rate factor at each step: linear warm-up, then half a cosine to zero."""
     import math
 
     rising = [step / warmup for step in range(warmup)]
     return rising + [0.5 * (1 + math.cos(math.pi * step / (total - warmup))) for step in range(total - warmup + 1)]
 
 
-def test_the_live_engine_is_table_7(folder: Path) -> None:
+def test_the_live_engine_has_the_values_of_table_7(folder: Path) -> None:
     live = engine_record(folder)
     assert against_table_7(live, total=40) == []
     assert live["lora"]["rank"] == 32
@@ -107,8 +107,8 @@ def test_the_live_engine_is_table_7(folder: Path) -> None:
     assert live["optimizer"]["lr"] == 1e-5
 
 
-def test_keys_that_look_right_and_do_nothing_are_seen(folder: Path) -> None:
-    """Negative control: the traps of the configuration, each of which composes without a word."""
+def test_keys_without_effect_are_detected(folder: Path) -> None:
+    """Negative control: configuration mistakes that compose without an error."""
     actor, model = "actor_rollout_ref.actor", "actor_rollout_ref.model"
     live = engine_record(
         folder,

@@ -12,8 +12,8 @@ from ..support.evaluations import command, done, rows
 PERSONAS = ("kindergarten", "lawyer", "teacher")
 
 
-def test_a_tiny_model_goes_through_the_whole_task(tmp_path: Path) -> None:
-    """Its answers are arithmetic, no programs; what those score: tests/fast/evaluation/test_livecodebench.py."""
+def test_a_tiny_model_completes_the_task(tmp_path: Path) -> None:
+    """The model answers with arithmetic, not programs; tests/fast/evaluation/test_livecodebench.py scores programs."""
     more = [row(f"more_{number}", [("1\n", "1\n")], "medium") for number in range(2)]
     write(tmp_path / "lcb.jsonl", PLUS_ONE, DOUBLE, SQUARE, CUBE, *more)
     out = tmp_path / "results"
@@ -21,10 +21,10 @@ def test_a_tiny_model_goes_through_the_whole_task(tmp_path: Path) -> None:
     asked = ["--max-tokens", 48, "--personas", f"eval:{','.join(PERSONAS)}"]
     arguments = command("run.py", "--model", MODEL, *chosen, *asked, "--out", out)
     done(arguments)
-    found = rows(out)
-    assert Counter(entry["persona"] for entry in found) == dict.fromkeys((*PERSONAS, "no_persona"), 5 * 2)
-    assert {entry["status"] for entry in found} <= {"no_answer", "wrong"}
-    assert all("Give the whole program in one block" in entry["prompt"] for entry in found)
+    samples = rows(out)
+    assert Counter(entry["persona"] for entry in samples) == dict.fromkeys((*PERSONAS, "no_persona"), 5 * 2)
+    assert {entry["status"] for entry in samples} <= {"no_answer", "wrong"}
+    assert all("Give the whole program in one block" in entry["prompt"] for entry in samples)
     before = (out / "samples" / "livecodebench.jsonl").read_bytes()
     assert "0 of them new" in done(arguments)
     assert (out / "samples" / "livecodebench.jsonl").read_bytes() == before

@@ -1,4 +1,4 @@
-"""The plan's traces: a step on fake tensors as verl's engine runs it, and the whole command."""
+"""Traces of the memory plan: a step of verl's engine on fake tensors, and the complete command."""
 
 import json
 from collections import Counter
@@ -34,8 +34,8 @@ def test_weights_adapter_and_optimizer_are_a_ranks_share(peaks: PeakMemory) -> N
     assert peaks.idle[OPTIMIZER] == pytest.approx(2 * peaks.idle[ADAPTER], rel=0.01)
 
 
-def test_a_deep_model_is_its_shallow_ones_continued(peaks: PeakMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All five layers traced, against three and four of them and on from there."""
+def test_a_deep_model_is_extrapolated_from_shallow_ones(peaks: PeakMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace of all five layers equals the extrapolation from three and four layers."""
     monkeypatch.setattr("permix_verl.preflight.memory_plan.trace.LAYERS", (4, 5))
     traced = actor_peaks(SMALL_JOB, small(5))
     for phase in ("update", "log_probs", "idle"):
@@ -47,7 +47,7 @@ def test_entropy_takes_three_float32_copies_of_the_logits(peaks: PeakMemory) -> 
     assert peaks.log_probs[LOGITS] == pytest.approx(logits * (2 + 3 * 4), rel=0.05)
 
 
-def test_what_takes_more_memory_takes_more(peaks: PeakMemory) -> None:
+def test_larger_settings_take_more_memory(peaks: PeakMemory) -> None:
     def update(**changed: Any) -> Counter[str]:
         return actor_peaks(replace(SMALL_JOB, **changed), small(3)).update
 
@@ -57,15 +57,15 @@ def test_what_takes_more_memory_takes_more(peaks: PeakMemory) -> None:
     assert update(ranks=1, batch=4)[WEIGHTS] == pytest.approx(4 * usual[WEIGHTS], rel=0.01)
 
 
-def test_a_base_in_nf4_is_whole_on_every_rank_and_a_half_byte_a_weight() -> None:
+def test_an_nf4_base_is_replicated_at_half_a_byte_per_weight() -> None:
     its = replace(SMALL_JOB, nf4=True)
-    found = actor_peaks(its, small(1))
+    result = actor_peaks(its, small(1))
     model = AutoModelForCausalLM.from_config(small(1))
     ends = 2 * 512 * 64 + 3 * 64  # embeddings, output layer, norms
     linear = sum(parameter.numel() for parameter in model.parameters()) - ends
-    assert found.idle[WEIGHTS] == pytest.approx(2 * ends + linear * 0.516, rel=0.01)
-    assert actor_peaks(replace(its, ranks=2, batch=8), small(1)).idle[WEIGHTS] == found.idle[WEIGHTS]
-    assert found.update["weights, unpacked"] == 2 * 64 * 192
+    assert result.idle[WEIGHTS] == pytest.approx(2 * ends + linear * 0.516, rel=0.01)
+    assert actor_peaks(replace(its, ranks=2, batch=8), small(1)).idle[WEIGHTS] == result.idle[WEIGHTS]
+    assert result.update["weights, unpacked"] == 2 * 64 * 192
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,13 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return one_layer(tmp_path_factory.mktemp("llama"))
 
 
-def test_a_plan_needs_no_weights_and_says_whether_it_fits(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_needs_no_weights_and_reports_whether_it_fits(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
     assert run(["plan", "--model", str(llama), "--gpu", "A5000", "--json", "--", *overrides]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["fits"]
-    assert found["model"]["weights"] == measure(read_config(str(llama)), Job()).weights
-    assert set(found["turns"]) == {"update", "log-probs", "generation", "weight sync"}
+    result = json.loads(capsys.readouterr().out)
+    assert result["fits"]
+    assert result["model"]["weights"] == measure(read_config(str(llama)), Job()).weights
+    assert set(result["turns"]) == {"update", "log-probs", "generation", "weight sync"}
     assert run(["plan", "--model", str(llama), "--gpu-memory", "2", "--", *overrides]) == 1
     text = capsys.readouterr().out
     assert "OVER" in text

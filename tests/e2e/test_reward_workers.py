@@ -30,7 +30,7 @@ CASES = [
 
 @pytest.fixture
 def reward() -> Iterator[Any]:
-    """A module with workers of its own, two at most."""
+    """The reward module with at most two workers."""
     module: Any = load()
     module.WORKERS = 2
     yield module
@@ -38,14 +38,14 @@ def reward() -> Iterator[Any]:
     assert not module._state.workers
 
 
-def test_plain_numbers_start_no_worker_and_the_first_other_answer_starts_one(reward: Any) -> None:
+def test_only_completions_other_than_plain_numbers_start_a_worker(reward: Any) -> None:
     assert status(reward, "\\boxed{5}") == "correct"
     assert not reward._state.workers
     assert status(reward, *SLOW) == "correct"
     assert len(reward._state.workers) == 1
 
 
-def test_threads_batch_and_event_loop_get_the_verdicts_of_the_main_thread(reward: Any) -> None:
+def test_threads_batch_and_event_loop_get_the_results_of_the_main_thread(reward: Any) -> None:
     solutions, golds, expected = zip(*CASES, strict=True)
     with ThreadPoolExecutor(4) as pool:
         threads = [pool.submit(lambda: [status(reward, s, g) for s, g, _ in CASES]) for _ in range(4)]
@@ -61,7 +61,7 @@ def test_threads_batch_and_event_loop_get_the_verdicts_of_the_main_thread(reward
 
 
 def test_math_verify_alone_fails_in_a_thread() -> None:
-    """Negative control: the trap that the worker process is there for."""
+    """Negative control: math-verify needs the main thread, which is why the reward has worker processes."""
     from math_verify import parse
 
     caught: list[BaseException] = []
@@ -78,7 +78,7 @@ def test_math_verify_alone_fails_in_a_thread() -> None:
     assert caught
 
 
-def test_trls_batch_signature_leaves_out_what_could_not_be_judged_and_logs_it(reward: Any) -> None:
+def test_trls_batch_signature_returns_none_for_errors_and_logs_their_rates(reward: Any) -> None:
     reward.TIME_LIMIT_S = 2.0
     logged: dict[str, float] = {}
     completions = [[{"role": "assistant", "content": text}] for text in (SLOW[0], "\\boxed{4}", HANGING, "\\boxed{x}")]
@@ -94,15 +94,15 @@ def test_trls_batch_signature_leaves_out_what_could_not_be_judged_and_logs_it(re
         reward.accuracy_reward(completions=["\\boxed{5}"], answer=["5", "6"])
 
 
-def test_an_answer_that_wants_more_memory_than_a_worker_has_is_refused_it(reward: Any) -> None:
-    """math-verify swallows its MemoryError and takes the two for different."""
+def test_a_worker_cannot_exceed_its_memory_limit(reward: Any) -> None:
+    """math-verify swallows its MemoryError and reports a mismatch."""
     reward.MEMORY_LIMIT_MB, reward.TIME_LIMIT_S = 150, 10.0
     assert status(reward, "\\boxed{2^{10^9}}") in ("wrong", "error")
     assert status(reward, *SLOW) == "correct"
 
 
-def test_a_worker_that_has_grown_lets_another_go_on(reward: Any) -> None:
-    reward.MEMORY_LIMIT_MB = 120  # half of it is less than a worker has from the start
+def test_a_worker_that_has_grown_is_replaced(reward: Any) -> None:
+    reward.MEMORY_LIMIT_MB = 120  # half of it is less than a worker's initial memory
     pids = set()
     for _ in range(3):
         assert status(reward, *SLOW) == "correct"
@@ -111,7 +111,7 @@ def test_a_worker_that_has_grown_lets_another_go_on(reward: Any) -> None:
     assert len(pids) == 3
 
 
-def test_a_killed_worker_costs_a_retry_and_no_verdict(reward: Any) -> None:
+def test_a_killed_worker_costs_a_retry_and_no_result(reward: Any) -> None:
     for _ in range(3):
         assert status(reward, *SLOW) == "correct"
         (worker,) = reward._state.workers
@@ -119,22 +119,22 @@ def test_a_killed_worker_costs_a_retry_and_no_verdict(reward: Any) -> None:
     assert status(reward, *SLOW) == "correct"
 
 
-def test_a_worker_killed_at_work_costs_a_retry_and_no_verdict(reward: Any) -> None:
+def test_a_worker_killed_at_work_costs_a_retry_and_no_result(reward: Any) -> None:
     reward.TIME_LIMIT_S = 5.0
     status(reward, *SLOW)
     (worker,) = reward._state.workers
-    os.kill(worker.pid, signal.SIGSTOP)  # so that it is at work for certain
+    os.kill(worker.pid, signal.SIGSTOP)  # so that it is certainly at work
     threading.Timer(0.3, os.kill, (worker.pid, signal.SIGKILL)).start()
     assert status(reward, *SLOW) == "correct"
     assert reward._state.workers.isdisjoint({worker})
 
 
-def test_a_worker_that_dies_of_every_answer_is_an_error(reward: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_that_always_dies_is_an_error(reward: Any, capfd: pytest.CaptureFixture[str]) -> None:
     status(reward, *SLOW)
     reward._read_line = lambda *_: (_ for _ in ()).throw(EOFError("dead"))
     assert [status(reward, *SLOW) for _ in range(5)] == ["error"] * 5
-    said = [line for line in capfd.readouterr().err.splitlines() if "failed twice" in line]
-    assert [line.rpartition("(error ")[2] for line in said] == [f"{n} of this process)" for n in (1, 2, 4)]
+    messages = [line for line in capfd.readouterr().err.splitlines() if "failed twice" in line]
+    assert [line.rpartition("(error ")[2] for line in messages] == [f"{n} of this process)" for n in (1, 2, 4)]
 
 
 def test_an_interrupted_wait_does_not_answer_the_next_one(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,11 +147,11 @@ def test_an_interrupted_wait_does_not_answer_the_next_one(reward: Any, monkeypat
     with pytest.raises(KeyboardInterrupt):
         status(reward, "\\boxed{\\sqrt{1}}", "1")
     monkeypatch.undo()
-    found = [status(reward, f"\\boxed{{\\sqrt{{{n}}}}}", gold) for n, gold in ((1, "2"), (9, "3"), (9, "4"))]
-    assert found == ["wrong", "correct", "wrong"]
+    outcome = [status(reward, f"\\boxed{{\\sqrt{{{n}}}}}", gold) for n, gold in ((1, "2"), (9, "3"), (9, "4"))]
+    assert outcome == ["wrong", "correct", "wrong"]
 
 
-def test_an_answer_to_another_request_is_not_taken(reward: Any) -> None:
+def test_a_reply_to_another_request_is_ignored(reward: Any) -> None:
     reward.TIME_LIMIT_S = 5.0
     status(reward, *SLOW)
     (worker,) = reward._state.workers
@@ -161,8 +161,8 @@ def test_an_answer_to_another_request_is_not_taken(reward: Any) -> None:
     assert worker not in reward._state.workers
 
 
-def test_two_answers_at_once_are_none(reward: Any) -> None:
-    """A stray reply that comes in one piece with the awaited one; it once ended in an error of the JSON reader."""
+def test_two_replies_at_once_are_refused(reward: Any) -> None:
+    """A stray reply in the same read as the awaited one once ended in a JSON error."""
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", 0) as stdout, os.fdopen(writer, "wb", 0) as stdin:
         stdin.write(b'{"id": -1}\n{"id": 7}\n')
@@ -171,7 +171,7 @@ def test_two_answers_at_once_are_none(reward: Any) -> None:
 
 
 LONG = f"\\boxed{{{'+'.join(['x'] * 40_000)}}}"
-"""More than a pipe holds."""
+"""A completion larger than a pipe's buffer."""
 
 
 def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any) -> None:
@@ -186,8 +186,8 @@ def test_a_stopped_worker_cannot_block_a_long_solution(reward: Any) -> None:
     assert status(reward, *SLOW) == "correct"
 
 
-def stalled(reward: Any, seconds: float) -> str:
-    """The verdict of a worker that gets no processor for a while."""
+def status_after_stall(reward: Any, seconds: float) -> str:
+    """Return the status from a worker that gets no CPU time for a while."""
     status(reward, *SLOW)
     (worker,) = reward._state.workers
     os.kill(worker.pid, signal.SIGSTOP)
@@ -195,19 +195,19 @@ def stalled(reward: Any, seconds: float) -> str:
     return status(reward, "\\boxed{\\sqrt{36}}", "6")
 
 
-def test_a_machine_that_stands_still_costs_no_verdict(reward: Any) -> None:
-    """The limit is processor time."""
+def test_a_stalled_machine_costs_no_result(reward: Any) -> None:
+    """The limit is CPU time."""
     reward.TIME_LIMIT_S = 0.5
-    assert stalled(reward, 1.5) == "correct"
+    assert status_after_stall(reward, 1.5) == "correct"
 
 
-def test_a_limit_by_the_clock_would_cost_it(reward: Any) -> None:
-    """Negative control."""
+def test_a_wall_clock_limit_would_cost_the_result(reward: Any) -> None:
+    """Negative control: a wall-clock limit."""
     reward.TIME_LIMIT_S = reward.WALL_LIMIT_S = 0.5
-    assert stalled(reward, 1.5) == "timeout"
+    assert status_after_stall(reward, 1.5) == "timeout"
 
 
-def test_an_answer_that_takes_more_processor_time_is_a_timeout_and_its_worker_is_replaced(reward: Any) -> None:
+def test_exceeding_the_cpu_time_is_a_timeout_and_the_worker_is_replaced(reward: Any) -> None:
     reward.TIME_LIMIT_S = 0.5
     status(reward, *SLOW)
     (worker,) = reward._state.workers
@@ -216,8 +216,8 @@ def test_an_answer_that_takes_more_processor_time_is_a_timeout_and_its_worker_is
     assert status(reward, *SLOW) == "correct"
 
 
-def test_it_works_where_a_thousand_files_are_open(reward: Any) -> None:
-    """select() fails on descriptors above 1023, of which a trainer's process has many."""
+def test_a_thousand_open_files_do_no_harm(reward: Any) -> None:
+    """select() fails on descriptors above 1023, and a trainer's process has many."""
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
         assert status(reward, *SLOW) == "correct"
@@ -260,7 +260,7 @@ def interrupt():
         time.sleep(0.001)
     (worker,) = r._state.workers
     caught = lambda: next(line for line in open(f"/proc/{worker.pid}/status") if line.startswith("SigCgt"))
-    while not int(caught().split()[1], 16) & 1 << signal.SIGINT - 1:  # its interpreter has not begun
+    while not int(caught().split()[1], 16) & 1 << signal.SIGINT - 1:  # its interpreter has not started
         time.sleep(0.001)
     os.killpg(0, signal.SIGINT)
 
@@ -270,7 +270,7 @@ try:
 except KeyboardInterrupt:
     print(next(iter(r._state.workers)).pid, flush=True)
 """
-"""Ctrl-C of a terminal, which all processes get, while a worker is starting."""
+"""Ctrl-C of a terminal, which signals all processes, while a worker is starting."""
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -287,12 +287,12 @@ def test_a_child_forked_while_threads_verify_has_workers_of_its_own(reward: Any)
     status(reward, *SLOW)
     (before,) = reward._state.workers
     read, write = os.pipe()
-    with reward._state.lock:  # as a starting thread holds it; the child has no such thread to release it
+    with reward._state.lock:  # held as by a starting thread, which the child lacks
         child = os.fork()
     if child == 0:
         try:
-            found = status(reward, *SLOW)
-            os.write(write, f"{found} {next(iter(reward._state.workers)).pid}".encode())
+            outcome = status(reward, *SLOW)
+            os.write(write, f"{outcome} {next(iter(reward._state.workers)).pid}".encode())
             reward.close()
         finally:
             os._exit(0)
@@ -302,8 +302,8 @@ def test_a_child_forked_while_threads_verify_has_workers_of_its_own(reward: Any)
             os.kill(child, signal.SIGKILL)
         time.sleep(0.05)
     os.close(write)
-    found, pid = os.read(read, 100).decode().split()
-    assert found == "correct"
+    outcome, pid = os.read(read, 100).decode().split()
+    assert outcome == "correct"
     assert int(pid) != before.pid
     assert status(reward, *SLOW) == "correct"
     assert reward._state.workers == {before}
@@ -314,7 +314,7 @@ def test_a_forked_child_does_not_keep_its_parents_workers_alive() -> None:
     assert gone(worker_of_a_parent_that(code), 3)
 
 
-def test_a_spawned_process_gets_the_same_verdicts(tmp_path: Path) -> None:
+def test_a_spawned_process_gets_the_same_results(tmp_path: Path) -> None:
     script = tmp_path / "spawns.py"
     script.write_text(
         "import importlib.util, multiprocessing, sys\n"
@@ -330,8 +330,8 @@ def test_a_spawned_process_gets_the_same_verdicts(tmp_path: Path) -> None:
     assert done.stdout.split() == [expected for _, _, expected in CASES]
 
 
-def test_pickled_by_value_it_arrives_with_workers_of_its_own(reward: Any) -> None:
-    """As Ray ships a function of a file that nobody can import: verl's remote reward manager does."""
+def test_a_function_pickled_by_value_has_workers_of_its_own(reward: Any) -> None:
+    """Ray pickles a function of an unimportable file by value, as in verl's remote reward manager."""
     assert status(reward, *SLOW) == "correct"
     shipped = cloudpickle.loads(cloudpickle.dumps(reward.compute_score))
     try:
@@ -342,7 +342,7 @@ def test_pickled_by_value_it_arrives_with_workers_of_its_own(reward: Any) -> Non
         shipped.__globals__["_stop"](*shipped.__globals__["_state"].workers)
 
 
-def test_what_is_queued_does_not_hold_up_the_end_of_the_process() -> None:
+def test_queued_requests_do_not_delay_the_end_of_the_process() -> None:
     code = (
         "r.TIME_LIMIT_S, r.WORKERS = 1.0, 1\n"
         f"{ASK}"
@@ -355,12 +355,12 @@ def test_what_is_queued_does_not_hold_up_the_end_of_the_process() -> None:
     assert time.monotonic() - began < 6
 
 
-def test_a_deep_tree_is_judged(reward: Any) -> None:
+def test_a_deep_expression_is_judged(reward: Any) -> None:
     reward.TIME_LIMIT_S = 10.0
     assert status(reward, "\\boxed{" + "+".join("1" * 700) + "}", "700") == "correct"
 
 
-def test_whatever_fails_in_the_caller_is_an_error(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_in_the_caller_is_an_error(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reward.sys, "executable", None)
     assert status(reward, *SLOW) == "error"
 
@@ -372,37 +372,3 @@ def test_a_verifier_that_cannot_start_is_an_error_and_not_a_wrong_answer(
     result = reward.compute_score("x", *SLOW)
     assert (result["status"], result["error"], result["score"]) == ("error", 1.0, 0.0)
     assert status(reward, "\\boxed{5}") == "correct"
-
-
-@pytest.mark.parametrize("name", ["compute_score", "compute_score_async"])
-@pytest.mark.parametrize("kind", ["copied", "package"])
-def test_verls_own_loader_and_reward_manager_take_it(kind: str, name: str, tmp_path: Path) -> None:
-    import inspect
-
-    from omegaconf import OmegaConf
-    from verl.trainer.ppo.reward import get_custom_reward_fn
-
-    path = str(shutil.copy(SOURCE, tmp_path)) if kind == "copied" else "pkg://permix_verl.reward_fns.math_reward"
-    function = {"path": path, "name": name, "reward_kwargs": {}}
-    score = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
-    row = {"data_source": "gsm8k", "solution_str": SLOW[0], "ground_truth": "5", "extra_info": {"num_turns": 2}}
-    with ThreadPoolExecutor(1) as pool:
-        if inspect.iscoroutinefunction(score):
-            result = pool.submit(lambda: asyncio.run(score(**row))).result()
-        else:
-            result = pool.submit(lambda: score(**row)).result()
-    assert inspect.iscoroutinefunction(score) == (name == "compute_score_async")
-    assert result["score"] == 1.0
-
-
-def test_verls_reward_kwargs_make_it_strict() -> None:
-    from omegaconf import OmegaConf
-    from verl.trainer.ppo.reward import get_custom_reward_fn
-
-    row = {"data_source": "gsm8k", "solution_str": "So it is 5.", "ground_truth": "5", "extra_info": {}}
-    found = []
-    for kwargs in ({}, {"strict": True}):
-        function = {"path": str(SOURCE), "name": "compute_score", "reward_kwargs": kwargs}
-        score = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
-        found.append(score(**row)["status"])
-    assert found == ["correct", "no_answer"]

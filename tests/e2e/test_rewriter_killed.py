@@ -1,4 +1,4 @@
-"""The making of styled targets, killed and given again, against a rewriter behind HTTP."""
+"""Generation of styled targets, killed and resumed, with a rewriter behind HTTP."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from ..fast.sft_targets.test_rewriting import arguments, asked, faithful, target
 from ..support.endpoint import ROOT, Reply, Server
 
 
-def test_killed_and_given_again_nothing_is_lost_and_nothing_paid_for_twice(
+def test_a_kill_loses_nothing_and_pays_for_nothing_twice(
     server: Server, problem_file: Path, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     server.answer = faithful

@@ -1,4 +1,4 @@
-"""The baseline arm with the paper's own numbers: Table 7, read back from everything that is alive in the run."""
+"""The RLVR baseline with the paper's own numbers: Table 7, read back from every live component of the run."""
 
 import json
 import math
@@ -22,10 +22,10 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("rlvr")
     data = folder / "problems.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in generate(1400, "easy", "train", seed=3)))
-    # A model, so that no knob but the machine's has the lab's value.
+    # With MODEL set, only machine settings have the lab's values.
     overrides = ["trainer.val_before_train=False", "trainer.test_freq=-1"]
     knobs = {"MODEL": str(MODEL), "DATA": str(data), "PROFILE": "cpu", "SEED": "3"}
-    # What this module looks at is there when the first step's rollouts are; their update takes as long again.
+    # All files of interest exist after the first step's rollouts; the update would take as long again.
     record = folder / "run" / "records" / "1.jsonl"
     return recipe("run_rlvr_grpo.sh", folder / "run", *overrides, stop_when=record.is_file, **knobs)
 
@@ -63,22 +63,22 @@ TABLE_7 = {
     "loss.update_epochs": 1,
     "rollout.load_format": "safetensors",
 }
-"""And the defaults for what our copy of the table lost. bf16 compute is a GPU profile's: float32 here."""
+"""Table 7, and our defaults for the values that our copy of it lacks; float32, since bf16 is a GPU profile's."""
 
 
 def wrong(live: dict[str, dict[str, Any]]) -> list[str]:
-    found = {key: live[key.split(".")[0]].get(key.split(".")[1]) for key in TABLE_7}
-    return [f"{key}={found[key]}" for key, value in TABLE_7.items() if found[key] != value]
+    live_values = {key: live[key.split(".")[0]].get(key.split(".")[1]) for key in TABLE_7}
+    return [f"{key}={live_values[key]}" for key, value in TABLE_7.items() if live_values[key] != value]
 
 
-def test_table_7_is_what_runs(live: dict[str, dict[str, Any]]) -> None:
+def test_the_run_has_the_values_of_table_7(live: dict[str, dict[str, Any]]) -> None:
     assert wrong(live) == []
     cosine = [0.5 * (1 + math.cos(math.pi * step / (STEPS - 1))) for step in range(STEPS)]
     assert live["schedule"]["factors"] == pytest.approx([0.0, *cosine])
 
 
-def test_a_dead_key_would_be_seen(live: dict[str, dict[str, Any]]) -> None:
-    """Negative control; with verl's engine built from wrong keys: tests/e2e/test_live_engine.py."""
+def test_a_dead_key_is_detected(live: dict[str, dict[str, Any]]) -> None:
+    """Negative control; tests/e2e/test_live_engine.py builds verl's engine from wrong keys."""
     assert wrong(live | {"optimizer": live["optimizer"] | {"clip_grad": 1.0}}) == ["optimizer.clip_grad=1.0"]
     assert wrong(live | {"lora": live["lora"] | {"dropout": 0.0}}) == ["lora.dropout=0.0"]
 
@@ -93,6 +93,6 @@ def test_rlvr_trains_on_prompts_without_personas(run: Run) -> None:
     assert {message["role"] for prompt in prompts for message in prompt} == {"user"}
 
 
-def test_unseeded_rollouts_are_said_to_be(live: dict[str, dict[str, Any]]) -> None:
+def test_unseeded_rollouts_are_reported(live: dict[str, dict[str, Any]]) -> None:
     assert live["seeds"]["rollouts"] == "not seeded"
     assert live["seeds"]["run"] == 3

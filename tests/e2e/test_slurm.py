@@ -1,4 +1,4 @@
-"""The SLURM script with the scheduler's commands played, and a recipe that says what it was given."""
+"""The SLURM script with fake scheduler commands and a recipe that prints its arguments."""
 
 import os
 import socket
@@ -38,7 +38,7 @@ RECIPE = 'echo "recipe $RAY_ADDRESS $NNODES $RAY_AUTH_MODE $RAY_AUTH_TOKEN $*"; 
 
 @pytest.fixture
 def job(tmp_path: Path) -> dict[str, str]:
-    """The environment of a job of three nodes."""
+    """The environment of a three-node job."""
     (tmp_path / "bin").mkdir()
     for name, text in {
         "scontrol": "#!/bin/sh\nprintf '127.0.0.1\\nb\\nc\\n'\n",
@@ -81,7 +81,7 @@ def test_ray_is_started_on_every_node_and_then_the_recipe_with_its_address(job: 
     assert all(f"--address=127.0.0.1:{job['PORT']}" in line for line in steps[1:])
 
 
-def test_the_recipes_status_is_the_jobs(job: dict[str, str]) -> None:
+def test_the_job_has_the_recipes_exit_status(job: dict[str, str]) -> None:
     assert submit(job | {"RECIPE_STATUS": "3"}).returncode == 3
 
 
@@ -92,7 +92,7 @@ def test_a_node_on_which_ray_does_not_start_ends_the_job(job: dict[str, str]) ->
     assert "recipe" not in done.stdout
 
 
-def test_outside_of_a_job_and_for_an_unknown_recipe_it_says_what_to_do(job: dict[str, str]) -> None:
+def test_outside_a_job_or_with_an_unknown_recipe_the_error_names_the_remedy(job: dict[str, str]) -> None:
     done = submit({name: value for name, value in job.items() if name != "SLURM_JOB_NODELIST"})
     assert done.returncode == 2
     assert "sbatch --nodes=2 recipes/slurm.sh run_permix_grpo.sh" in done.stderr

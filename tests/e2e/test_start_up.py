@@ -1,4 +1,4 @@
-"""verl waits for ever for a rollout engine that has failed while weights are synced; the launcher does not."""
+"""verl waits for ever for a rollout engine that fails during a weight sync; the launcher ends the run."""
 
 import shutil
 import time
@@ -9,7 +9,7 @@ from .conftest import FIRST, Recipe, Run, processes_of, wait_for
 FAULTS = Path(__file__).parent / "faults"
 
 
-def test_a_sync_that_fails_ends_the_launch_within_a_minute_and_keeps_the_checkpoint(
+def test_a_failed_sync_ends_the_launch_within_a_minute_and_keeps_the_checkpoint(
     recipe: Recipe, first_run: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"

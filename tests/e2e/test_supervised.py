@@ -1,4 +1,4 @@
-"""The paper's supervised arms, from data to an adapter that is evaluated; killed and resumed; on two ranks."""
+"""The paper's supervised methods, from data to an evaluated adapter; killed and resumed; on two ranks."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from ..support.evaluations import command, done, rows
 from .conftest import Recipe, Run
 
 ARMS: Mapping[str, tuple[str, dict[str, str]]] = {
-    "sft": ("run_sft.sh", {"LORA_DROPOUT": "0"}),  # which is each rank's own: this one is also run on two
+    "sft": ("run_sft.sh", {"LORA_DROPOUT": "0"}),  # dropout differs by rank, and this recipe also runs on two
     "permix-sft": ("run_permix_sft.sh", {"TARGET": "gt"}),
     "permix-sft-styled": ("run_permix_sft.sh", {"TARGET": "styled"}),
     "seqkd": ("run_seqkd.sh", {"PERSONA": "0"}),
@@ -31,7 +31,7 @@ ONE_EPOCH = {"EPOCHS": "1"}
 
 @pytest.fixture(scope="module")
 def arms(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Every supervised recipe as it stands, for one epoch."""
+    """Every supervised recipe with its defaults, for one epoch."""
     folder = tmp_path_factory.mktemp("arms")
     return {
         arm: recipe(script, folder / arm, STORE=str(folder / "store"), **ONE_EPOCH, **knobs).check()
@@ -44,7 +44,7 @@ def losses(run: Run) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_held_out_loss_ends_below_the_bases(arms: dict[str, Run], arm: str) -> None:
+def test_held_out_loss_falls_below_the_bases(arms: dict[str, Run], arm: str) -> None:
     held_out = json.loads((arms[arm].folder / "verdict.json").read_text())["held_out"]
     assert held_out["rows"] == 256
     assert held_out["change"] < -3 * held_out["standard_error"]
@@ -77,8 +77,8 @@ def test_the_adapter_loads_and_changes_the_outputs(arms: dict[str, Run], arm: st
     assert sum("\\boxed" in text for text in after) > 30
 
 
-def test_a_teachers_targets_are_asked_for_once(arms: dict[str, Run]) -> None:
-    """Two arms of one teacher, and none of its texts twice; the share of right ones is said and kept."""
+def test_a_teachers_targets_are_requested_once(arms: dict[str, Run]) -> None:
+    """No text of a teacher is stored twice; the fraction of correct texts is printed and recorded."""
     store = (arms["seqkd"].folder.parent / "store" / "targets.jsonl").read_text().splitlines()
     stored = [json.loads(line) for line in store]
     assert len({text["key"] for text in stored}) == len(stored)
@@ -90,7 +90,7 @@ def test_a_teachers_targets_are_asked_for_once(arms: dict[str, Run]) -> None:
         assert "of them right" in arms[arm].output
 
 
-def test_the_evaluation_takes_the_adapter(arms: dict[str, Run], tmp_path: Path) -> None:
+def test_the_evaluation_accepts_the_adapter(arms: dict[str, Run], tmp_path: Path) -> None:
     out = tmp_path / "results"
     chosen = "--tasks lab_easy --limit 6 --runs 1 --temperature 1 --max-tokens 40"
     personas = ["--personas", "eval:kindergarten,lawyer,teacher"]
@@ -100,23 +100,21 @@ def test_the_evaluation_takes_the_adapter(arms: dict[str, Run], tmp_path: Path) 
     assert sum(row["status"] == "correct" for row in rows(out)) >= 12
 
 
-def test_killed_in_the_middle_the_loss_curve_goes_on_as_if_it_had_not_been(
-    recipe: Recipe, arms: dict[str, Run], tmp_path: Path
-) -> None:
+def test_a_kill_does_not_change_the_loss_curve(recipe: Recipe, arms: dict[str, Run], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     knobs = {**ONE_EPOCH, "SAVE_FREQ": "8"}
     first = recipe("run_permix_sft.sh", folder, stop_after=r"^ *12/36", stop_with=signal.SIGKILL, **knobs)
     assert first.status != 0
     last = recipe("run_permix_sft.sh", folder, **knobs).check()
-    assert "processes that an earlier launch of this run had left behind" in last.output
-    # What the killed launcher left running goes on until the next launch ends it, and may have saved again.
+    assert "processes that an earlier launch of this run left behind" in last.output
+    # The killed launcher's processes continue until the next launch ends them, and may have saved again.
     assert re.search("going on after step (8|16|24|32) of 36", last.output)
     assert losses(last) == losses(arms["permix-sft"])
     ours, theirs = (run.folder / "adapter" / "adapter_model.safetensors" for run in (last, arms["permix-sft"]))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_two_ranks_see_the_same_data_and_lose_the_same(recipe: Recipe, arms: dict[str, Run], tmp_path: Path) -> None:
+def test_two_ranks_have_the_data_and_losses_of_one(recipe: Recipe, arms: dict[str, Run], tmp_path: Path) -> None:
     script, knobs = ARMS["sft"]
     two = recipe(script, tmp_path / "two", stop_after=r"^ *6/36", RANKS="2", **ONE_EPOCH, **knobs)
     assert two.status == 130

@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command goes on, and the run is the one that was never killed.
+"""Kills at any moment: the same command resumes, and the run equals one that was never killed.
 
 The undisturbed run is that of the first command: two epochs with seeded rollouts. Another one is killed in the middle
 of a save, and goes on with other data loader workers into the second epoch, where it loses its rollout engine. Rows,
@@ -27,7 +27,7 @@ def rewards(run: Run) -> dict[int, float]:
 
 
 def saving(folder: Path, step: int, half: str) -> tuple[Any, dict[str, str]]:
-    """Kill everything in the middle of saving a step; with the environment that makes the middle long."""
+    """Return a function that kills everything in the middle of a save, and the environment that slows the save."""
     mark = folder / "checkpoints" / f"global_step_{step}" / half / "permix-test-saving"
 
     def kill() -> None:
@@ -44,7 +44,7 @@ def saving(folder: Path, step: int, half: str) -> tuple[Any, dict[str, str]]:
 
 
 def end_a_part(folder: Path, needle: str, after_step: int, ended: list[float]) -> Any:
-    """SIGKILL to one kind of process when a step is done; notes when."""
+    """Send SIGKILL to one kind of process after a finished step, and record the time."""
 
     def kill() -> None:
         wait_for(lambda: (folder / "rollouts" / f"{after_step}.jsonl").is_file())
@@ -54,11 +54,11 @@ def end_a_part(folder: Path, needle: str, after_step: int, ended: list[float]) -
     return kill
 
 
-def test_two_epochs_show_every_row_twice_under_different_draws(first_run: Run) -> None:
+def test_two_epochs_use_every_row_twice_under_different_personas(first_run: Run) -> None:
     rows = [key for step in dumped(first_run.folder).values() for key in step.elements()]
     assert len(rows) == STEPS * 16 * SAMPLES
     given = pq.read_table(first_run.folder / "data" / "train.parquet")["extra_info"].to_pylist()
-    expected = Counter(info["question"] for info in given)  # made-up problems: two may be the same
+    expected = Counter(info["question"] for info in given)  # two generated problems may be equal
     personas: dict[str, list[str]] = {question: [] for question in expected}
     for text, persona in rows:
         personas[next(question for question in expected if question in text)].append(persona)
@@ -68,8 +68,8 @@ def test_two_epochs_show_every_row_twice_under_different_draws(first_run: Run) -
     assert sum(len(set(drawn)) > 1 for drawn in personas.values()) > 0.85 * len(personas), "1 in 25 draws repeats"
 
 
-def test_the_samples_of_a_group_differ_from_each_other(first_run: Run) -> None:
-    """About half of these short answers do, in pairs; with one seed for a group none would."""
+def test_the_completions_of_a_group_differ(first_run: Run) -> None:
+    """About half of the pairs of these short completions differ; with one seed per group none would."""
     groups: dict[tuple[str, str], set[str]] = {}
     for file in (first_run.folder / "rollouts").glob("*.jsonl"):
         for line in file.read_text().splitlines():
@@ -78,18 +78,18 @@ def test_the_samples_of_a_group_differ_from_each_other(first_run: Run) -> None:
     assert sum(len(outputs) > 1 for outputs in groups.values()) > 0.3 * len(groups)
 
 
-def test_killed_in_a_save_and_then_without_its_engine_a_run_shows_the_same_steps(
+def test_a_kill_in_a_save_and_a_lost_engine_do_not_change_the_steps(
     recipe: Recipe, first_run: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     tracker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
-    # In the middle of a save: the actor's optimizer is cut short, the tracker still names step 2.
+    # In the middle of a save: the optimizer file is truncated, and the tracker still names step 2.
     kill, environment = saving(folder, 4, "actor")
     workers = (*OVERRIDES, "data.dataloader_num_workers=2")
     killed = recipe("run_permix_grpo.sh", folder, *workers, meanwhile=kill, **KNOBS, **environment)
     assert killed.status != 0
     assert tracker.read_text() == "2"
-    # On without data loader workers; and in the middle of a rollout of the second epoch vLLM's engine dies.
+    # Resume without data loader workers; then vLLM's engine dies in a rollout of the second epoch.
     ended: list[float] = []
     last = recipe(
         "run_permix_grpo.sh", folder, *OVERRIDES, meanwhile=end_a_part(folder, "EngineCore", 8, ended), **KNOBS

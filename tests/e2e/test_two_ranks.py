@@ -1,4 +1,4 @@
-"""Two ranks without Ray: verl's engine on a base in NF4 (QLORA=1), and an adapter whose shards they wrote."""
+"""Two ranks without Ray: verl's engine on an NF4 base (QLORA=1), and an adapter exported from two shards."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def base(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ranks(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What two ranks saw, of verl's engine with verl's checkpoints."""
+    """Records of two ranks that run verl's engine with verl's checkpoints."""
     out = tmp_path_factory.mktemp("ranks")
     tuned(base).save_pretrained(out / "adapter")
     script = Path(__file__).resolve().parents[1] / "support" / "qlora_rank.py"
@@ -61,7 +61,7 @@ def test_the_base_is_the_same_bytes_on_all_ranks_and_after_steps_and_a_resume(ra
     assert len(ranks[0]["digests"]) == 3
 
 
-def test_ranks_that_share_nothing_have_other_bytes(ranks: list[dict[str, Any]]) -> None:
+def test_without_a_broadcast_ranks_have_different_bytes(ranks: list[dict[str, Any]]) -> None:
     """Negative control: weights that differ from rank to rank."""
     alone, shared = zip(*(seen["alone_and_shared"] for seen in ranks), strict=True)
     assert len(set(alone)) == RANKS
@@ -91,7 +91,7 @@ def test_without_its_adapter_the_policy_is_the_reference_before_and_after_a_step
         assert (after - before).abs().max() > 1e-4
 
 
-def test_a_resumed_engine_goes_on_as_if_it_had_never_stopped(ranks: list[dict[str, Any]]) -> None:
+def test_a_resumed_engine_equals_an_uninterrupted_one(ranks: list[dict[str, Any]]) -> None:
     for seen in ranks:
         for went_on, resumed in zip(seen["adapters"], seen["resumed"], strict=True):
             assert went_on.keys() == resumed.keys()
@@ -101,8 +101,8 @@ def test_a_resumed_engine_goes_on_as_if_it_had_never_stopped(ranks: list[dict[st
         assert all(torch.equal(tensor, ranks[0]["adapters"][0][name]) for name, tensor in first.items())
 
 
-def test_the_reference_of_a_given_adapter_is_that_adapter_after_steps_and_a_resume(ranks: list[dict[str, Any]]) -> None:
-    """Bit for bit, each time; and nobody else knows of it."""
+def test_the_reference_stays_the_initial_adapter_after_steps_and_a_resume(ranks: list[dict[str, Any]]) -> None:
+    """The reference is bit-identical each time."""
     for seen in ranks:
         found = seen["given"]
         first, before, again, trained, back, resumed, last = found["policy"]
@@ -132,7 +132,7 @@ torch.save(state, f"{sys.argv[2]}/model_world_size_2_rank_{dist.get_rank()}.pt")
 """
 
 
-def test_shards_of_two_ranks_are_put_together(tokenizer: Any, tmp_path: Path) -> None:
+def test_shards_of_two_ranks_are_combined(tokenizer: Any, tmp_path: Path) -> None:
     model, _ = lora_model(tokenizer, tmp_path)
     state = lora_state(model)
     torch.save(state, tmp_path / "full.pt")

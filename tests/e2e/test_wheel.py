@@ -1,4 +1,4 @@
-"""The wheel, in a clean environment, far from the checkout."""
+"""The wheel, in a clean environment, outside the checkout."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import importlib, threading
 import permix_verl
 assert (len(permix_verl.load_pool("train")), len(permix_verl.load_pool("eval"))) == (25, 16)
 assert "site-packages" in permix_verl.__file__
-reward = importlib.import_module("permix_verl.reward_fns.math_reward")  # what pkg:// does
+reward = importlib.import_module("permix_verl.reward_fns.math_reward")  # as pkg:// does
 found = []
 thread = threading.Thread(target=lambda: found.append(reward.compute_score("x", "\\\\boxed{18}", "18")))
 thread.start(); thread.join()

@@ -30,13 +30,13 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_printed_intervals_cover_between_92_and_98_percent(scenario: Scenario) -> None:
-    found = coverage(scenario, DATA_SETS, seed=zlib.crc32(str(scenario).encode()))
+    counts = coverage(scenario, DATA_SETS, seed=zlib.crc32(str(scenario).encode()))
     print(
         f"\n{scenario.problems:5d} problems at {scenario.mean:.2f}, {scenario.shape:8s} true PSS {scenario.pss:.2f}:",
         end="",
     )
-    print("".join(f"  {name} {value}" for name, value in found.items()))
-    for name, value in found.items():
+    print("".join(f"  {name} {value}" for name, value in counts.items()))
+    for name, value in counts.items():
         if value.printed >= DATA_SETS / 2:
             # 500 data sets measure a coverage with a standard error of 1 %.
             assert 0.92 - 0.01 <= value.fraction <= 0.98 + 0.01, name

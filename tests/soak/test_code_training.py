@@ -1,4 +1,4 @@
-"""PerMix-RLVR on programs: a tiny model learns, from the sandbox's verdicts alone, to leave out the wrong ones.
+"""PerMix-RLVR on programs: a tiny model learns to avoid wrong programs, from the sandbox's rewards alone.
 
 By hand, about fifteen minutes on 2 cores:
 
@@ -24,7 +24,7 @@ from ..e2e.conftest import Recipe, Run, recipe  # noqa: F401
 
 OPERATIONS = {"added to": "+", "multiplied by": "*", "less": "-"}
 RIGHT = 0.5
-"""Share of right programs in what the base is shown; the others take another operation."""
+"""Fraction of correct programs in the base's training data; the others use a wrong operation."""
 
 
 def statement(words: str, number: int) -> str:
@@ -42,7 +42,7 @@ def problems(rng: random.Random) -> Iterator[tuple[str, str, int]]:
 
 
 def make_base(folder: Path, steps: int = 700, batch: int = 16) -> None:
-    """The lab's base, shown programs under personas: half of them wrong."""
+    """The lab's base, trained on programs under personas, half of them wrong."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -107,20 +107,20 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:  # noq
     return recipe("run_permix_grpo.sh", folder / "run", "trainer.val_before_train=False", **knobs).check()
 
 
-def test_right_programs_become_more(run: Run) -> None:
+def test_the_fraction_of_right_programs_grows(run: Run) -> None:
     steps = m.training_steps(run.metrics)
     rewards = [values["critic/score/mean"] for values in steps.values()]
     print("reward of each step:", " ".join(f"{reward:.2f}" for reward in rewards))
     assert len(rewards) == 16
-    # By chance a step of 128 rollouts is off by 0.044.
+    # The standard error of a step of 128 rollouts is 0.044.
     assert sum(rewards[-3:]) / 3 > sum(rewards[:2]) / 2 + 0.15
-    assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
+    assert all(values[m.ROLLOUT_ACTOR_CORR] > 0.99 for values in steps.values())
 
 
-def test_every_verdict_is_one(run: Run) -> None:
+def test_every_program_has_a_result(run: Run) -> None:
     records = [json.loads(line) for step in range(1, 17) for line in (run.folder / "records" / f"{step}.jsonl").open()]
     statuses = Counter(record["status"] for record in records)
-    print("verdicts:", dict(statuses))
+    print("statuses:", dict(statuses))
     assert statuses["correct"] == sum(record["reward"] for record in records)
     assert set(statuses) <= {"correct", "wrong", "no_answer"}
     assert len({record["persona"] for record in records}) == len(load_pool("train"))

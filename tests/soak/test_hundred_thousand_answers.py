@@ -1,4 +1,4 @@
-"""100,000 mixed answers, some of them hostile, some workers killed: flat memory, no worker too many, none left.
+"""100,000 mixed completions, some hostile, some workers killed: flat memory, no surplus worker, none left over.
 
 pytest tests/soak/test_hundred_thousand_answers.py -s
 """
@@ -34,7 +34,7 @@ def test_memory_stays_flat_and_no_worker_is_left(shared_data: Path) -> None:
     began, done = time.monotonic(), 0
     while done < ANSWERS:
         batch = [
-            # Symbols that no earlier answer had, for the worker's own memory; hostile ones; and real ones.
+            # New symbols, which use the worker's memory; hostile completions; real completions.
             (f"\\boxed{{\\sqrt{{{draw.randrange(10**6)}}} + x_{{{draw.randrange(10**4)}}}}}", "x_1")
             if (kind := draw.random()) < 0.05
             else (f"\\boxed{{{draw.choice(HOSTILE)}}}", "5")

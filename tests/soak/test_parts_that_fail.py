@@ -1,4 +1,4 @@
-"""What verl alone would wait for for ever, or only warn of: the run ends within a minute, and says why.
+"""Failures for which verl alone waits for ever, or only warns: the run ends within a minute and names the cause.
 
 By hand, about ten minutes on 2 cores; a rollout server that dies is in tests/e2e/test_survival.py, a node in
 test_cluster.py:
@@ -14,7 +14,7 @@ from ..e2e.conftest import SHORT, Recipe, recipe, wait_for  # noqa: F401
 from ..e2e.test_survival import FAULTS, KNOBS, OVERRIDES, end_a_part
 
 
-def test_a_reward_worker_that_is_killed_is_named_and_the_run_goes_on(
+def test_a_killed_reward_worker_is_named_and_the_run_continues(
     recipe: Recipe,  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_queue_without_progress_ends_the_run_within_a_minute(
     assert (folder / "checkpoints" / "latest_checkpointed_iteration.txt").read_text() == "1"
 
 
-def test_prompts_that_verl_would_cut_end_the_run_with_the_reason(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811
+def test_prompts_that_verl_would_truncate_end_the_run_with_the_reason(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811
     run = recipe("run_permix_grpo.sh", tmp_path / "a run", "data.max_prompt_length=60", **SHORT)
     assert run.status not in (0, 3)
     last = run.output.strip().splitlines()[-1]

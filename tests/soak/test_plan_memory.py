@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_estimates_are_within_15_percent_of_what_was_measured() -> None:
+def test_estimates_are_within_15_percent_of_the_measurements() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "plan_memory.py"), "cpu"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout)

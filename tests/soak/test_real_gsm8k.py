@@ -29,6 +29,6 @@ def test_real_problems_train_and_validate(recipe: Recipe, tmp_path: Path, shared
     assert "of 7473 problems dropped" in run.output
     steps = m.training_steps(run.metrics)
     assert list(steps) == [1, 2, 3]
-    assert all(values[m.AGREEMENT] > 0.99 for values in steps.values())
+    assert all(values[m.ROLLOUT_ACTOR_CORR] > 0.99 for values in steps.values())
     accuracy = m.validation_accuracy(run.metrics[3])
     assert set(accuracy) == {persona.slug for persona in load_pool("train")} | {"no_persona"}

@@ -1,4 +1,4 @@
-"""Killed twenty times at moments drawn at random, an evaluation loses no row, doubles none and asks none again.
+"""An evaluation killed twenty times at random moments loses no row, and repeats none.
 
 By hand, about 15 minutes on 2 cores:
 
@@ -36,7 +36,7 @@ def test_twenty_kills_lose_nothing(world: dict[str, Path], shared_data: Path, tm
     draw = random.Random(0)
     kinds = Counter[str]()
     for number in range(KILLS):
-        # Anything from the first import over vLLM's start to the middle of the rows.
+        # From the first import through vLLM's start to the middle of the rows.
         starting, victim = draw.random() < 0.3, draw.choice((nobody, engine_core))
         seconds, fresh = draw.uniform(1, 25), draw.randint(1, 250)
         kind = f"{victim.__name__} after " + (f"{seconds:.0f} s" if starting else f"{fresh} rows")

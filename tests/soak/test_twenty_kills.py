@@ -1,4 +1,4 @@
-"""Killed twenty times at moments drawn at random, a run shows the rows, personas and rewards of an undisturbed one.
+"""A run killed twenty times at random moments has the rows, personas and rewards of an undisturbed one.
 
 By hand, about an hour on 2 cores:
 
@@ -33,7 +33,7 @@ KINDS = ("everything", "everything", *AT_A_SAVE, *PROCESSES)
 def killer(
     folder: Path, kind: str, delay_s: float, in_training: bool, killed: list[str], over: threading.Event
 ) -> Callable[[], None]:
-    """SIGKILL to one kind of process, or to all: after a while, or a while after a checkpoint was begun.
+    """Send SIGKILL to one kind of process, or to all, after a delay or a delay after the start of a checkpoint.
 
     "after a save" is the moment between verl's checkpoint and its record of the step.
     """
@@ -59,7 +59,7 @@ def killer(
         count = 0
         waited_since = time.monotonic()
         while count == 0 and not over.is_set():
-            # It may be that no such process is there yet; if none ever comes, everything goes.
+            # Such a process may not exist yet; if it never does, kill everything.
             if kind not in PROCESSES or time.monotonic() - waited_since > 60:
                 count = len(processes_of(folder))
                 kill_everything(folder)
@@ -68,7 +68,7 @@ def killer(
             time.sleep(0.2)
         if count:
             killed.append(kind)
-        # What is left without its peers is to be ended by the watchdog, verl or the launcher, not by this test.
+        # The watchdog, verl or the launcher must end the remaining processes, not this test.
 
     return kill
 

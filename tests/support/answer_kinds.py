@@ -1,6 +1,6 @@
-"""Cases of how an answer may be written (tests/data/answer_kinds.jsonl), and the table of them in docs/answers.md.
+"""Kinds of final answers (tests/data/answer_kinds.jsonl), and their table in docs/answers.md.
 
-python tests/support/answer_kinds.py     # writes the table anew
+python tests/support/answer_kinds.py     # rewrites the table
 """
 
 import json
@@ -34,12 +34,12 @@ RULES = {
 
 
 def cases() -> list[dict[str, str]]:
-    """Rows of ``kind``, ``gold``, ``output`` and the ``status`` that a careful reader gives."""
+    """Read the rows: ``kind``, ``gold``, ``output`` and the ``status`` that a careful reader gives."""
     return [json.loads(line) for line in (ROOT / "tests" / "data" / "answer_kinds.jsonl").read_text().splitlines()]
 
 
 def table() -> str:
-    """The kinds as a Markdown table: name, rule, a case that is credited and one that is not."""
+    """Return the kinds as a Markdown table: name, rule, a credited case and one without credit."""
     by_kind = defaultdict(list)
     for case in cases():
         by_kind[case["kind"]].append(case)
@@ -63,7 +63,7 @@ def _shown(case: dict[str, str]) -> str:
 
 
 def page_with_table() -> str:
-    """The page as it should be."""
+    """Return the page with the current table."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

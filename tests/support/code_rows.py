@@ -1,4 +1,4 @@
-"""A few rows in LiveCodeBench's form."""
+"""Rows in LiveCodeBench's format."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def packed(tests: list[dict[str, str]]) -> str:
-    """As the hub has private tests."""
+    """Pack private tests as the hub's files do."""
     return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
 
 
@@ -21,7 +21,7 @@ def row(
     call: str | None = None,
     **other: Any,
 ) -> dict[str, Any]:
-    """A problem of which the first test is public."""
+    """Return a row whose first test is public."""
     kind = "functional" if call else "stdin"
     tests = [{"input": given, "output": wanted, "testtype": kind} for given, wanted in pairs]
     return {
@@ -52,8 +52,8 @@ SQUARE = row("square", [("3", "9"), ("-2", "4")], "hard", "2024-09-01", "square"
 
 
 def releases(folder: Path) -> Path:
-    """A folder as the hub has it, of two releases."""
+    """Write a folder in the hub's layout, with two releases."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "test.jsonl", PLUS_ONE, DOUBLE)  # one problem of each difficulty: too few to be reported apart
+    write(folder / "test.jsonl", PLUS_ONE, DOUBLE)  # too few per difficulty to be reported separately
     write(folder / "test2.jsonl", SQUARE, CUBE)
     return folder

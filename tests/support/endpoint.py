@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that can be told to misbehave, and what tests ask of it."""
+"""An HTTP server on loopback with programmable failures, and helpers around it."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ PLAIN_KEYS = {"model", "messages", "temperature", "top_p", "max_tokens", "seed",
 
 @dataclass
 class Reply:
-    """What the server does with one request; ``drop``: close the connection; ``trickle``: send the body in bits."""
+    """Reaction of the server to one request; ``drop`` closes the connection, ``trickle`` sends the body in pieces."""
 
     status: int = 200
     body: Any = None
@@ -51,19 +51,19 @@ class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that gives up is what some tests are about; anything else is shown."""
+        """Ignore clients that give up, as some tests make them do; print any other error."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Server:
-    """``answer(body, attempt)`` says what to do; attempts are counted per seed, from 0."""
+    """Server whose ``answer(body, attempt)`` returns the reaction; attempts are counted per seed, from 0."""
 
     def __init__(self) -> None:
         self.answer: Callable[[dict[str, Any], int], Reply] = lambda body, attempt: chat()
         self.models: list[str] | None = ["served-a", "served-b"]
         self.owner = "someone"
-        self.record: dict[str, Any] = {}  # further fields of every model's
+        self.record: dict[str, Any] = {}  # more fields of every model's record
         self.continue_texts: Callable[[list[str]], Reply] | None = None
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -94,7 +94,7 @@ class Server:
             self.attempts[body["seed"]] += 1
         reply = self.answer(body, attempt)
         self.closing.wait(0 if reply.trickle else reply.delay_s)
-        with self._lock:  # before the reply is out: the client may send its next request at once
+        with self._lock:  # before the reply: the client may send its next request at once
             self.running -= 1
         return reply
 
@@ -139,7 +139,7 @@ class Server:
                     self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         return Handler
 
@@ -180,7 +180,7 @@ BROKEN = {
     "content in parts": chat([{"type": "text", "text": "2"}]),
     "no finish_reason": chat(finish_reason=None),
 }
-"""Replies that another attempt may better."""
+"""Failures that a retry may cure."""
 
 FINAL = {
     "status 400": refusal(400),
@@ -190,13 +190,13 @@ FINAL = {
     "an unknown finish_reason": chat("2", "abort"),
     "a refusal": chat(None, refusal="I will not."),
 }
-"""Replies that are this one request's own error."""
+"""Failures of this request alone."""
 REFUSALS = ("content_filter", "a refusal")
-"""Of these, the model's own."""
+"""Failures caused by the model's own output."""
 
 
 def template(keeps_system: bool, default_system: int = 0) -> Callable[[dict[str, Any], int], Reply]:
-    """A server that counts one token per character of what its chat template lets through."""
+    """A server that counts one token per character of the rendered chat template."""
 
     def answer(body: dict[str, Any], attempt: int) -> Reply:
         texts = {message["role"]: message["content"] for message in body["messages"]}
@@ -207,7 +207,7 @@ def template(keeps_system: bool, default_system: int = 0) -> Callable[[dict[str,
 
 
 def continued(shift: float = 0.0) -> Callable[[list[str]], Reply]:
-    """A server that continues each text by the same two tokens, with log-probs that are moved by so much."""
+    """A server that continues each text by the same two tokens, with log-probs shifted by a constant."""
 
     def answer(prompts: list[str]) -> Reply:
         top = [{"token_id:5": -0.5 + shift, "token_id:6": -1.5 - shift}, {"token_id:7": -0.1 - shift}]
@@ -218,7 +218,7 @@ def continued(shift: float = 0.0) -> Callable[[list[str]], Reply]:
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """Return a port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

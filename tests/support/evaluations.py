@@ -1,4 +1,4 @@
-"""What tests of the evaluation share: its commands as a user gives them, its store read with nothing but json."""
+"""Shared helpers of the evaluation's tests: its commands, and its store read with plain json."""
 
 import contextlib
 import json
@@ -28,22 +28,22 @@ def command(script: str, *arguments: object) -> list[str]:
 
 
 def done(arguments: list[str], status: int = 0) -> str:
-    """Output of a finished command."""
-    found = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
-    assert found.returncode == status, (found.stdout + found.stderr)[-4000:]
-    return found.stdout + found.stderr
+    """Return the output of a finished command."""
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == status, (result.stdout + result.stderr)[-4000:]
+    return result.stdout + result.stderr
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """Stored samples, read with nothing but json; a line without its end is not there."""
-    found = []
+    """Read the stored samples with plain json, without a partial last line."""
+    result = []
     for file in sorted((folder / "samples").glob("*.jsonl")):
-        found += [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
-    return found
+        result += [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
+    return result
 
 
 def ended(processes: list[psutil.Process], limit_s: float = 20) -> list[str]:
-    """What is still running after a while; it is ended then, by its id."""
+    """Return the processes that still run after a while, and kill them by id."""
     _, left = psutil.wait_procs(processes, timeout=limit_s)
     names = []
     for process in left:
@@ -54,7 +54,7 @@ def ended(processes: list[psutil.Process], limit_s: float = 20) -> list[str]:
 
 
 def short_problems(shared_data: Path, folder: Path, number: int) -> dict[str, Path]:
-    """Real rows that fit into the lab model's context: 1024 tokens of hardly more than a character each."""
+    """Write real rows that fit the lab model's context: 1024 tokens of about one character each."""
     files = {}
     for task, field in (("gsm8k", "question"), ("math500", "problem")):
         lines = (shared_data / task / "test.jsonl").read_text().splitlines()
@@ -83,12 +83,12 @@ def kill(
     after_rows: float = math.inf,
     after_s: float = math.inf,
 ) -> tuple[int, str] | None:
-    """Start the command, SIGKILL it or one of its children, and look at the store before and after.
+    """Start the command, SIGKILL it or one of its children, and compare the store before and after.
 
     Args:
         folder: the results folder; the log is written beside it.
-        victim: which of its children to kill; where there is none such, the command itself.
-        after_rows, after_s: when: so many rows were added, or so many seconds have passed.
+        victim: the child to kill; the command itself if it has no such child.
+        after_rows, after_s: time of the kill, in added rows or in seconds.
 
     Returns:
         The number of rows that were added and what was killed, or None: it ended before it was killed.

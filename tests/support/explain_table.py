@@ -1,6 +1,6 @@
-"""The failures that ``permix doctor --explain`` knows, as the tables of docs/doctor.md.
+"""Tables in docs/doctor.md of the failures that ``permix doctor --explain`` knows.
 
-python tests/support/explain_table.py     # writes them anew
+python tests/support/explain_table.py     # rewrites them
 """
 
 import json
@@ -17,16 +17,16 @@ BEGIN, END = "<!-- failures -->", "<!-- /failures -->"
 
 
 def causes() -> list[dict[str, Any]]:
-    """Of every log: its ``log``, how it was ``provoked``, and what the tool has to say of it.
+    """Read the cases: the ``log``, how it was ``provoked``, and the expected explanation.
 
-    ``id`` is a signature's, "ours", or null where the failure is none that is known; ``process`` and ``said`` are parts
-    of what it names.
+    ``id`` is a signature's id, "ours", or null for an unknown failure; ``process`` and ``said`` are parts of the
+    explanation.
     """
     return [json.loads(line) for line in (LOGS / "causes.jsonl").read_text().splitlines()]
 
 
 def table() -> str:
-    """A table for each group, and the repositories of the threads."""
+    """Return a table for each group, and the repositories of the linked threads."""
     logs = defaultdict(list)
     for cause in causes():
         logs[cause["id"]].append(cause["log"])
@@ -49,7 +49,7 @@ def table() -> str:
 
 
 def page_with_table() -> str:
-    """The page as it should be."""
+    """Return the page with the current tables."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

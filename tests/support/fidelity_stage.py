@@ -1,4 +1,4 @@
-"""Nine personas, a model that plays them and judges whose every score is known, behind one server."""
+"""Nine personas, a model that plays them, and judges with known scores, behind one server."""
 
 import json
 import re

@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node=2 tests/support/qlora_rank.py MODEL ADAPTER OUT
 
-Writes OUT/RANK.pt: what this rank saw.
+Writes OUT/RANK.pt, the record of this rank.
 """
 
 import hashlib
@@ -51,17 +51,17 @@ def build(model: str, adapter: str) -> Any:
 
 
 def digest(model: Any) -> str:
-    """Of all 4-bit weights and their scales."""
-    found = hashlib.sha256()
+    """Digest all 4-bit weights and their scales."""
+    digest = hashlib.sha256()
     for weight in packed_weights(model).values():
         state = weight.quant_state
         for tensor in (weight, state.absmax, state.offset, state.state2.absmax):
-            found.update(tensor.detach().numpy().tobytes())
-    return found.hexdigest()
+            digest.update(tensor.detach().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def tokens(rank: int) -> torch.Tensor:
-    """A batch of a rank's own, (2, 12)."""
+    """Return a batch that differs between ranks, shape (2, 12)."""
     return torch.arange(24).reshape(2, 12) * (rank + 3) % 90 + 5
 
 
@@ -82,12 +82,12 @@ def logits(engine: Any) -> torch.Tensor:
 
 
 def adapter_of(engine: Any) -> dict[str, torch.Tensor]:
-    """What the rollout engine gets."""
+    """Return the weights that the rollout engine receives."""
     return dict(engine.get_per_tensor_param(base_sync_done=True)[0])
 
 
 def alone_and_shared() -> tuple[str, str]:
-    """Digests of weights that differ from rank to rank, quantised without and with a broadcast."""
+    """Return digests of rank-specific weights, quantized without and with a broadcast."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=1)
@@ -99,7 +99,7 @@ def alone_and_shared() -> tuple[str, str]:
 
 
 def going_on_from_a_given_adapter(model: str, adapter: str, out: str) -> dict[str, Any]:
-    """INIT_ADAPTER's reference before and after a step, with weights that FSDP2 keeps gathered, and after a resume."""
+    """Record INIT_ADAPTER's reference before and after a step, with unsharded FSDP2 weights, and after a resume."""
     importlib.import_module("permix_verl.training.hooks.frozen_reference")  # as verl does, from model.external_lib
 
     engine = build(model, adapter)

@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on one machine; the second one in a network of its own, where that is permitted."""
+"""A Ray cluster of two nodes on one machine, the second in its own network namespace if permitted."""
 
 import contextlib
 import os
@@ -13,15 +13,15 @@ from pathlib import Path
 import psutil
 
 MARK = "PERMIX_TEST_NODE"
-"""A variable that the processes of a node inherit."""
+"""Environment variable that the processes of a node inherit."""
 
 
 class TwoNodes:
-    """Starts both. ``close`` ends what is left of them, by its processes' own ids.
+    """Two running nodes; ``close`` kills their remaining processes by id.
 
     Attributes:
-        address: what ``RAY_ADDRESS`` is to be.
-        apart: whether the second node has its own network namespace, joined to the machine's by two virtual devices.
+        address: value for ``RAY_ADDRESS``.
+        apart: whether the second node has its own network namespace, connected by a pair of virtual devices.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -48,7 +48,7 @@ class TwoNodes:
         self._start(1, "--address", self.address)
 
     def kill_second(self) -> None:
-        """SIGKILL to every process of the node, as when its machine loses power."""
+        """Send SIGKILL to every process of the node, as if its machine lost power."""
         killed = self._kill(f"{self._mark}-1")
         assert killed > 1, "the node had no raylet with workers"
 

@@ -1,4 +1,4 @@
-"""The reward file as a user has it: loaded from a path, outside any package."""
+"""The reward file as a user has it, loaded by path and outside any package."""
 
 import importlib.util
 import subprocess
@@ -13,12 +13,12 @@ import psutil
 SOURCE = Path(__file__).resolve().parents[2] / "reward_fns" / "math_reward.py"
 
 SLOW = ("\\boxed{\\sqrt{25}}", "5")
-"""What only a worker can judge."""
+"""A completion that only a worker can judge."""
 HANGING = "\\boxed{9^{9^{9}}}"
 
 
 def load(path: Path = SOURCE) -> ModuleType:
-    """As verl's load_module does: from its path, never entered into sys.modules."""
+    """Load the module as verl's load_module does: by path, without an entry in sys.modules."""
     spec = importlib.util.spec_from_file_location("custom_module_1", path)
     assert spec is not None
     assert spec.loader is not None
@@ -38,7 +38,7 @@ LOAD = (
     "spec.loader.exec_module(r)\n"
 )
 ASK = "r.compute_score('x', '\\\\boxed{\\\\sqrt{25}}', '5'); print(next(iter(r._state.workers)).pid, flush=True)\n"
-"""One answer that a worker has to judge; prints that worker's id."""
+"""Code that has a worker judge one completion, and prints the worker's pid."""
 
 
 def gone(pid: int, within_s: float) -> bool:

@@ -86,13 +86,13 @@ class Coverage:
 
 def coverage(scenario: Scenario, data_sets: int, seed: int) -> dict[str, Coverage]:
     """Count the coverage of the mean's, the cross-fitted worst's and PSS's interval over simulated data sets."""
-    found = {"mean": Coverage(), "worst": Coverage(), "pss": Coverage()}
+    counts = {"mean": Coverage(), "worst": Coverage(), "pss": Coverage()}
     true_P = scenario.factors() * scenario.mean
     for number in range(data_sets):
         correct = scenario.sample(np.random.default_rng([seed, number]))
-        found["mean"].count(statistics.mean_interval(correct), float(true_P.mean()))
+        counts["mean"].count(statistics.mean_interval(correct), float(true_P.mean()))
         choices = statistics.cross_fitted_choices(correct, seed=number)
         chosen = sum(true_P[tied].mean() * len(scored) for tied, scored in choices) / sum(len(s) for _, s in choices)
-        found["worst"].count(statistics.cross_fitted_worst(correct, seed=number), float(chosen))
-        found["pss"].count(statistics.pss_interval(correct, seed=number, resamples=1500), scenario.pss)
-    return found
+        counts["worst"].count(statistics.cross_fitted_worst(correct, seed=number), float(chosen))
+        counts["pss"].count(statistics.pss_interval(correct, seed=number, resamples=1500), scenario.pss)
+    return counts

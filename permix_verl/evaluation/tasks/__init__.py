@@ -1,11 +1,10 @@
-"""What is asked, and what counts as right. One file a task; yours is one file too.
+"""Tasks: prompts and scoring of one benchmark per file; a user's task is one file too.
 
     python eval/run.py --tasks gsm8k,math500=path/to/math500.jsonl,./my_task.py ...
 
-A task file defines ``TASK``, a :class:`Task`: where its problems come from, the user message,
-the score, and a text that must score as correct, so that golds are checked before anything
-is generated. ``gsm8k.py`` is the shortest example. An installed package registers its tasks by
-name, under the entry point group ``permix_verl.tasks``; the lab does.
+A task file defines ``TASK``, a :class:`Task`: the source of its problems, the user message, the score, and a text that
+must score as correct, with which golds are checked before generation. ``gsm8k.py`` is the shortest example. An
+installed package registers tasks by name in the entry point group ``permix_verl.tasks``, as the lab does.
 """
 
 import importlib
@@ -22,7 +21,7 @@ from permix_verl.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class EvalProblem:
-    """One problem: an ``id`` that is stable and unique in its task, the text, the gold answer."""
+    """A problem: an ``id`` that is stable and unique in its task, the text, and the gold answer."""
 
     id: str
     question: str
@@ -38,19 +37,18 @@ class Task:
     """A benchmark.
 
     Attributes:
-        name: as it stands in results and reports.
-        source: where the problems are if the user names no other place: a hub name.
-        max_tokens: of an answer, unless the user says otherwise.
+        name: name in results and reports.
+        source: default source of the problems, a hub name.
+        max_tokens: default token limit of a completion.
         load: source -> problems, in order.
         prompt: problem -> user message.
-        score: (output, problem, verify) -> the reward file's dict: at least ``status``
-            (correct, wrong, no_answer, timeout, error) and ``pred``, the answer that was read;
-            ``mark``, what marked it, if it says so.
-            When stored answers are scored again, the problem's text is the stored prompt.
-        gold_output: problem -> an output that must score as correct; ``None`` where a gold is no answer.
-        args: settings of the task that change what is asked; results of others are refused.
-        configure: settings, as ``-T NAME=VALUE`` gives them -> the task with these; ``None``: it has none.
-        groups: problems -> name and problem ids of each part that is reported by itself; ``None``: all in one.
+        score: (output, problem, verify) -> the reward file's dict, with at least ``status`` (correct, wrong,
+            no_answer, timeout, error) and ``pred``, the final answer that was extracted; optionally ``mark``, its
+            marker. When stored completions are rescored, the problem's text is the stored prompt.
+        gold_output: problem -> an output that must score as correct; ``None`` if a gold is not an answer.
+        args: settings that change the prompts; a results folder refuses other ones.
+        configure: settings from ``-T NAME=VALUE`` -> the task with them; ``None`` if it takes none.
+        groups: problems -> name and problem ids of each part that is reported separately; ``None``: one part.
     """
 
     name: str
@@ -66,12 +64,12 @@ class Task:
 
 
 def score_math(output: str, problem: EvalProblem, verify: Verify) -> Mapping[str, Any]:
-    """Correct if the reward function says so: training and evaluation cannot disagree."""
+    """Score with the reward function, so that training and evaluation agree."""
     return verify("", output, problem.gold)
 
 
 def boxed_gold(problem: EvalProblem) -> str:
-    """The gold answer as a model would give it."""
+    """Return a completion with the gold answer."""
     return f"The answer is \\boxed{{{problem.gold}}}."
 
 
@@ -80,7 +78,7 @@ GROUP = "permix_verl.tasks"
 
 
 def known_tasks() -> list[str]:
-    """Names of the tasks of this package, and of those that are registered."""
+    """Return the names of this package's tasks and of the registered ones."""
     return sorted({module.name for module in pkgutil.iter_modules(__path__)} | set(_registered()))
 
 
@@ -89,7 +87,7 @@ def _registered() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def find_task(name: str) -> Task:
-    """A task by its name, or by the path of a file that defines ``TASK``.
+    """Return a task by its name, or by the path of a file that defines ``TASK``.
 
     Raises:
         UserError: unknown name, missing file, or a file without a ``TASK``.
@@ -114,14 +112,14 @@ def find_task(name: str) -> Task:
 
 
 def load_problems(task: Task, source: str | None = None, limit: int | None = None) -> list[EvalProblem]:
-    """The task's problems, checked.
+    """Load the task's problems.
 
     Args:
-        source: a path or hub name instead of the task's own.
-        limit: only the first so many.
+        source: path or hub name; ``None``: the task's own.
+        limit: number of problems, from the start; ``None``: all.
 
     Raises:
-        UserError: nothing there, ids that repeat, a problem without text or gold.
+        UserError: no problems, repeated ids, or a problem without text or gold.
     """
     problems = list(task.load(source or task.source))[:limit]
     if not problems:

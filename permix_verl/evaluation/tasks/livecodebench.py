@@ -1,4 +1,4 @@
-"""LiveCodeBench: contest problems, answered by programs that must pass all of a problem's tests.
+"""LiveCodeBench (arXiv 2403.07974): contest problems, solved by programs that must pass all tests of a problem.
 
     python eval/run.py --tasks livecodebench -T release=v1 -T difficulty=easy,medium ...
     python eval/run.py --tasks livecodebench=/path/to/code_generation_lite -T start_date=2024-08-01 ...
@@ -7,7 +7,7 @@
  "2023-05-13T00:00:00", "starter_code": "", "difficulty": "easy", "public_test_cases": "[{\\"input\\": ...}]",
  "private_test_cases": "eJxrYJ...", "metadata": "{}"}
 
-The tests stay in the file they came in: a problem's gold is their hash, and they are read when an answer is judged.
+The tests stay in their file: a problem's gold is a hash of them, and they are read when a completion is judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from permix_verl.personas.prompts import code_question, user_message
 
 
 def livecodebench(args: Mapping[str, str]) -> Task:
-    """The task with these settings, as ``-T`` gives them.
+    """Return the task with the settings of ``-T``.
 
     Raises:
         UserError: an unknown setting.
@@ -29,11 +29,11 @@ def livecodebench(args: Mapping[str, str]) -> Task:
     selection = Selection.from_args(args)
 
     def load(source: str) -> list[EvalProblem]:
-        make_judge(selection.sandbox)  # whether programs can be run is known before any is asked for
+        make_judge(selection.sandbox)  # fails before generation if no program can be run
         return load_problems(source, selection)
 
     def score(output: str, problem: EvalProblem, verify: Verify) -> Mapping[str, Any]:
-        del verify  # it compares answers in mathematics
+        del verify  # it compares mathematical answers
         cases = find_cases(problem.gold, problem.id)
         judgement = make_judge(selection.sandbox)(extract_program(output, cases.call), cases)
         return {"status": judgement.status, "pred": judgement.summary}
@@ -53,10 +53,10 @@ def livecodebench(args: Mapping[str, str]) -> Task:
 
 
 def load_problems(source: str, selection: Selection) -> list[EvalProblem]:
-    """The problems of a source; each id says from which release on it is there, and how hard it is.
+    """Return the problems of a source, with ids that contain release and difficulty.
 
     Raises:
-        UserError: as :func:`permix_verl.code.livecodebench.read_rows` does.
+        UserError: see :func:`permix_verl.code.livecodebench.read_rows`.
     """
     return [
         EvalProblem(
@@ -69,23 +69,24 @@ def load_problems(source: str, selection: Selection) -> list[EvalProblem]:
 
 
 def groups(problems: Sequence[EvalProblem], selection: Selection) -> dict[str, list[str]]:
-    """What is reported apart: each difficulty, and all of them, of the first release and of the one asked for."""
-    places = [(problem.id, problem.id.split("/")) for problem in problems]
-    released = bool(places) and places[0][1][1] in RELEASES
+    """Return the parts reported separately: each difficulty and all, of the first and of the selected release."""
+    id_parts = [(problem.id, problem.id.split("/")) for problem in problems]
+    released = bool(id_parts) and id_parts[0][1][1] in RELEASES
+    difficulties = [*selection.difficulty, ""] if len(selection.difficulty) > 1 else list(selection.difficulty) or [""]
     order = list(RELEASES)
-    found = {}
+    parts_by_name = {}
     for release in dict.fromkeys((FIRST, selection.release)) if released else ("",):
         until = order[: order.index(release) + 1] if release else []
-        for difficulty in (*selection.difficulty, "")[: None if len(selection.difficulty) > 1 else 1]:
+        for difficulty in difficulties:
             ids = [
                 identity
-                for identity, parts in places
+                for identity, parts in id_parts
                 if (not released or parts[1] in until) and difficulty in ("", parts[-2])
             ]
             name = "_".join(part for part in ("livecodebench", release, difficulty) if part)
             if ids:
-                found[f"{name}{selection.window()}"] = ids
-    return found
+                parts_by_name[f"{name}{selection.window()}"] = ids
+    return parts_by_name
 
 
 TASK = livecodebench({})

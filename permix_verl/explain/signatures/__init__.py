@@ -1,4 +1,4 @@
-"""Known failures, the special ones before the general ones: the first that fits names the cause."""
+"""Known failures, specific ones before general ones: the first that matches names the cause."""
 
 from permix_verl.explain.signatures.cluster import CLUSTER
 from permix_verl.explain.signatures.ends import ENDS

@@ -1,4 +1,4 @@
-"""Ray, and what ranks say to each other."""
+"""Failures of Ray and of communication between ranks."""
 
 from permix_verl.explain.signatures.signature import HERE, Signature
 

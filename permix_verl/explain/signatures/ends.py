@@ -1,4 +1,4 @@
-"""Signs of an end that do not say what went wrong: deaths, echoes of them, and stops from outside."""
+"""Ends without a reason in the log: dead processes, echoes of them, and stops from outside."""
 
 from permix_verl.explain.signatures.signature import HERE, Signature
 

@@ -1,4 +1,4 @@
-"""The machine: disk, files, ports, processors, signals."""
+"""Failures of the machine: disk, files, ports, processors, signals."""
 
 from permix_verl.explain.signatures.signature import HERE, Signature
 

@@ -1,4 +1,4 @@
-"""What a known failure looks like, and what to do about it."""
+"""Type of a known failure: its pattern, cause and remedy."""
 
 import re
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from functools import cached_property
 from typing import Literal
 
 Kind = Literal["ours", "error", "death", "wait", "echo", "stop"]
-"""What a sign says, the more telling first.
+"""Kind of a sign, the most specific first.
 
-- ours: this project says what is wrong, and what to do.
-- error: what went wrong.
-- death: a process is gone, and the log does not say why.
-- wait: something stands still.
-- echo: what others see when a process is gone.
-- stop: it was ended from outside.
+- ours: an error of this project, with its remedy.
+- error: an error with its reason.
+- death: a process ended without a reason in the log.
+- wait: something hangs.
+- echo: a reaction of other processes to a death.
+- stop: ended from outside.
 """
 
 HERE = "provoked"
-"""Source of a failure that was provoked for the tests; their logs are in tests/data/logs/."""
+"""Source of a failure provoked for the tests; the logs are in tests/data/logs/."""
 
 REPOSITORIES = {
     "Agent-R1": "AgentR1/Agent-R1",
@@ -54,7 +54,7 @@ REPOSITORIES = {
     "verl": "verl-project/verl",
     "vllm-ascend": "vllm-project/vllm-ascend",
 }
-"""Names in :attr:`Signature.sources`, and where they are on GitHub."""
+"""Name in :attr:`Signature.sources` -> GitHub repository."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Signature:
     """A known failure.
 
     Attributes:
-        id: its name.
+        id: identifier.
         pattern: regular expression, searched in an exception as Python prints it ("Name: message").
-        cause: in words.
-        remedy: what to do.
-        sources: threads, as "vLLM #2248", and :data:`HERE`.
-        kind: see :data:`Kind`.
-        line: search it in every line too: it may be said without an exception.
+        cause: cause in words.
+        remedy: remedy in words.
+        sources: threads, such as "vLLM #2248", and :data:`HERE`.
+        kind: kind, see :data:`Kind`.
+        line: whether every line is searched too, because it may appear without an exception.
     """
 
     id: str

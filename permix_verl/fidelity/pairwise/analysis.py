@@ -7,14 +7,14 @@ Axes of arrays: J judges, K pairs, N problems.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from permix_verl import statistics
+from permix_verl.fidelity.pairwise.analysis_types import JudgeResult, PairwiseAnalysis, PositionBias, WinRates
 from permix_verl.fidelity.pairwise.pairs import ORDERS, Pairing, pair_questions
 from permix_verl.inference.judges.ask import JudgeClient
 from permix_verl.inference.judges.config import Judge
@@ -32,8 +32,8 @@ def compare_pairs(
     *,
     attempts: int,
     seed: int,
-    finish: Callable[[dict[str, Any]], None] = lambda analysis: None,
-) -> tuple[dict[str, Any], int]:
+    finish: Callable[[PairwiseAnalysis], None] = lambda analysis: None,
+) -> tuple[PairwiseAnalysis, int]:
     """Request the missing judgements, and analyse all.
 
     Args:
@@ -65,8 +65,10 @@ def compare_pairs(
     return analysis, failed
 
 
-def analyse_pairs(pairing: Pairing, replies: Mapping[str, Sequence[Judgement | None]], *, seed: int) -> dict[str, Any]:
-    """Estimate win rates for each judge and for all together, as plain data.
+def analyse_pairs(
+    pairing: Pairing, replies: Mapping[str, Sequence[Judgement | None]], *, seed: int
+) -> PairwiseAnalysis:
+    """Estimate win rates for each judge and for all together.
 
     Args:
         replies: by judge, last judgements in the order of :func:`~permix_verl.fidelity.pairwise.pairs.pair_questions`.
@@ -75,24 +77,27 @@ def analyse_pairs(pairing: Pairing, replies: Mapping[str, Sequence[Judgement | N
     problems = list(dict.fromkeys(pair.problem for pair in pairing.pairs))
     column = [problems.index(pair.problem) for pair in pairing.pairs]
     outcomes_JK = np.array([_outcomes(judgements) for judgements in replies.values()])
-    judges: dict[str, Any] = {
-        judge: _rates(outcomes_JK[row : row + 1], column, len(problems), seed)
-        | {"position": _position(judgements, column, len(problems)), "counts": _counts(judgements)}
+    judges = {
+        judge: replace(
+            _rates(outcomes_JK[row : row + 1], column, len(problems), seed),
+            position=_position(judgements, column, len(problems)),
+            counts=_counts(judgements),
+        )
         for row, (judge, judgements) in enumerate(replies.items())
     }
     if len(replies) > 1:
-        judges[TOGETHER] = _rates(outcomes_JK, column, len(problems), seed) | {"position": None, "counts": None}
-    return {
-        "first": pairing.labels[0],
-        "second": pairing.labels[1],
-        "task": pairing.task,
-        "persona": pairing.persona.key,
-        "problems": len(problems),
-        "pairs": len(pairing.pairs),
-        "left_out": pairing.left_out,
-        "seed": seed,
-        "judges": judges,
-    }
+        judges[TOGETHER] = _rates(outcomes_JK, column, len(problems), seed)
+    return PairwiseAnalysis(
+        first=pairing.labels[0],
+        second=pairing.labels[1],
+        task=pairing.task,
+        persona=pairing.persona.key,
+        problems=len(problems),
+        pairs=len(pairing.pairs),
+        left_out=pairing.left_out,
+        seed=seed,
+        judges=judges,
+    )
 
 
 def _preferences(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
@@ -114,7 +119,7 @@ def _outcomes(replies: Sequence[Judgement | None]) -> NDArray[np.float64]:
     return outcomes
 
 
-def _rates(outcomes_JK: NDArray[np.float64], column: Sequence[int], problems: int, seed: int) -> dict[str, Any]:
+def _rates(outcomes_JK: NDArray[np.float64], column: Sequence[int], problems: int, seed: int) -> JudgeResult:
     """Estimate win rates, margin and test from the pairs that every judge has judged in both orders.
 
     Args:
@@ -133,46 +138,40 @@ def _rates(outcomes_JK: NDArray[np.float64], column: Sequence[int], problems: in
 
     won, lost = (by_problem((judged == side).mean(axis=0)) for side in (1, -1))
     if not len(won):
-        return {"pairs": 0, "refused": "no pair has a verdict in both orders"}
+        return JudgeResult(pairs=0, refused="no pair has a verdict in both orders")
     decided = "share of wins among the pairs of problems like these that are decided"
-    return {
-        "pairs": int(complete.sum()),
-        "refused": None,
-        "first_wins": asdict(_rate(won, "first model's win rate on problems like these")),
-        "second_wins": asdict(_rate(lost, "second model's win rate on problems like these")),
-        "ties": float(1 - (won + lost).mean()),
-        "first_wins_without_ties": _plain(statistics.ratio_interval(won, won + lost, decided)),
-        "net_margin": asdict(statistics.paired_interval(won, lost, "first model's win rate less the second's")),
-        "p_value": statistics.sign_flip_test(won - lost, seed=seed),
-    }
+    rates = WinRates(
+        first_wins=_rate(won, "first model's win rate on problems like these"),
+        second_wins=_rate(lost, "second model's win rate on problems like these"),
+        ties=float(1 - (won + lost).mean()),
+        first_wins_without_ties=statistics.ratio_interval(won, won + lost, decided),
+        net_margin=statistics.paired_interval(won, lost, "first model's win rate less the second's"),
+        p_value=statistics.sign_flip_test(won - lost, seed=seed),
+    )
+    return JudgeResult(int(complete.sum()), rates=rates)
 
 
 def _rate(values: NDArray[np.float64], estimand: str) -> statistics.Interval:
     return statistics.cluster_interval(values, estimand)
 
 
-def _position(replies: Sequence[Judgement | None], column: Sequence[int], problems: int) -> dict[str, Any]:
+def _position(replies: Sequence[Judgement | None], column: Sequence[int], problems: int) -> PositionBias:
     """Estimate position bias: how often the answer shown first is chosen when one is; 0.5 without bias."""
     preferred_K2 = _preferences(replies)
     chose_first_K2 = preferred_K2 * np.array([1, -1])
     both_judged = ~np.isnan(preferred_K2).any(axis=1)  # one order alone confounds position with quality
     first, second = ((chose_first_K2 == side).sum(axis=1) * both_judged for side in (1, -1))
     by_problem = [np.bincount(np.asarray(column), values, problems) for values in (first, first + second)]
-    return {
-        "first_preferred": _plain(
-            statistics.ratio_interval(by_problem[0], by_problem[1], "share of choices for the answer that stood first")
+    return PositionBias(
+        first_preferred=statistics.ratio_interval(
+            by_problem[0], by_problem[1], "share of choices for the answer that stood first"
         ),
-        "flipped_to_first": int((first == 2).sum()),
-        "flipped_to_second": int((second == 2).sum()),
-        "judged_in_both_orders": int(both_judged.sum()),
-    }
+        flipped_to_first=int((first == 2).sum()),
+        flipped_to_second=int((second == 2).sum()),
+        judged_in_both_orders=int(both_judged.sum()),
+    )
 
 
 def _counts(replies: Sequence[Judgement | None]) -> dict[str, int]:
     counts = Counter("missing" if reply is None else reply.status for reply in replies)
     return {"wanted": len(replies), **counts}
-
-
-def _plain(interval: statistics.Interval) -> dict[str, Any]:
-    values = asdict(interval)
-    return values | {"estimate": None if np.isnan(values["estimate"]) else values["estimate"]}

@@ -4,20 +4,27 @@ Axes of arrays: J judges, P personas, T tasks, Q questions of a task (blocks, in
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.errors import UserError
+from permix_verl.evaluation.analysis_types import nan_to_none
+from permix_verl.fidelity.personagym.analysis_types import (
+    FidelityAnalysis,
+    FidelityModel,
+    FidelityPair,
+    PairedScores,
+    ScoringAnalysis,
+    TaskScores,
+)
 from permix_verl.fidelity.personagym.scores import LOWEST_OF, TOTAL, ModelFidelity, ScoringResult, mean_of_present
 from permix_verl.fidelity.personagym.tasks import HIGHEST, LOWEST
 
 
-def analyse_fidelity(folders: Sequence[ModelFidelity], *, seed: int = 0) -> dict[str, Any]:
-    """Analyse the fidelity of one or more models, as plain data for the report.
+def analyse_fidelity(folders: Sequence[ModelFidelity], *, seed: int = 0) -> FidelityAnalysis:
+    """Analyse the fidelity of one or more models, and compare all pairs of them.
 
     Args:
         seed: seed of the resampling.
@@ -31,72 +38,70 @@ def analyse_fidelity(folders: Sequence[ModelFidelity], *, seed: int = 0) -> dict
             raise UserError(f"two results folders are named {label}; rename one of them")
     models = {one.label: _analyse_model(one, seed) for one in folders}
     pairs = [compare(first, second, seed=seed) for i, first in enumerate(folders) for second in folders[i + 1 :]]
-    return {"models": models, "pairs": [pair for pair in pairs if pair["scorings"]]}
+    return FidelityAnalysis(models, tuple(pair for pair in pairs if pair.scorings))
 
 
-def _analyse_model(one: ModelFidelity, seed: int) -> dict[str, Any]:
-    return {
-        "model": one.model,
-        "adapter": one.adapter,
-        "questions": one.questions,
-        "made_by": one.made_by,
-        "answers": dict(one.answers),
-        "scorings": {name: _analyse_scoring(name, scored, seed) for name, scored in one.scorings.items()},
-    }
+def _analyse_model(one: ModelFidelity, seed: int) -> FidelityModel:
+    return FidelityModel(
+        model=one.model,
+        adapter=one.adapter,
+        questions=one.questions,
+        made_by=one.made_by,
+        answers=dict(one.answers),
+        scorings={name: _analyse_scoring(name, scored, seed) for name, scored in one.scorings.items()},
+    )
 
 
-def _analyse_scoring(name: str, scored: ScoringResult, seed: int) -> dict[str, Any]:
+def _analyse_scoring(name: str, scored: ScoringResult, seed: int) -> ScoringAnalysis:
     lowest, highest = LOWEST_OF[name], max(float(np.nanmax(scored.ratings_JPTQ, initial=HIGHEST)), HIGHEST)
     together_PT = scored.by_persona()
     by_judge_JPT = [scored.by_persona(judge) for judge in range(len(scored.judges))]
-    tasks: dict[str, Any] = {}
+    tasks: dict[str, TaskScores] = {}
     for column, task in enumerate([*scored.tasks, TOTAL]):
         estimand = f"mean score of roles like these: {task}"
         chosen = scored.ratings_JPTQ if task == TOTAL else scored.ratings_JPTQ[:, :, column : column + 1]
         items = chosen.reshape(*chosen.shape[:2], -1)
-        tasks[task] = {
-            "together": asdict(statistics.persona_interval(together_PT[:, column], estimand, lowest, highest)),
-            "judges": {
-                judge: asdict(statistics.persona_interval(values[:, column], estimand, lowest, highest))
+        tasks[task] = TaskScores(
+            together=statistics.persona_interval(together_PT[:, column], estimand, lowest, highest),
+            judges={
+                judge: statistics.persona_interval(values[:, column], estimand, lowest, highest)
                 for judge, values in zip(scored.judges, by_judge_JPT, strict=True)
             },
-            "personas": dict(zip(scored.personas, map(_nan_to_none, together_PT[:, column]), strict=True)),
-            "without": int(np.isnan(together_PT[:, column]).sum()),
+            personas=dict(zip(scored.personas, map(nan_to_none, together_PT[:, column]), strict=True)),
+            without=int(np.isnan(together_PT[:, column]).sum()),
             # The official rating of a block is a mean, so it is not on the ordinal scale that alpha needs.
-            "alpha": asdict(statistics.krippendorff_alpha(items, range(LOWEST, HIGHEST + 1), seed=seed))
+            alpha=statistics.krippendorff_alpha(items, range(LOWEST, HIGHEST + 1), seed=seed)
             if name == "fixed"
             else None,
-        }
-    return {
-        "judges": list(scored.judges),
-        "tasks": tasks,
-        "counts": {judge: dict(counts) for judge, counts in scored.counts.items()},
-    }
+        )
+    return ScoringAnalysis(
+        tuple(scored.judges), tasks, {judge: dict(counts) for judge, counts in scored.counts.items()}
+    )
 
 
-def compare(first: ModelFidelity, second: ModelFidelity, *, seed: int) -> dict[str, Any]:
+def compare(first: ModelFidelity, second: ModelFidelity, *, seed: int) -> FidelityPair:
     """Compare two models on the judgements that both have."""
-    pair: dict[str, Any] = {"first": first.label, "second": second.label, "scorings": {}}
-    for name in LOWEST_OF:
-        if name not in first.scorings or name not in second.scorings:
-            continue
-        pair["scorings"][name] = _compared(first, second, name, seed)
-    return pair
+    scorings = {
+        name: _compare_scores(first, second, name, seed)
+        for name in LOWEST_OF
+        if name in first.scorings and name in second.scorings
+    }
+    return FidelityPair(first.label, second.label, scorings)
 
 
-def _compared(first: ModelFidelity, second: ModelFidelity, name: str, seed: int) -> dict[str, Any]:
+def _compare_scores(first: ModelFidelity, second: ModelFidelity, name: str, seed: int) -> PairedScores:
     mine, other = first.scorings[name], second.scorings[name]
     judges = [judge for judge in mine.judges if mine.judge_identities[judge] == other.judge_identities.get(judge)]
     if first.questions != second.questions:
-        return {"refused": "other questions", "tasks": {}}
+        return PairedScores(refused="other questions")
     if not judges:
-        return {"refused": "no judge in common", "tasks": {}}
+        return PairedScores(refused="no judge in common")
     if first.sampling != second.sampling:
-        return {"refused": "answers drawn with other sampling settings", "tasks": {}}
+        return PairedScores(refused="answers drawn with other sampling settings")
     personas = [key for key in mine.personas if key in other.personas and first.roles[key] == second.roles[key]]
     tasks = [task for task in mine.tasks if task in other.tasks]
     if not personas or not tasks:
-        return {"refused": "no persona and task in common, told in the same words", "tasks": {}}
+        return PairedScores(refused="no persona and task in common, told in the same words")
 
     def chosen(scored: ScoringResult) -> NDArray[np.float64]:
         indices = [scored.judges.index(one) for one in judges], [scored.personas.index(one) for one in personas]
@@ -112,23 +117,14 @@ def _compared(first: ModelFidelity, second: ModelFidelity, name: str, seed: int)
     mine_PT, other_PT = (np.concatenate([one, one.mean(axis=1, keepdims=True)], axis=1) for one in common_PT)
     largest = max(float(np.nanmax(ratings, initial=HIGHEST)) for ratings in (mine_JPTQ, other_JPTQ))
     width = largest - LOWEST_OF[name]
-    return {
-        "refused": None,
-        "judges": judges,
-        "tasks": {
-            task: asdict(
-                statistics.paired_ratings(
-                    mine_PT[:, column],
-                    other_PT[:, column],
-                    f"difference in mean score of roles like these: {task}",
-                    width,
-                    seed=seed,
-                )
-            )
-            for column, task in enumerate([*tasks, TOTAL])
-        },
+    differences = {
+        task: statistics.paired_ratings(
+            mine_PT[:, column],
+            other_PT[:, column],
+            f"difference in mean score of roles like these: {task}",
+            width,
+            seed=seed,
+        )
+        for column, task in enumerate([*tasks, TOTAL])
     }
-
-
-def _nan_to_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return PairedScores(refused=None, judges=tuple(judges), tasks=differences)

@@ -1,14 +1,10 @@
 """Run ``eval/personagym.py``: generate the missing answers, then request the missing judgements."""
 
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from tqdm import tqdm
-
-from permix_verl.evaluation.run import make_engine, make_renderer
-from permix_verl.evaluation.sampling_plan import Render
+from permix_verl.evaluation.run import start_engine
 from permix_verl.fidelity.personagym.judge_prompts import (
     Answers,
     ItemId,
@@ -25,6 +21,7 @@ from permix_verl.fidelity.personagym.session import (
     describe_settings,
     prepare,
 )
+from permix_verl.inference.engine_config import Render
 from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.jsonl_store import content_key
 from permix_verl.inference.judges.ask import JudgeClient
@@ -32,7 +29,7 @@ from permix_verl.inference.judges.config import Judge
 from permix_verl.inference.judges.questions import Tally
 from permix_verl.inference.judges.store import Answer, FidelityStore
 from permix_verl.inference.model_exchange import RESULTS, same_model
-from permix_verl.inference.request_loop import pump
+from permix_verl.inference.request_loop import progress_bar, run_requests
 from permix_verl.seeding import derive_seed
 from permix_verl.utils.costs import cost_text
 
@@ -96,7 +93,7 @@ def print_dry_run(settings: PersonagymSettings) -> None:
         for message in messages:
             print(f"[{message['role']}] {message['content']}")
     count, limit = len(session.persona_questions), session.sampling.max_tokens
-    print(f"--- {count} answers of {settings.options.model}, at most {limit} tokens each")
+    print(f"--- {count} answers of {settings.options.engine.model}, at most {limit} tokens each")
     for judge in settings.judges:
         calls = {scoring: count_calls(session, scoring) for scoring in settings.scorings}
         print(f"--- judge {judge.label}: {', '.join(f'{number} {scoring} calls' for scoring, number in calls.items())}")
@@ -119,7 +116,7 @@ def _complete_answers(session: Session, store: FidelityStore, outcome: Personagy
 def _answer_keys(session: Session) -> dict[ItemId, str]:
     options = session.settings.options
     settings = asdict(session.sampling) | {"seed": options.seed}
-    template_kwargs = None if options.template_kwargs is None else dict(options.template_kwargs)
+    template_kwargs = None if options.engine.template_kwargs is None else dict(options.engine.template_kwargs)
     return {
         item.item_id: content_key(
             "answer", session.identity, list(item.item_id), chat_messages(item), settings, template_kwargs
@@ -134,7 +131,7 @@ def _generate_answers(
     """Generate the answers to these questions, by key, and store them."""
     options = session.settings.options
     personas = [session.prompted[persona.key] for persona in session.personas]
-    render = make_renderer(options, personas)
+    render = options.engine.renderer(options.personas, personas)
     requests = [_request(session, key, item, render) for key, item in missing.items()]
     seeds = {request.key: request.seed for request in requests}
     prompt_tokens = completion_tokens = 0
@@ -145,7 +142,7 @@ def _generate_answers(
             item = missing[completion.key]
             if completion.error is not None:
                 outcome.failed += 1
-                store.note_failure(["answer", *item.item_id], options.model, completion)
+                store.note_failure(["answer", *item.item_id], options.engine.model, completion)
             else:
                 prompt_tokens += completion.prompt_tokens or 0
                 completion_tokens += completion.completion_tokens or 0
@@ -154,23 +151,17 @@ def _generate_answers(
         bar.set_postfix(failed=outcome.failed, refresh=False)
         return []
 
-    engine = make_engine(options, personas)
+    total = len(session.persona_questions)
+    engine = start_engine(options, personas)
     with (
         contextlib.closing(engine),
-        same_model(engine, options.out, options.model, RESULTS),
-        tqdm(
-            total=len(session.persona_questions),
-            initial=len(session.persona_questions) - len(missing),
-            desc="answers",
-            unit="answer",
-            mininterval=1 if sys.stderr.isatty() else 30,
-            file=sys.stderr,
-        ) as bar,
+        same_model(engine, options.out, options.engine.model, RESULTS),
+        progress_bar(total, total - len(missing), "answer", "answers") as bar,
     ):
         if prompts := [request.prompt for request in requests if request.prompt is not None]:
             engine.check_lengths([max(prompts, key=len)], session.sampling.max_tokens)
-        pump(engine, requests, take)
-    print(f"answers of {options.model}: {cost_text(prompt_tokens, completion_tokens, None)}")
+        run_requests(engine, requests, take)
+    print(f"answers of {options.engine.model}: {cost_text(prompt_tokens, completion_tokens, None)}")
 
 
 def _request(session: Session, key: str, item: PersonaQuestion, render: Render | None) -> Request:

@@ -86,7 +86,7 @@ class ModelFidelity:
 def has_fidelity(results: Path) -> bool:
     """Return True if the results folder holds at least one PersonaGym answer or judgement."""
     store = FidelityStore(results)
-    return store.settings_file.is_file() and not store.is_empty()
+    return store.has_settings() and not store.is_empty()
 
 
 def read_fidelity(results: Path, judges: Sequence[str] | None = None) -> ModelFidelity:

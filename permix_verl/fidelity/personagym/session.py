@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.options import DEFAULT_TEMPLATE_KWARGS, Options, check_numbers
-from permix_verl.evaluation.run import find_arms, identity_of
+from permix_verl.evaluation.options import EvalOptions
+from permix_verl.evaluation.run import select_conditions
 from permix_verl.evaluation.sample_store import SampleStore
 from permix_verl.fidelity.personagym import official
 from permix_verl.fidelity.personagym.questions import DEFAULT, QuestionSet, described_personas, load_questions
@@ -38,7 +38,7 @@ class PersonagymSettings:
         attempts: most replies of a judge about one answer, until one parses.
     """
 
-    options: Options
+    options: EvalOptions
     judges: Sequence[Judge] = ()
     scorings: Sequence[str] = ("fixed",)
     questions: str = DEFAULT
@@ -91,7 +91,7 @@ def prepare(settings: PersonagymSettings) -> Session:
         UserError: an unusable setting, pool, question set or checkout.
     """
     _check(settings)
-    check_numbers(settings.options)
+    settings.options.check()
     options = settings.options
     checkout = official.read_checkout(settings.checkout) if settings.checkout else None
     source = settings.questions
@@ -113,8 +113,8 @@ def prepare(settings: PersonagymSettings) -> Session:
         for task, texts in questions.of(persona).items()
         for number, text in enumerate(texts)
     ]
-    sampling = Sampling(options.temperature, options.top_p, options.top_k, options.max_tokens or 1024)
-    identity = identity_of(options)
+    sampling = options.sampling(max_tokens=1024)
+    identity = options.engine.identity()
     return Session(settings, questions, checkout, personas, persona_questions, identity, sampling, prompted)
 
 
@@ -146,8 +146,8 @@ def _check(settings: PersonagymSettings) -> None:
         raise UserError(f"--attempts is {settings.attempts}; it must be 1 or more")
 
 
-def _of_pool(options: Options) -> list[Persona]:
-    return [persona for persona in find_arms(replace(options, control=False)) if persona is not None]
+def _of_pool(options: EvalOptions) -> list[Persona]:
+    return [persona for persona in select_conditions(replace(options, control=False)) if persona is not None]
 
 
 def _described(questions: QuestionSet, selection: str) -> list[Persona]:
@@ -177,13 +177,10 @@ def check_results_folder(session: Session) -> None:
 def describe_settings(session: Session) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return the fixed, growing and latest settings for ``JudgementStore.begin``."""
     settings, options = session.settings, session.settings.options
-    template_kwargs = options.template_kwargs
-    if template_kwargs is None and not options.base_url:
-        template_kwargs = DEFAULT_TEMPLATE_KWARGS
     fixed = {
         **session.identity,
         "sampling": asdict(session.sampling) | {"seed": options.seed},
-        "chat_template_kwargs": template_kwargs,
+        "chat_template_kwargs": options.engine.stored_template_kwargs,
         "questions": {"sha256": session.question_set.sha256(), "made_by": session.question_set.made_by},
     }
     growing = {

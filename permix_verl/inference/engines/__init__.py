@@ -1,7 +1,6 @@
-"""What generates: local vLLM, vLLM replicas under Ray, or an OpenAI-compatible endpoint.
+"""Engines that generate completions: local vLLM, vLLM replicas under Ray, or an OpenAI-compatible endpoint.
 
-The evaluation loop knows only :class:`Engine`: it keeps an engine full and stores what
-comes back, in whatever order that is.
+The request loop uses only :class:`Engine`: it keeps an engine full and takes completions in any order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from permix_verl.personas.prompts import Message
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn. ``top_k=0`` means no limit, as in transformers."""
+    """Sampling parameters. ``top_k=0`` means no limit, as in transformers."""
 
     temperature: float
     top_p: float
@@ -23,14 +22,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample that is wanted.
+    """Request for one completion.
 
     Attributes:
-        key: identity of its row in the store.
+        key: key of its row in the store.
         messages: the chat, for engines whose server renders it.
-        prompt: the rendered prompt, special tokens included; ``None`` where the server renders.
-        seed: of this one sample, below 2**31.
-        schema: JSON schema that the answer is to follow, where the engine can make it.
+        prompt: rendered prompt, special tokens included; ``None`` if the server renders.
+        seed: seed of this completion, below 2**31.
+        schema: JSON schema for the completion, if the engine supports structured output.
     """
 
     key: str
@@ -43,13 +42,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine made of a request; with ``error`` set there is no output, and none is to be scored.
+    """Result of a request. With ``error`` set there is no output, and nothing to score.
 
     Attributes:
-        finish_reason: "stop" or "length", as the engine names it.
-        prompt_tokens, completion_tokens: as the engine counts them; ``None`` where it does not say.
-        refused: with ``error``: the model will not answer this.
-        final: with ``error``: no further attempt changes that.
+        finish_reason: "stop" or "length".
+        prompt_tokens, completion_tokens: the engine's counts; ``None`` if it reports none.
+        refused: with ``error``: the model refuses to answer.
+        final: with ``error``: a retry cannot succeed.
     """
 
     key: str
@@ -63,19 +62,23 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Takes requests, gives completions. Called from one thread."""
+    """Interface of an engine. Called from one thread."""
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
-        """Refuse prompts that leave no room for an answer, before anything is generated."""
+        """Check that prompts and completions fit into the model's context.
+
+        Raises:
+            UserError: they do not.
+        """
 
     def room(self) -> int:
-        """How many more requests it can use now."""
+        """Return how many more requests the engine can use now."""
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Take requests; does not wait for them."""
+        """Submit requests, without waiting for their completions."""
 
     def collect(self) -> list[Completion]:
-        """What finished since the last call; waits a moment, not for ever, if nothing did."""
+        """Return the completions since the last call; wait up to a second for the first."""
 
     def close(self) -> None:
-        """End what it started; requests still running are dropped."""
+        """Stop the engine; running requests are dropped."""

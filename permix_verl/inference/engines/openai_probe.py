@@ -1,4 +1,4 @@
-"""What an endpoint is looked at for: whether its template keeps a persona, and which model stands behind the name."""
+"""Probes of an endpoint: whether its chat template keeps the system message, and which model it serves."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -6,22 +6,29 @@ from typing import Any
 
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Request, Sampling
-from permix_verl.inference.engines import openai_protocol as replies
+from permix_verl.inference.engines import openai_protocol as protocol
 from permix_verl.inference.engines.openai_connection import VLLM, Connection
 from permix_verl.inference.engines.openai_protocol import AttemptError
-from permix_verl.inference.served_model import PROBES, TOKENS, TOP, Greedy, Served, distance
+from permix_verl.inference.served_model import (
+    PROBE_TOKENS,
+    PROBES,
+    TOP_LOGPROBS,
+    Continuation,
+    ServedModel,
+    logprob_distance,
+)
 from permix_verl.personas.prompts import Message
 
-LACKING = (400, 404, 405, 422, 501)
-"""Replies of a server that has no log-probs to give, or was told to give none."""
+NO_LOGPROBS_STATUSES = (400, 404, 405, 422, 501)
+"""HTTP statuses of servers that give no log-probs."""
 _GREEDY: Mapping[str, Any] = {
-    "max_tokens": TOKENS,
+    "max_tokens": PROBE_TOKENS,
     "temperature": 0.0,
-    "logprobs": TOP,
+    "logprobs": TOP_LOGPROBS,
     "seed": 0,
     "ignore_eos": True,
     "return_tokens_as_token_ids": True,
-    # Not from the model's generation_config.json.
+    # Override the model's generation_config.json.
     "top_p": 1.0,
     "top_k": 0,
     "min_p": 0.0,
@@ -29,16 +36,20 @@ _GREEDY: Mapping[str, Any] = {
 }
 
 
-async def look_at_template(
+async def check_template_keeps_system(
     connection: Connection,
     messages_with: Sequence[Message],
     messages_without: Sequence[Message],
     vllm_template_kwargs: Mapping[str, Any],
 ) -> bool:
-    """Whether the persona reaches the model; ``False`` where no tokens are counted, so it cannot be seen.
+    """Check that the system message lengthens the prompt, and set the chat template variables for vLLM's server.
 
     Args:
-        vllm_template_kwargs: what vLLM's server, and no other, is told from here on.
+        messages_with, messages_without: the same chat with and without a system message.
+        vllm_template_kwargs: chat template variables for vLLM's server only.
+
+    Returns:
+        False if the server counts no tokens, so that this cannot be checked.
 
     Raises:
         UserError: the system message is dropped; the server cannot be reached or refuses the request.
@@ -51,8 +62,8 @@ async def look_at_template(
         return False
     if length > length_without:
         return True
-    # Qwen2.5's template puts a long system text of its own where there is none. A persona shorter
-    # than that one is not lost: with its text twice, the prompt is longer.
+    # Qwen2.5's template inserts a long default system text. A persona shorter than that still reaches the model if
+    # repeating it lengthens the prompt.
     doubled = [m | {"content": f"{m['content']}\n" * 2} if m["role"] == "system" else m for m in messages_with]
     if (await _prompt_length(connection, doubled) or 0) > length:
         return True
@@ -64,38 +75,39 @@ async def look_at_template(
 
 
 async def _prompt_length(connection: Connection, messages: Sequence[Message]) -> int | None:
-    # A reasoning model answers a request for one token with an error.
-    sampling = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=64 if connection.adapt else 1)
+    # A reasoning model refuses a limit of one token.
+    sampling = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=64 if connection.droppable_fields else 1)
     request = Request("check", messages, None, sampling, seed=0)
     try:
-        return await connection.persist(request.key, partial(connection.chat, request), replies.prompt_tokens_of)
+        return await connection.with_retries(
+            request.key, partial(connection.chat, request), protocol.parse_prompt_tokens
+        )
     except AttemptError as error:
-        raise await connection.explained(error) from None
+        raise await connection.explain(error) from None
 
 
-async def look_at_model(connection: Connection) -> Served:
-    """What the server says of the model and, where it is vLLM's, the log-probs of greedy continuations.
+async def identify_served_model(connection: Connection) -> ServedModel:
+    """Return the server's record of the model and, from vLLM's server, log-probs of greedy continuations.
 
-    Continuations, not the prompts' own log-probs: asked for those, vLLM 0.28 on CPU ends with an error once it serves
-    an adapter.
+    Not the prompts' own log-probs: vLLM 0.28 on CPU fails on that request while it serves an adapter.
 
     Raises:
         UserError: the server cannot be reached, or fails the requests.
     """
     record = (await connection.served_models()).get(connection.model, {})
     if record.get("owned_by") != VLLM:
-        return Served(connection.base_url, record)
+        return ServedModel(connection.base_url, record)
     try:
-        alone = [(await _continued(connection, [prompt]))[0] for prompt in PROBES]
-        # Again in one batch: how much the same model's log-probs differ by how it is asked.
-        together = await _continued(connection, PROBES)
+        alone = [(await _greedy_continuations(connection, [prompt]))[0] for prompt in PROBES]
+        # Again in one batch, to measure how much batching changes the log-probs.
+        together = await _greedy_continuations(connection, PROBES)
     except AttemptError as error:
-        if error.status in LACKING or (error.status is None and not error.again):
-            return Served(connection.base_url, record)
-        raise await connection.explained(error) from None
-    return Served(connection.base_url, record, alone, distance(alone, together))
+        if error.status in NO_LOGPROBS_STATUSES or (error.status is None and not error.retryable):
+            return ServedModel(connection.base_url, record)
+        raise await connection.explain(error) from None
+    return ServedModel(connection.base_url, record, alone, logprob_distance(alone, together))
 
 
-async def _continued(connection: Connection, prompts: Sequence[str]) -> list[Greedy]:
-    ask = partial(connection.complete, prompts, **_GREEDY)
-    return await connection.persist("served", ask, partial(replies.greedy_of, wanted=len(prompts)))
+async def _greedy_continuations(connection: Connection, prompts: Sequence[str]) -> list[Continuation]:
+    send = partial(connection.complete, prompts, **_GREEDY)
+    return await connection.with_retries("served", send, partial(protocol.parse_continuations, count=len(prompts)))

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server's replies mean: an answer, an error worth another attempt, or the end of the run."""
+"""Requests to, and replies of, an OpenAI-compatible server: completions, retryable errors and fatal ones."""
 
 import hashlib
 import json
@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion, Sampling
-from permix_verl.inference.served_model import Greedy
+from permix_verl.inference.served_model import Continuation
 
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 600.0
 CONNECT_TIMEOUT_S = 30.0
 SHORTEST_KEY = 8
-_UNWANTED = (
+"""Characters of the shortest key that is redacted; stand-ins such as "EMPTY" are not."""
+_REFUSAL_WORDS = (
     "unsupported",
     "not support",
     "unavailable",
@@ -29,66 +30,81 @@ _UNWANTED = (
 
 
 class AttemptError(Exception):
-    """One attempt gave no usable reply; ``again`` says whether another one may, ``refused`` that the model will not."""
+    """Attempt without a usable reply.
+
+    Attributes:
+        retryable: whether another attempt may succeed.
+        wait_s: seconds to wait before it, at least.
+        status: HTTP status, if any.
+        refused: the model refuses to answer.
+    """
 
     def __init__(
-        self, text: str, again: bool, wait_s: float = 0.0, status: int | None = None, refused: bool = False
+        self, text: str, retryable: bool, wait_s: float = 0.0, status: int | None = None, refused: bool = False
     ) -> None:
         super().__init__(text)
-        self.again, self.wait_s, self.status, self.refused = again, wait_s, status, refused
+        self.retryable, self.wait_s, self.status, self.refused = retryable, wait_s, status, refused
 
 
 def backoff_s(key: str, attempt: int, first_wait_s: float) -> float:
-    """Seconds before the next attempt: doubling, times 0.5 to 1.5 by the request's key, so that waits spread."""
+    """Return the seconds before the next attempt: doubling, times 0.5 to 1.5 by the request's key, to spread waits."""
     spread = int.from_bytes(hashlib.sha256(f"{key}/{attempt}".encode()).digest()[:4], "big") / 2**32
     return min(first_wait_s * 2.0**attempt * (0.5 + spread), MAX_BACKOFF_S)
 
 
-def completion_of(key: str, content: bytes) -> Completion:
-    """The one sample of a reply, or an :class:`AttemptError`; never an output that the server did not give."""
+def parse_completion(key: str, content: bytes) -> Completion:
+    """Parse the reply to a chat completion request.
+
+    Raises:
+        AttemptError: a reply without a complete text, or a refusal.
+    """
     body = _json_object(content)
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
-        raise AttemptError("the reply has no choices", again=True)
+        raise AttemptError("the reply has no choices", retryable=True)
     reason, message = choice.get("finish_reason"), choice.get("message")
     if not reason:
-        raise AttemptError("the reply has no finish_reason", again=True)
+        raise AttemptError("the reply has no finish_reason", retryable=True)
     if reason not in ("stop", "length"):
         shown = one_line(str(reason))
-        raise AttemptError(f"finish_reason {shown!r}", again=False, refused=reason == "content_filter")
+        raise AttemptError(f"finish_reason {shown!r}", retryable=False, refused=reason == "content_filter")
     if isinstance(message, dict) and message.get("refusal"):
-        raise AttemptError(f"the model refuses: {one_line(str(message['refusal']))!r}", again=False, refused=True)
+        raise AttemptError(f"the model refuses: {one_line(str(message['refusal']))!r}", retryable=False, refused=True)
     output = message.get("content") if isinstance(message, dict) else None
     if output is None and reason == "length" and isinstance(message, dict):
-        output = ""  # all of its tokens went into reasoning that is not shown
+        output = ""  # all tokens went into hidden reasoning
     if not isinstance(output, str):
-        raise AttemptError(f"the reply has no text (finish_reason {reason!r})", again=True)
-    output = output.encode(errors="replace").decode()  # half a surrogate pair is no text, and no file takes it
+        raise AttemptError(f"the reply has no text (finish_reason {reason!r})", retryable=True)
+    output = output.encode(errors="replace").decode()  # a lone surrogate cannot be written to a file
     return Completion(key, output, reason, _count(body, "prompt_tokens"), _count(body, "completion_tokens"))
 
 
-def prompt_tokens_of(content: bytes) -> int | None:
+def parse_prompt_tokens(content: bytes) -> int | None:
+    """Return the number of prompt tokens in a reply; ``None`` if the server counts none."""
     return _count(_json_object(content), "prompt_tokens")
 
 
-def greedy_of(content: bytes, wanted: int) -> list[Greedy]:
-    """The continuations of a reply to several prompts, in the prompts' order, or an :class:`AttemptError`.
+def parse_continuations(content: bytes, count: int) -> list[Continuation]:
+    """Parse the reply to a completion request with log-probs, in the order of the prompts.
 
     Args:
-        wanted: number of prompts.
+        count: number of prompts.
+
+    Raises:
+        AttemptError: log-probs are missing.
     """
     try:
         choices = sorted(_json_object(content)["choices"], key=lambda choice: int(choice["index"]))
-        found = [_greedy(choice["logprobs"]) for choice in choices]
+        continuations = [_continuation(choice["logprobs"]) for choice in choices]
     except (LookupError, TypeError, ValueError, AttributeError):
-        found = []
-    if len(found) != wanted:
-        raise AttemptError("the reply has no log-probs", again=False)
-    return found
+        continuations = []
+    if len(continuations) != count:
+        raise AttemptError("the reply has no log-probs", retryable=False)
+    return continuations
 
 
-def _greedy(log_probs: Mapping[str, Any]) -> Greedy:
+def _continuation(log_probs: Mapping[str, Any]) -> Continuation:
     return [
         (str(token), {str(name): float(value) for name, value in top.items()})
         for token, top in zip(log_probs["tokens"], log_probs["top_logprobs"], strict=True)
@@ -102,7 +118,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
         body = None
     if not isinstance(body, dict):
         shown = one_line(content.decode(errors="replace"))
-        raise AttemptError(f"the reply is not a JSON object: {shown!r}", again=True)
+        raise AttemptError(f"the reply is not a JSON object: {shown!r}", retryable=True)
     return body
 
 
@@ -112,8 +128,8 @@ def _count(body: Mapping[str, Any], name: str) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def asked_wait_s(retry_after: str | None) -> float:
-    """Seconds that a Retry-After header asks for, as a number or a date; 0 where it cannot be read."""
+def parse_retry_after(retry_after: str | None) -> float:
+    """Return the seconds of a Retry-After header, a number or a date; 0 if it does not parse."""
     try:
         seconds = float(retry_after or 0)
     except ValueError:
@@ -122,48 +138,49 @@ def asked_wait_s(retry_after: str | None) -> float:
     return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else 0.0
 
 
-def server_text(body: object, key: str = "") -> str:
-    """What the server says is wrong, without the API key; usually at "message", FastAPI's own is "detail"."""
+def error_message(body: object, key: str = "") -> str:
+    """Return the server's error message without the API key; in "message", or "detail" (FastAPI)."""
     if isinstance(body, dict):
         body = body.get("message") or body.get("detail") or body
-    return one_line(without_key(str(body or "no message"), key))
+    return one_line(redact_key(str(body or "no message"), key))
 
 
-def unwanted(body: object, status: int, known: Sequence[str]) -> str | None:
-    """The parameter that a server says it does not take, if it names one of these: in a field, or in its text."""
+def refused_field(body: object, status: int, known: Sequence[str]) -> str | None:
+    """Return the request field that a server refuses, from its "param" or, among ``known``, from its text."""
     if isinstance(body, dict) and body.get("param") is not None:
         return str(body["param"])
-    said = str(body).lower()
-    if status not in (400, 422) or not any(word in said for word in _UNWANTED):
+    text = str(body).lower()
+    if status not in (400, 422) or not any(word in text for word in _REFUSAL_WORDS):
         return None
-    return next((name for name in known if name in said), None)
+    return next((name for name in known if name in text), None)
 
 
-def without_key(text: str, key: str) -> str:
-    """The same without the API key, which some servers repeat in what they say; stand-ins such as "EMPTY" stay."""
+def redact_key(text: str, key: str) -> str:
+    """Replace the API key, which some servers repeat in their messages."""
     return text.replace(key, "***") if len(key) >= SHORTEST_KEY else text
 
 
 def one_line(text: str) -> str:
+    """Return the first line, at most 200 characters."""
     return (text.strip().splitlines() or [""])[0][:200]
 
 
 def parameters(sampling: Sampling, seed: int, refused: Collection[str]) -> dict[str, Any]:
-    """OpenAI's own sampling parameters, without those that the server refuses; the length limit has two names."""
+    """Return OpenAI's sampling parameters without those that the server refuses; the token limit has two names."""
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
     limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
     return {name: value for name, value in named.items() if name not in refused} | {limit: sampling.max_tokens}
 
 
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's structured output, which vLLM's server takes too."""
+    """Return the ``response_format`` of OpenAI's structured output, which vLLM's server supports too."""
     return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)}}
 
 
 def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm: bool) -> dict[str, Any]:
-    """What is not part of OpenAI's own API, and only where it is set: OpenAI refuses unknown fields.
+    """Return the fields outside of OpenAI's API that are set; OpenAI refuses unknown fields.
 
-    vLLM's server is told everything: what it is not told it takes from the model's generation_config.json.
+    vLLM's server gets all of them: it takes missing ones from the model's generation_config.json.
     """
     fields: dict[str, Any] = {}
     if is_vllm:
@@ -175,12 +192,17 @@ def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm
     return fields
 
 
-def unreachable(url: str, error: AttemptError) -> UserError:
+def unreachable_error(url: str, error: AttemptError) -> UserError:
+    """Return the error for a server that no request has reached."""
     return UserError(f"cannot reach {url} ({error}); start the server, or correct the URL")
 
 
-def refused(url: str, model: str, error: AttemptError, served: Sequence[str], key_env: str) -> UserError:
-    """The user's view of a reply that any request would get; ``served`` are the server's models, if it lists them."""
+def refused_error(url: str, model: str, error: AttemptError, served: Sequence[str], key_env: str) -> UserError:
+    """Return the error for a refusal that every request would get.
+
+    Args:
+        served: names of the server's models; empty if it lists none.
+    """
     if error.status in (401, 403):
         return UserError(f"{url} refuses the API key for {model!r} ({error}); set {key_env} to one it takes")
     if error.status != 404:
@@ -197,16 +219,22 @@ def refused(url: str, model: str, error: AttemptError, served: Sequence[str], ke
 
 
 def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: float) -> None:
+    """Check the connection's settings.
+
+    Raises:
+        UserError: not an http(s) URL, a URL with more than a location, or a number out of range.
+    """
     try:
         url = urlsplit(base_url)
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # such as a port that is no number
+    except ValueError:  # for example a port that is not a number
         usable = False
     if not usable:
         raise UserError(f"not an http(s) URL: {base_url!r}; give one such as http://localhost:8000/v1")
     if url.username or url.password or url.query:
         raise UserError(
-            f"the URL of {url.hostname} holds more than a place; leave that out: keys come from the environment"
+            f"the URL of {url.hostname} contains credentials or a query; leave them out: API keys are read from the "
+            "environment"
         )
     if concurrency < 1 or retries < 0 or timeout_s <= 0:
         raise UserError(
@@ -216,13 +244,21 @@ def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: flo
 
 
 def new_client(base_url: str, api_key: str | None, timeout_s: float) -> Any:
+    """Return an ``openai.AsyncOpenAI`` without its own retries.
+
+    Raises:
+        UserError: no ``openai`` package, or a key that no HTTP header can hold.
+    """
     try:
         import openai
     except ImportError:
-        raise UserError("the package openai is not installed, and endpoints need it; pip install openai") from None
+        raise UserError("endpoints need the package openai, which is not installed; pip install openai") from None
     key = (api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UserError(f"the API key for {base_url} holds what no HTTP header takes; set it again, without line ends")
+        raise UserError(
+            f"the API key for {base_url} contains characters that no HTTP header can hold; set it again, without line "
+            "ends"
+        )
     return openai.AsyncOpenAI(
         base_url=base_url,
         api_key=key,

@@ -1,8 +1,7 @@
-"""Ends an engine's processes when the process that started them was killed.
+"""Orphan guard: ends an engine's processes after the process that started them was killed.
 
-vLLM's engine core does not notice that its parent is gone: it stays, with the GPU's memory, and
-the same command finds no room. So a small process waits until its parent is gone, or says that
-it is done, and kills what is left of the engine.
+vLLM's engine core does not notice the death of its parent and keeps the GPU's memory, so that the same command finds no
+room. The guard is a small process that waits until its parent is gone or reports "done", and kills what is left.
 
     python -m permix_verl.inference.engines.orphan_guard TOKEN PARENT  # until stdin says "done", or the parent is gone
 """
@@ -25,11 +24,11 @@ GRACE_S = 30
 
 
 class OrphanGuard:
-    """Watches over the processes that are started under :meth:`covering`, and over theirs."""
+    """Guard of the processes started under :meth:`covering`, and of their descendants."""
 
     def __init__(self) -> None:
         self._token = new_token()
-        # In a session of its own, so that a terminal's Ctrl-C does not end it before its time.
+        # A session of its own, so that a terminal's Ctrl-C does not end the guard.
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, self._token, str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -39,10 +38,10 @@ class OrphanGuard:
 
     @contextlib.contextmanager
     def covering(self) -> Iterator[None]:
-        """What is started now is the engine's, from its first moment on.
+        """Guard the processes that start while the block runs.
 
-        By a token in its environment; once it stands also by its id, as a process that sets its
-        title may write over its environment.
+        A token in their environment marks them from the start. Their ids are reported at the end of the block, because
+        a process that sets its title may overwrite its environment.
         """
         others = set(_children())
         before = os.environ.get(ENGINE_TOKEN)
@@ -54,18 +53,18 @@ class OrphanGuard:
                 del os.environ[ENGINE_TOKEN]
             else:
                 os.environ[ENGINE_TOKEN] = before
-        mine = [child for child in _children() if child not in others and not _is_shared(child)]
-        self._say("".join(f"{child.pid} {child.create_time()}\n" for child in mine))
+        engine_processes = [child for child in _children() if child not in others and not _is_shared(child)]
+        self._send("".join(f"{child.pid} {child.create_time()}\n" for child in engine_processes))
 
     def close(self) -> None:
-        """The processes ended as they should, or are ended now."""
-        self._say("done\n")
+        """End the guard, and the engine processes that are still running."""
+        self._send("done\n")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_S)
 
-    def _say(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         assert self._process.stdin is not None
-        # A guard that is gone guards nothing, and is no reason to lose an evaluation.
+        # The evaluation goes on without a guard that has died.
         with contextlib.suppress(OSError):
             self._process.stdin.write(text)
             self._process.stdin.flush()
@@ -76,7 +75,7 @@ def _children() -> list[psutil.Process]:
 
 
 def _is_shared(process: psutil.Process) -> bool:
-    """Whether it is multiprocessing's own, which ends by itself and cleans up after the others."""
+    """Return whether this is multiprocessing's resource tracker, which ends by itself."""
     with contextlib.suppress(psutil.Error):
         return "resource_tracker" in " ".join(process.cmdline())
     return False
@@ -84,30 +83,30 @@ def _is_shared(process: psutil.Process) -> bool:
 
 def main() -> None:
     token, parent = sys.argv[1], int(sys.argv[2])
-    heard = b""
-    while b"done\n" not in heard:
+    received = b""
+    while b"done\n" not in received:
         if select.select([0], [], [], POLL_S)[0]:
             piece = os.read(0, 1 << 16)
-            heard += piece
+            received += piece
             if not piece:
                 break
-        # A forked engine holds the pipe open, so its end alone does not tell that the parent is gone.
+        # A forked engine keeps the pipe open, so the parent's id is checked too.
         elif os.getppid() != parent:
             break
-    told = [_told(line) for line in heard.decode().splitlines()]
-    for _ in range(3):  # one that is being ended may have just started another
-        for process in [*find_processes(token, ENGINE_TOKEN), *filter(None, told)]:
+    reported = [_find_process(line) for line in received.decode().splitlines()]
+    for _ in range(3):  # a process that is being ended may have just started another
+        for process in [*find_processes(token, ENGINE_TOKEN), *filter(None, reported)]:
             with contextlib.suppress(psutil.Error):
-                process.kill()  # psutil looks whether another process got its number
+                process.kill()  # psutil checks that the id was not reused
         time.sleep(0.1)
 
 
-def _told(line: str) -> psutil.Process | None:
-    """The process of a line "pid start-time", unless it is gone."""
+def _find_process(line: str) -> psutil.Process | None:
+    """Return the process of a line "pid start-time"; ``None`` if it is gone."""
     pid, _, created = line.partition(" ")
     with contextlib.suppress(psutil.Error, ValueError):
         process = psutil.Process(int(pid))
-        if abs(process.create_time() - float(created)) < 2:  # the clock may have been set meanwhile
+        if abs(process.create_time() - float(created)) < 2:  # tolerates a changed clock
             return process
     return None
 

@@ -1,6 +1,6 @@
-"""Several vLLM engines under Ray: data-parallel on one machine, or over a cluster (``RAY_ADDRESS``).
+"""Engine of several vLLM replicas under Ray: data-parallel on one machine, or over a cluster (``RAY_ADDRESS``).
 
-Each replica is an actor with the GPUs of one engine; requests go to whichever has room.
+Each replica is an actor with the GPUs of one engine. A request goes to the replica with the most room.
 """
 
 import time
@@ -15,7 +15,7 @@ POLL_S = 0.05
 
 
 class Replica:
-    """A vLLM engine in an actor; its steps run in calls of :meth:`work`."""
+    """Actor with a vLLM engine, whose steps run in calls of :meth:`work`."""
 
     def __init__(self, model: str, adapter: str | None, engine_args: dict[str, Any]) -> None:
         from permix_verl.inference.engines.vllm import VllmEngine
@@ -23,15 +23,15 @@ class Replica:
         self._engine = VllmEngine(model, adapter, **engine_args)
 
     def room(self) -> int:
-        """Requests it can use when it is empty."""
+        """Return how many requests the empty engine can use."""
         return self._engine.room()
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
         self._engine.check_lengths(prompts, max_tokens)
 
     def work(self, requests: Sequence[Request], seconds: float = 1.0) -> list[Completion]:
-        """Take requests and generate for a while; what finished."""
-        if requests:  # a call may be for what it holds already, and a tokenizer takes no empty list
+        """Submit requests, generate for some seconds, and return the finished completions."""
+        if requests:  # none in a call for running requests; a tokenizer refuses an empty list
             self._engine.submit(requests)
         until = time.monotonic() + seconds
         completions = self._engine.collect()
@@ -41,10 +41,10 @@ class Replica:
 
 
 class RayReplicas:
-    """An :class:`~permix_verl.inference.engines.Engine` over replicas.
+    """An :class:`~permix_verl.inference.engines.Engine` of several replicas.
 
     Raises:
-        UserError: a cluster that cannot be reached, or has too few GPUs.
+        UserError: the cluster cannot be reached, or has too few GPUs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RayReplicas:
         actor = ray.remote(Replica)
         arguments = {"tensor_parallel_size": tensor_parallel_size} | engine_args
         self._replicas = [actor.options(**options).remote(model, adapter, arguments) for _ in range(replicas)]
-        self._most = [self._result(call) for call in [replica.room.remote() for replica in self._replicas]]
+        self._capacity = [self._result(call) for call in [replica.room.remote() for replica in self._replicas]]
         self._running = [0] * replicas
         self._waiting: list[list[Request]] = [[] for _ in range(replicas)]
         self._calls: dict[Any, int] = {}
@@ -115,7 +115,7 @@ class RayReplicas:
             self._ray.shutdown()
 
     def _result(self, call: Any) -> Any:
-        """Of a replica's call; what was the user's to mend stays a :class:`UserError`."""
+        """Return the result of a replica's call; its own :class:`UserError` is raised here again."""
         try:
             return self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
@@ -123,12 +123,12 @@ class RayReplicas:
                 raise error.cause from None
             raise
         except self._ray.exceptions.RayActorError as error:
-            # A replica that fails as it starts dies with its own error as the last line of Ray's.
-            words = [line.strip() for line in str(error).splitlines() if line.strip()]
+            # The last line of Ray's message is the error of a replica that failed to start.
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
-                f"a replica died ({words[-1] if words else type(error).__name__}). What is stored stays: mend the "
-                "cause (memory, as a rule), and the same command goes on"
+                f"a replica died ({lines[-1] if lines else type(error).__name__}). Stored rows are kept: fix the cause "
+                "(usually memory), and the same command resumes"
             ) from error
 
     def _room_of(self, number: int) -> int:
-        return max(0, int(self._most[number]) - self._running[number])
+        return max(0, int(self._capacity[number]) - self._running[number])

@@ -1,7 +1,7 @@
-"""vLLM in this process: the same engine that verl rolls out with, driven step by step.
+"""Engine for vLLM in this process, the engine of verl's rollouts, driven step by step.
 
-``LLM.generate`` gives nothing back until all of its prompts are finished; here requests go in
-and completions come out while others run, so that scoring and storing cost no time of their own.
+Unlike ``LLM.generate``, which returns when all prompts are finished, requests and completions overlap, so that scoring
+and storing take no extra time.
 """
 
 import contextlib
@@ -15,38 +15,38 @@ from typing import Any
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.engines.orphan_guard import OrphanGuard
-from permix_verl.runs.quantized_base import quantisation
+from permix_verl.runs.quantized_base import quantization_of
 
-WAITING = 2
-"""Requests kept waiting for every one that runs, so that the scheduler never runs dry."""
+QUEUED_PER_RUNNING = 2
+"""Requests queued per running one, so that the scheduler never runs dry."""
 
 CPU_ENGINE_ARGS: Mapping[str, Any] = {
-    # A prompt prefilled in pieces has its generator wound back, which torch cannot do on CPU.
+    # Chunked prefill rewinds a request's generator, which torch does not support on CPU.
     "enable_chunked_prefill": False,
     "enforce_eager": True,
-    # What the recipes train in on CPU; "auto" would be bfloat16, which many CPUs only emulate.
+    # As in training on CPU; "auto" would be bfloat16, which many CPUs only emulate.
     "dtype": "float32",
-    # Prefixes are shared in whole blocks, and the CPU's default of 128 tokens is longer than many prompts.
+    # Prefixes are cached in whole blocks; the CPU default of 128 tokens is longer than many prompts.
     "block_size": 32,
 }
 
 
 class VllmEngine:
-    """One vLLM engine, tensor-parallel over the GPUs it is given, with or without a PEFT adapter.
+    """One vLLM engine, tensor-parallel over its GPUs, with or without a PEFT adapter.
 
     Raises:
-        UserError: a request longer than the model's context; an adapter vLLM cannot take.
+        UserError: settings that vLLM refuses; a request longer than the model's context; an unsupported adapter.
     """
 
     def __init__(
         self, model: str, adapter: str | None = None, *, tensor_parallel_size: int = 1, **engine_args: Any
     ) -> None:
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # a progress bar is being drawn
-        # A forked engine does not show its token (engines/orphans.py), and CUDA does not bear forking.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # keep the progress bar readable
+        # A forked engine hides its token from the orphan guard, and CUDA does not support forking.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
 
-        if settle_on_cpu(adapter):
+        if configure_cpu(adapter):
             engine_args = {**CPU_ENGINE_ARGS, **engine_args}
         if adapter:
             engine_args = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(adapter)} | engine_args
@@ -54,20 +54,20 @@ class VllmEngine:
         self._guard = OrphanGuard()
         self._closed = threading.Event()
         try:
-            with self._guard.covering(), _accepted(model):
+            with self._guard.covering(), _vllm_errors(model):
                 self._llm = LLM(model=model, tensor_parallel_size=tensor_parallel_size, **engine_args)
             self._engine = self._llm.llm_engine
-            _wake_when_dead(self._engine.engine_core, self._closed)
+            _unblock_when_dead(self._engine.engine_core, self._closed)
             self._tokenizer = self._llm.get_tokenizer()
             config = self._engine.vllm_config
             self.context = int(config.model_config.max_model_len)
-            self._most = int(config.scheduler_config.max_num_seqs) * (1 + WAITING)
+            self._most = int(config.scheduler_config.max_num_seqs) * (1 + QUEUED_PER_RUNNING)
             self._lora = _lora_request(adapter)
         except BaseException:
             self._closed.set()
             self._guard.close()
             raise
-        self._running: dict[str, str] = {}  # vLLM's request id -> ours
+        self._running: dict[str, str] = {}  # vLLM's request id -> key
         self._number = 0
 
     def check_lengths(self, prompts: Sequence[str], max_tokens: int) -> None:
@@ -78,7 +78,7 @@ class VllmEngine:
         return max(0, self._most - len(self._running))
 
     def busy(self) -> bool:
-        """Whether requests are running or waiting."""
+        """Return whether requests are running or queued."""
         return bool(self._running)
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -86,7 +86,7 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         prompts = [request.prompt or "" for request in requests]
-        # The chat template has put the special tokens there already.
+        # The chat template has added the special tokens already.
         tokens = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
         for request, ids in zip(requests, tokens, strict=True):
             sampling, schema = request.sampling, request.schema
@@ -103,30 +103,30 @@ class VllmEngine:
             self._number += 1
             name = str(self._number)
             self._running[name] = request.key
-            with _alive():
+            with _dead_engine_errors():
                 self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
 
     def collect(self) -> list[Completion]:
         if not self._running:
             return []
-        with _alive():
+        with _dead_engine_errors():
             outputs = self._engine.step()
         completions = []
         for output in outputs:
             if not output.finished:
                 continue
-            answer = output.outputs[0]
+            sample = output.outputs[0]
             key = self._running.pop(output.request_id)
-            if answer.finish_reason not in ("stop", "length"):
-                completions.append(Completion(key, error=f"vLLM ended it with {answer.finish_reason!r}"))
+            if sample.finish_reason not in ("stop", "length"):
+                completions.append(Completion(key, error=f"vLLM finished it with {sample.finish_reason!r}"))
                 continue
             completions.append(
                 Completion(
                     key=key,
-                    output=answer.text,
-                    finish_reason=answer.finish_reason,
+                    output=sample.text,
+                    finish_reason=sample.finish_reason,
                     prompt_tokens=len(output.prompt_token_ids),
-                    completion_tokens=len(answer.token_ids),
+                    completion_tokens=len(sample.token_ids),
                 )
             )
         return completions
@@ -139,11 +139,11 @@ class VllmEngine:
             self._guard.close()
 
 
-def _wake_when_dead(client: Any, closed: threading.Event) -> None:
-    """Make a step that waits for an engine process that died raise; vLLM's synchronous client would wait for ever.
+def _unblock_when_dead(client: Any, closed: threading.Event) -> None:
+    """Make a step that waits for a dead engine process raise; vLLM's synchronous client would wait for ever.
 
     Args:
-        closed: set once nobody waits for the engine any more; the watch ends then.
+        closed: set when the engine is closed, which ends the watching thread.
     """
     resources, queue = getattr(client, "resources", None), getattr(client, "outputs_queue", None)
     if resources is None or queue is None:
@@ -161,15 +161,15 @@ def _wake_when_dead(client: Any, closed: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def _accepted(model: str) -> Iterator[None]:
-    """Turn what vLLM says of settings that do not go together into one line; it validates them before it starts."""
+def _vllm_errors(model: str) -> Iterator[None]:
+    """Turn vLLM's validation errors, which it raises before it starts, into one line."""
     try:
         yield
     except ValueError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = next((line for line in lines if line.startswith("Value error, ")), lines[0] if lines else "no reason")
-        reason = said.removeprefix("Value error, ").partition(" [type=")[0][:200]
-        how = quantisation(model)
+        message = next((line for line in lines if line.startswith("Value error, ")), lines[0] if lines else "no reason")
+        reason = message.removeprefix("Value error, ").partition(" [type=")[0][:200]
+        how = quantization_of(model)
         raise UserError(
             f"vLLM does not take {model}{f' (quantised: {how})' if how else ''}: {reason}; give --engine-args what it "
             'wants, such as {"dtype": "bfloat16"}, or another model'
@@ -177,35 +177,36 @@ def _accepted(model: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alive() -> Iterator[None]:
+def _dead_engine_errors() -> Iterator[None]:
+    """Turn the death of the engine process into a :class:`UserError`."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
     try:
         yield
     except EngineDeadError as error:
         raise UserError(
-            "vLLM's engine process died; its last words, if it had any, stand above. What is stored stays: "
-            "mend the cause (memory, as a rule), and the same command goes on"
+            "vLLM's engine process died; its last messages, if any, are above. Stored rows are kept: fix the cause "
+            "(usually memory), and the same command resumes"
         ) from error
 
 
 def check_fits(prompt_tokens: int, max_tokens: int, context: int) -> None:
-    """Refuse a request that vLLM would cut short without a word.
+    """Check a request that vLLM would truncate silently.
 
     Raises:
-        UserError: prompt and answer do not fit into the model's context.
+        UserError: prompt and completion do not fit into the model's context.
     """
     room = context - prompt_tokens
     if max_tokens > room:
         remedy = f"set --max-tokens to at most {room}" if room > 0 else "use a model with a longer one, or --limit"
         raise UserError(
-            f"a prompt of {prompt_tokens} tokens and {max_tokens} for the answer do not fit into the model's context "
+            f"a prompt of {prompt_tokens} tokens and a completion of {max_tokens} do not fit into the model's context "
             f"of {context}; {remedy}"
         )
 
 
-def settle_on_cpu(adapter: str | None) -> bool:
-    """Whether vLLM runs without an accelerator; if so, with settings that a laptop can bear."""
+def configure_cpu(adapter: str | None) -> bool:
+    """Set the environment for vLLM without an accelerator; return False if there is one."""
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
@@ -215,21 +216,21 @@ def settle_on_cpu(adapter: str | None) -> bool:
     if adapter:
         from permix_verl.platform_cpu.patches import on_import, share_one_adapter
 
-        # vLLM's CPU kernels copy an adapter's weights once a token; the remedy is a patch, in this process.
+        # vLLM's CPU kernels copy the adapter's weights for every token; the patch needs the engine in this process.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
     return True
 
 
 def _lora_rank(adapter: str) -> int:
-    """The rank to reserve: vLLM takes only some values."""
+    """Return the smallest LoRA rank that vLLM supports and that holds the adapter's."""
     config = json.loads((Path(adapter) / "adapter_config.json").read_text())
     rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
-    taken = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-    fitting = [size for size in taken if size >= rank]
+    supported = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+    fitting = [size for size in supported if size >= rank]
     if not fitting:
         raise UserError(
-            f"adapter {adapter} has rank {rank}, and vLLM takes at most {taken[-1]}; merge it into the model"
+            f"adapter {adapter} has rank {rank}, and vLLM supports at most {supported[-1]}; merge it into the model"
         )
     return fitting[0]
 

@@ -5,14 +5,11 @@ reply is paid for twice.
 """
 
 import contextlib
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from permix_verl.errors import UserError
-from permix_verl.evaluation.sampling_plan import Render
+from permix_verl.inference.engine_config import Render
 from permix_verl.inference.engines import Completion, Engine, Request
 from permix_verl.inference.engines.openai import OpenAIEngine
 from permix_verl.inference.jsonl_store import content_key
@@ -21,7 +18,7 @@ from permix_verl.inference.judges.questions import JudgeQuestion, Tally
 from permix_verl.inference.judges.replies import FINAL_STATUSES, Status
 from permix_verl.inference.judges.store import Judgement, JudgementStore
 from permix_verl.inference.model_exchange import same_model
-from permix_verl.inference.request_loop import pump
+from permix_verl.inference.request_loop import progress_bar, run_requests
 from permix_verl.seeding import derive_seed
 from permix_verl.utils.costs import cost_text
 
@@ -139,17 +136,16 @@ class JudgeClient:
             self._check_truncated(tally)
             return retries
 
-        mininterval = 1 if sys.stderr.isatty() else 30
         requests = [self._request(call, render) for call in calls]
         begun = any(row.judge == judge.label for row in self._store.judgements.by_key.values())
         engine = judge.start()
         with (
             contextlib.closing(engine),
             same_model(engine, self._store.folder, judge.label, ["judgements.jsonl"], begun=begun),
-            tqdm(total=len(calls), desc=title, unit="call", mininterval=mininterval, file=sys.stderr) as bar,
+            progress_bar(len(calls), 0, "call", title) as bar,
         ):
             _check_lengths(engine, judge, requests)
-            pump(engine, requests, take)
+            run_requests(engine, requests, take)
             if isinstance(engine, OpenAIEngine) and engine.refused:
                 left_out = ", ".join(sorted(engine.refused))
                 print(f"{judge.label}: requests were sent without {left_out}, which its server refuses")

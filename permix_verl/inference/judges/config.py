@@ -9,18 +9,14 @@ Qwen/Qwen3-8B                                     vLLM in this process
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.evaluation.options import Options
-from permix_verl.evaluation.run import identity_of, make_renderer
-from permix_verl.evaluation.sampling_plan import Render
+from permix_verl.inference.engine_config import EngineConfig, Render
 from permix_verl.inference.engines import Engine, Sampling
 from permix_verl.inference.jsonl_store import content_key
-from permix_verl.personas.prompts import Message
 
 MAX_REASON_CHARS = 600
 """Most characters of a judge's reason, about two sentences."""
@@ -28,10 +24,7 @@ DROPPABLE_FIELDS = ("max_tokens", "temperature", "top_p", "seed", "response_form
 """Request fields left out, with a notice, if the server refuses them: reasoning models take no temperature."""
 STRUCTURED_OUTPUTS: Mapping[str, Any] = {"backend": "xgrammar", "disable_any_whitespace": True}
 """Structured-output settings of local vLLM; small models otherwise emit whitespace until the token limit."""
-_PROBE: Sequence[Message] = (
-    {"role": "system", "content": "You are a fair judge."},
-    {"role": "user", "content": "1 + 1 = ?"},
-)
+_PROBE_PROMPT = "You are a fair judge."
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
     "base_url": (str,),
@@ -115,7 +108,7 @@ class Judge:
     @cached_property
     def _model(self) -> Any:
         """Identity of the model. A local model's is computed from its weights, once."""
-        return identity_of(self._options())["model"]
+        return self._engine_config().identity()["model"]
 
     def describe(self) -> dict[str, Any]:
         """Return the identity with the hash that is stored in its judgements."""
@@ -124,7 +117,7 @@ class Judge:
 
     def renderer(self) -> Render | None:
         """Return the prompt renderer; ``None`` if the server renders."""
-        return make_renderer(self._options(), ())
+        return self._engine_config().renderer(self.label, ())
 
     def start(self) -> Engine:
         """Start the engine of this judge.
@@ -132,29 +125,8 @@ class Judge:
         Raises:
             UserError: the endpoint cannot be reached, or refuses model or key.
         """
-        if self.base_url is None:
-            from permix_verl.inference.engines.vllm import VllmEngine
-
-            settings = {"structured_outputs_config": STRUCTURED_OUTPUTS} | dict(self.engine_args)
-            return VllmEngine(self.model, tensor_parallel_size=self.tensor_parallel_size, **settings)
-        from permix_verl.inference.engines.openai import OpenAIEngine
-
-        engine = OpenAIEngine(
-            self.base_url,
-            self.model,
-            api_key=self._key(),
-            key_env=self.key_env,
-            concurrency=self.concurrency,
-            retries=self.retries,
-            request_args=self.request_args,
-            adapt=DROPPABLE_FIELDS,
-        )
-        try:
-            engine.check(_PROBE, _PROBE[1:])
-        except BaseException:
-            engine.close()
-            raise
-        return engine
+        config = self._engine_config()
+        return (replace(config, api_key=self._key()) if self.base_url else config).start(_PROBE_PROMPT)
 
     def _key(self) -> str | None:
         """Return the API key. Only the default variable may be unset, for servers without keys."""
@@ -163,8 +135,19 @@ class Judge:
             raise UserError(f"the API key of judge {self.label!r} is missing; set {self.key_env}")
         return key or None
 
-    def _options(self) -> Options:
-        return Options(self.model, Path(), base_url=self.base_url)
+    def _engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            self.model,
+            base_url=self.base_url,
+            key_env=self.key_env,
+            concurrency=self.concurrency,
+            retries=self.retries,
+            request_args=self.request_args,
+            droppable_fields=DROPPABLE_FIELDS,
+            vllm_template_kwargs={},
+            tensor_parallel_size=self.tensor_parallel_size,
+            engine_args={"structured_outputs_config": STRUCTURED_OUTPUTS, **self.engine_args},
+        )
 
 
 def version_of(identity: Mapping[str, Any]) -> str:

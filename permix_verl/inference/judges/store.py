@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError
 from permix_verl.inference.engines import Completion
-from permix_verl.inference.jsonl_store import KeyedRows, append_record
-from permix_verl.utils.files import file_lock, write_atomic
+from permix_verl.inference.jsonl_store import KeyedRows, SettingsFile, append_record, check_unchanged, plain
+from permix_verl.utils.files import file_lock
 
 FORMAT = 1
 FOLDER = "personagym"
@@ -83,6 +82,9 @@ class JudgementStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._settings = SettingsFile(
+            folder / "settings.json", FORMAT, f"{folder} has no settings.json; rerun the command that writes it"
+        )
         self.judgements = KeyedRows(
             folder / "judgements.jsonl", Judgement, "a judgement", "the same command asks for it again"
         )
@@ -91,11 +93,6 @@ class JudgementStore:
     def failures_file(self) -> Path:
         """JSON Lines file of failed requests."""
         return self.folder / "failures.jsonl"
-
-    @property
-    def settings_file(self) -> Path:
-        """JSON file of the settings that the folder was begun with."""
-        return self.folder / "settings.json"
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -111,24 +108,17 @@ class JudgementStore:
         ):
             yield
 
+    def has_settings(self) -> bool:
+        """Return whether the folder was begun."""
+        return self._settings.exists()
+
     def settings(self) -> dict[str, Any]:
         """Read the settings that the folder was begun with.
 
         Raises:
             UserError: the file is missing, or does not parse.
         """
-        if not self.settings_file.is_file():
-            raise UserError(f"{self.folder} has no settings.json; rerun the command that writes it")
-        try:
-            content = json.loads(self.settings_file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{self.settings_file} is not JSON ({error}); restore it from a copy") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise UserError(
-                f"{self.settings_file} is not of format {FORMAT}; read it with the version that wrote it, or give "
-                "another --out"
-            )
-        return content
+        return self._settings.read()
 
     def begin(
         self,
@@ -149,34 +139,26 @@ class JudgementStore:
             UserError: a setting differs.
         """
         now: dict[str, Any] = {"format": FORMAT, **fixed}
-        before = self.settings() if self.settings_file.is_file() else now
+        before = self.settings() if self._settings.exists() else now
         if self.is_empty():
-            if any(before.get(name) != json.loads(json.dumps(value)) for name, value in now.items()):
+            if any(before.get(name) != plain(value) for name, value in now.items()):
                 print(f"{self.folder} held the settings of a run without any reply; they are replaced")
                 self.failures_file.unlink(missing_ok=True)
             before = now
         for name, value in now.items():
-            self._check_same(name, before.get(name), value)
+            check_unchanged(self.folder, name, before.get(name), value)
         for name, entries in growing.items():
             stored = before.get(name) or {}
             for key in set(stored) & set(entries):
-                self._check_same(f"{name} {key!r}", stored[key], entries[key])
+                check_unchanged(self.folder, f"{name} {key!r}", stored[key], entries[key])
             now[name] = {**stored, **entries}
         for name, entries in latest.items():
             now[name] = {**(before.get(name) or {}), **entries}
-        write_atomic(self.settings_file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
+        self._settings.write(now)
 
     def is_empty(self) -> bool:
         """Return True if no reply is stored."""
         return self.judgements.is_empty()
-
-    def _check_same(self, name: str, before: Any, now: Any) -> None:
-        if before != json.loads(json.dumps(now)):
-            shown = [text if len(text) < 200 else f"{text[:200]}..." for text in (repr(before), repr(now))]
-            raise UserError(
-                f"{self.folder} was begun with {name} {shown[0]}, not {shown[1]}; give another --out, or the same "
-                "settings"
-            )
 
     def failed(self) -> set[tuple[Any, ...]]:
         """Return (model or judge, scoring, *place) of every request that has ever failed."""

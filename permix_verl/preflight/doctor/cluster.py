@@ -1,9 +1,9 @@
-"""Checks of Ray: of a cluster that is there, or of a local one that the run will start."""
+"""Checks of Ray: of a running cluster, or of a local one that the run will start."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from permix_verl.preflight.doctor.packages import installed
+from permix_verl.preflight.doctor.packages import installed_version
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
 from permix_verl.runs.actor_resources import CPUS_PER_RANK, RANK_RESOURCES, actor_resources
 from permix_verl.utils.ray_cluster import check_port_open, host_and_port
@@ -19,23 +19,27 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
     nodes = setup.number("trainer.nnodes", 1)
     if not address:
         if nodes > 1:
-            yield error(f"{nodes} nodes and no Ray cluster", "ray start on each node, and RAY_ADDRESS=HOST:6379")
+            yield error(
+                f"{nodes} nodes and no Ray cluster", "run ray start on each node, and set RAY_ADDRESS=HOST:6379"
+            )
         return
-    place = host_and_port(address)
-    if place is None:
-        yield error(f"RAY_ADDRESS={address} is no HOST:PORT", "RAY_ADDRESS=HOST:6379, as ray start --head says it")
-        return
-    try:
-        check_port_open(place)
-    except OSError as problem:
+    host_port = host_and_port(address)
+    if host_port is None:
         yield error(
-            f"nothing answers at RAY_ADDRESS={address} ({problem})", "ray start --head there, or unset RAY_ADDRESS"
+            f"RAY_ADDRESS={address} is not HOST:PORT", "set RAY_ADDRESS=HOST:6379, as printed by ray start --head"
         )
         return
     try:
-        auth = probe_token_auth(None if address.startswith("ray://") else f"{place[0]}:{place[1]}")
+        check_port_open(host_port)
+    except OSError as problem:
+        yield error(
+            f"nothing answers at RAY_ADDRESS={address} ({problem})", "run ray start --head there, or unset RAY_ADDRESS"
+        )
+        return
+    try:
+        auth = probe_token_auth(None if address.startswith("ray://") else f"{host_port[0]}:{host_port[1]}")
     except RuntimeError as problem:
-        yield warning(f"Ray {installed('ray')} could not be asked about its token ({problem})", "see ray status")
+        yield warning(f"Ray {installed_version('ray')} could not be probed for its token ({problem})", "run ray status")
         return
     yield _authentication(address, auth)
     if auth.nodes and setup.overrides and setup.trainer != "sft":
@@ -43,57 +47,57 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
 
 
 def _authentication(address: str, auth: TokenAuth) -> Finding:
-    """Check Ray's token settings against the cluster; a ``ray://`` address is not asked."""
+    """Check Ray's token settings against the cluster; a ``ray://`` address is not probed."""
     if auth.missing:
-        return error(f"RAY_AUTH_MODE=token, and Ray has no token to send ({auth.missing})", auth.remedy())
+        return error(f"RAY_AUTH_MODE=token, but Ray has no token to send ({auth.missing})", auth.remedy())
     if auth.reply == "silent":
         return error(
-            f"what listens at RAY_ADDRESS={address} does not answer as the head of a Ray cluster ({auth.detail})",
-            "RAY_ADDRESS=HOST:6379, as ray start --head says it",
+            f"the process at RAY_ADDRESS={address} does not answer as the head of a Ray cluster ({auth.detail})",
+            "set RAY_ADDRESS=HOST:6379, as printed by ray start --head",
         )
     if auth.reply == "refused":
         mode = os.environ.get("RAY_AUTH_MODE", "unset")
-        sent = "another one" if auth.sends else f"none, as RAY_AUTH_MODE is {mode}"
-        return error(f"the cluster at RAY_ADDRESS={address} asks for its token, and Ray sends {sent}", auth.remedy())
+        sent = "another one" if auth.sends else f"none, because RAY_AUTH_MODE is {mode}"
+        return error(f"the cluster at RAY_ADDRESS={address} requires its token, but Ray sends {sent}", auth.remedy())
     return ok(f"a cluster answers at {address}; Ray sends it {'a' if auth.sends else 'no'} token")
 
 
 def logical_cpus(setup: Setup) -> Iterator[Finding]:
-    """Check the logical CPUs of a Ray that the run starts: verl's actors wait for ever if there are too few."""
+    """Check the logical CPUs of a Ray that the run starts: with too few, verl's actors wait forever."""
     if setup.trainer == "sft" or not setup.overrides or os.environ.get("RAY_ADDRESS"):
         return
     needed = actor_resources(setup.settings)["CPU"]
-    asked = setup.settings.get("ray_kwargs.ray_init.num_cpus", "null")
-    there = int(asked) if asked.isdigit() else os.cpu_count() or 1
-    if there < needed:
+    configured = setup.settings.get("ray_kwargs.ray_init.num_cpus", "null")
+    cpus = int(configured) if configured.isdigit() else os.cpu_count() or 1
+    if cpus < needed:
         yield error(
-            f"Ray is told of {there} CPUs, and verl's actors take {needed}: they would wait for ever",
-            f"ray_kwargs.ray_init.num_cpus={max(64, needed)} (they are logical)",
+            f"Ray has {cpus} CPUs, but verl's actors take {needed} and would wait forever",
+            f"set ray_kwargs.ray_init.num_cpus={max(64, needed)} (they are logical)",
         )
     else:
-        yield ok(f"{there} logical CPUs, of which verl's actors take {needed}")
+        yield ok(f"{cpus} logical CPUs, of which verl's actors take {needed}")
 
 
 def _capacity(setup: Setup, address: str, nodes: Nodes) -> Iterator[Finding]:
     """Compare the cluster's resources with what verl's actors take."""
     for resource, needed in actor_resources(setup.settings).items():
-        total, free = (sum(node[which].get(resource, 0) for node in nodes) for which in (0, 1))
-        has = f"the cluster at {address} has {total:g} {resource}s, {free:g} free, and verl's actors take {needed}"
+        total, free = (sum(node[index].get(resource, 0) for node in nodes) for index in (0, 1))
+        state = f"the cluster at {address} has {total:g} {resource}s, {free:g} free; verl's actors take {needed}"
         if total < needed:
-            told = max(32, needed) if resource == "CPU" else needed
+            advised = max(32, needed) if resource == "CPU" else needed
             yield error(
-                f"{has}: they would wait for ever",
-                f"ray start --num-{resource.lower()}s {told} (they are logical), or more nodes",
+                f"{state} and would wait forever",
+                f"run ray start --num-{resource.lower()}s {advised} (they are logical), or add nodes",
             )
         elif free < needed:
-            yield warning(f"{has}: the run would wait for what others hold", "see ray status")
+            yield warning(f"{state}, so the run would wait for resources in use", "run ray status")
         else:
-            yield ok(has)
+            yield ok(state)
     ranks, wanted = setup.number("trainer.n_gpus_per_node", 8), setup.number("trainer.nnodes", 1)
     fit = sum(all(total.get(name, 0) >= each * ranks for name, each in RANK_RESOURCES.items()) for total, _ in nodes)
     if fit < wanted:
         yield error(
-            f"{fit} of {len(nodes)} nodes at {address} have the {CPUS_PER_RANK * ranks} CPUs and {ranks} GPUs of "
-            f"{ranks} ranks, and trainer.nnodes={wanted}",
-            f"ray start --num-cpus {max(32, CPUS_PER_RANK * ranks)} --num-gpus {ranks} on each node (they are logical)",
+            f"{fit} of {len(nodes)} nodes at {address} have the {CPUS_PER_RANK * ranks} CPUs and {ranks} GPUs for "
+            f"{ranks} ranks, but trainer.nnodes={wanted}",
+            f"run ray start --num-cpus {max(32, CPUS_PER_RANK * ranks)} --num-gpus {ranks} on each node (logical)",
         )

@@ -1,4 +1,4 @@
-"""verl's configuration: keys that exist, do what they say, and agree with each other and with a run that goes on."""
+"""Checks of verl's configuration: its keys, its batch sizes, and the checkpoint of a resumed run."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ CONFIGS = VERL_CONFIGS
 
 
 def dead_keys(setup: Setup) -> Iterator[Finding]:
-    """No key is set that verl takes and does nothing with."""
+    """Check that no key is set that verl accepts but ignores or misinterprets."""
     if not setup.overrides:
         return
     try:
@@ -24,8 +24,8 @@ def dead_keys(setup: Setup) -> Iterator[Finding]:
     yield ok(f"{len(setup.overrides)} overrides, none without effect")
 
 
-def composes(setup: Setup) -> Iterator[Finding]:
-    """Every key that is set exists in verl's configuration; composed by Hydra alone, without importing verl."""
+def config_composes(setup: Setup) -> Iterator[Finding]:
+    """Check that every key exists in verl's configuration, composed by Hydra without importing verl."""
     if not setup.overrides:
         return
     from hydra.errors import HydraException
@@ -33,7 +33,7 @@ def composes(setup: Setup) -> Iterator[Finding]:
 
     try:
         if compose_without_verl(list(setup.overrides), setup.trainer) is None:
-            return  # said by the check of packages
+            return  # the check "packages" reports it
     except (HydraException, OmegaConfBaseException) as problem:
         first = str(problem).strip().splitlines()[0]
         yield error(f"verl's configuration does not compose: {first[:300]}", "check the spelling of the override")
@@ -42,7 +42,7 @@ def composes(setup: Setup) -> Iterator[Finding]:
 
 
 def batches(setup: Setup) -> Iterator[Finding]:
-    """Batch, mini-batch, micro-batch and ranks divide each other."""
+    """Check that batch, mini-batch, micro-batch and ranks divide each other."""
     if setup.trainer == "sft" or "data.train_batch_size" not in setup.settings:
         return
     batch = setup.number("data.train_batch_size", 0)
@@ -56,10 +56,10 @@ def batches(setup: Setup) -> Iterator[Finding]:
             f"actor_rollout_ref.actor.ppo_mini_batch_size={batch}",
         )
     elif mini * samples % ranks:
-        yield error(f"{mini} x {samples} samples do not divide over {ranks} ranks", "change BATCH, ROLLOUTS or GPUS")
+        yield error(f"{mini} x {samples} samples are not divisible by {ranks} ranks", "change BATCH, ROLLOUTS or GPUS")
     elif micro and mini * samples // ranks % micro:
         yield error(
-            f"{mini * samples // ranks} samples of a rank are no multiple of ppo_micro_batch_size_per_gpu={micro}",
+            f"{mini * samples // ranks} samples per rank are not a multiple of ppo_micro_batch_size_per_gpu={micro}",
             "leave it to the profile",
         )
     else:
@@ -67,7 +67,7 @@ def batches(setup: Setup) -> Iterator[Finding]:
 
 
 def resumable(setup: Setup) -> Iterator[Finding]:
-    """A run that goes on has as many ranks as wrote its checkpoint: verl's files are one a rank."""
+    """Check that a resumed run has as many ranks as its checkpoint: verl writes one file per rank."""
     if setup.run_dir is None:
         return
     tracker = setup.run_dir / "checkpoints" / "latest_checkpointed_iteration.txt"
@@ -76,12 +76,12 @@ def resumable(setup: Setup) -> Iterator[Finding]:
     step = tracker.read_text().strip()
     folder = setup.run_dir / "checkpoints" / f"global_step_{step}"
     names = [file.name for file in folder.rglob("*_world_size_*_rank_0.pt")]
-    saved = {int(found[1]) for name in names if (found := re.search(r"_world_size_(\d+)_", name))}
+    saved = {int(match[1]) for name in names if (match := re.search(r"_world_size_(\d+)_", name))}
     ranks = setup.number("trainer.n_gpus_per_node", 1) * setup.number("trainer.nnodes", 1)
     if saved and ranks not in saved:
         yield error(
-            f"the checkpoint of step {step} was written by {min(saved)} ranks, and {ranks} would read it",
-            f"go on with {min(saved)} (GPUS, NNODES), or begin another run (RUN_DIR)",
+            f"the checkpoint of step {step} was written by {min(saved)} ranks, but this run has {ranks}",
+            f"resume with {min(saved)} (GPUS, NNODES), or start another run (RUN_DIR)",
         )
     elif saved:
-        yield ok(f"goes on from step {step}, written by {ranks} ranks")
+        yield ok(f"resumes from step {step}, written by {ranks} ranks")

@@ -1,4 +1,4 @@
-"""Personas and problems: what is trained on must not be what is evaluated."""
+"""Checks of personas and data: training must not use what is held out for evaluation."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warnin
 
 
 def persona_pools(setup: Setup) -> Iterator[Finding]:
-    """The pool reads, and shares no persona with those that are held out."""
+    """Check that the pool can be read and shares no persona with the evaluation pool."""
     try:
         pool = load_pool(setup.personas)
         check_disjoint(pool, load_pool("eval"))
@@ -18,14 +18,14 @@ def persona_pools(setup: Setup) -> Iterator[Finding]:
         text, _, remedy = str(problem).partition("; ")
         yield error(text, remedy or "give another pool (PERSONAS=...)")
         return
-    development = f"; {len(held_out)} of them for validation alone: {', '.join(held_out)}" if held_out else ""
-    yield ok(f"{len(pool)} personas, none of them the evaluation's{development}")
+    development = f"; {len(held_out)} of them held out for validation: {', '.join(held_out)}" if held_out else ""
+    yield ok(f"{len(pool)} personas, none of them in the evaluation pool{development}")
 
 
 def prepared_rows(setup: Setup) -> Iterator[Finding]:
-    """What an earlier call prepared: rows as they were written, that fit, without a persona that is held out.
+    """Check data prepared earlier: unchanged files, prompts within the limit, no rows of held-out personas.
 
-    And the files that the user names in place of prepared ones.
+    Files that the user names instead are checked too.
     """
     import json
 
@@ -40,19 +40,19 @@ def prepared_rows(setup: Setup) -> Iterator[Finding]:
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, digest in manifest.get("sha256", {}).items():
         if not (folder / name).is_file() or file_sha256(folder / name) != digest:
-            yield error(f"{folder / name} is not the file that its manifest names", f"remove {folder}; it is made anew")
+            yield error(f"{folder / name} is not the file in its manifest", f"remove {folder}; it is prepared again")
             return
     trained = {key: n for key, n in manifest.get("train_rows_per_persona", {}).items() if n}
     leaked = sorted(trained.keys() & set(manifest.get("dev_personas", ())))
     if leaked:
-        yield error(f"personas held out of training are in its rows: {', '.join(leaked)}", f"remove {folder}")
+        yield error(f"training rows have held-out personas: {', '.join(leaked)}", f"remove {folder}")
         return
     limit = setup.number("data.max_prompt_length", 0)
     longest = int(manifest.get("longest_prompt", 0))
     if limit and longest > limit:
         yield error(
-            f"prompts of up to {longest} tokens, and verl would cut them at {limit}, the persona first",
-            f"PROMPT_LENGTH={longest}",
+            f"prompts have up to {longest} tokens, and verl would truncate them to {limit}, the persona first",
+            f"set PROMPT_LENGTH={longest}",
         )
         return
     rows = pq.read_metadata(folder / "train.parquet").num_rows
@@ -66,15 +66,15 @@ def _named_files(setup: Setup) -> Iterator[Finding]:
     if setup.run_dir is None or not setup.settings:
         return
     try:
-        found = check_own_files(setup.settings, setup.run_dir, setup.trainer)
+        rows_by_split = check_own_files(setup.settings, setup.run_dir, setup.trainer)
     except UserError as problem:
         text, _, remedy = str(problem).partition("; ")
         yield error(text, remedy or "name another file")
         return
-    for split, personas in found.items():
+    for split, personas in rows_by_split.items():
         named = personas.total() - personas[NO_PERSONA]
-        text = f"{personas.total()} {split} rows of the user's own, {named} of them under a persona"
+        text = f"{personas.total()} {split} rows in the user's own files, {named} of them with a persona"
         if split == "train" and not named:
-            yield warning(text, "right for run_rlvr_grpo.sh alone; run_permix_grpo.sh refuses them")
+            yield warning(text, "use run_rlvr_grpo.sh; run_permix_grpo.sh refuses them")
         else:
             yield ok(text)

@@ -1,4 +1,4 @@
-"""The model's files, tokenizer and chat template."""
+"""Checks of the model's files, tokenizer and chat template."""
 
 import datetime
 import functools
@@ -20,7 +20,7 @@ TEMPLATE_KEYS = "data.apply_chat_template_kwargs."
 
 
 def model_files(setup: Setup) -> Iterable[Finding]:
-    """All files of the weights that the index names are there, none is a placeholder, and they can be trained on."""
+    """Check that all weight files in the index exist, are not Git LFS pointers, and can be trained on."""
     if setup.model is None:
         return []
     try:
@@ -33,18 +33,18 @@ def model_files(setup: Setup) -> Iterable[Finding]:
         if setup.model.startswith((".", "/", "~")) or setup.model.count("/") != 1:
             return [error(f"no model folder {setup.model}", "give a folder, or a hub name such as Qwen/Qwen3-4B")]
         return _cached(setup.model)
-    found = [f"no {name}" for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
+    faults = [f"no {name}" for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
     else:
         shards = [file.name for file in folder.glob("*.safetensors")] or ["model.safetensors"]
-    found += [f"no {name}" for name in shards if not (folder / name).is_file()]
-    found += [
-        f"{name} is a pointer of Git LFS" for name in shards if (folder / name).is_file() and _is_pointer(folder / name)
+    faults += [f"no {name}" for name in shards if not (folder / name).is_file()]
+    faults += [
+        f"{name} is a Git LFS pointer" for name in shards if (folder / name).is_file() and _is_pointer(folder / name)
     ]
-    if found:
-        return [error(f"{folder}: {', '.join(found[:3])}", "download the model anew (hf download)")]
+    if faults:
+        return [error(f"{folder}: {', '.join(faults[:3])}", "download the model again (hf download)")]
     size = sum((folder / name).stat().st_size for name in shards)
     return [ok(f"{folder}: {size / 1e9:.2f} GB of weights")]
 
@@ -57,18 +57,14 @@ def _is_pointer(file: Path) -> bool:
 def _cached(name: str) -> list[Finding]:
     import huggingface_hub
 
-    found = huggingface_hub.try_to_load_from_cache(name, "config.json")
-    if isinstance(found, str):
+    cached = huggingface_hub.try_to_load_from_cache(name, "config.json")
+    if isinstance(cached, str):
         return [ok(f"{name} is in the hub's cache")]
-    return [
-        warning(
-            f"{name} is not in the hub's cache; whether it can be had from there is not asked", f"hf download {name}"
-        )
-    ]
+    return [warning(f"{name} is not in the hub's cache, and the hub was not contacted", f"run hf download {name}")]
 
 
 def tokenizer(setup: Setup) -> Iterator[Finding]:
-    """Texts of personas and of prepared rows come back from the tokenizer that verl and vLLM load."""
+    """Check that the tokenizer that verl and vLLM load preserves the texts of personas and prepared rows."""
     loaded = _tokenizer(setup)
     if loaded is None or isinstance(loaded, Finding):
         return
@@ -79,8 +75,8 @@ def tokenizer(setup: Setup) -> Iterator[Finding]:
         text, _, remedy = str(problem).rpartition("; ")
         yield error(text, remedy)
         return
-    rows = f", and {len(texts)} prepared problems," if texts else ""
-    yield ok(f"{type(loaded).__name__} gives back the texts of {len(pool)} personas{rows} as they were")
+    rows = f" and {len(texts)} prepared problems" if texts else ""
+    yield ok(f"{type(loaded).__name__} preserves the texts of {len(pool)} personas{rows}")
 
 
 def _prepared_texts(setup: Setup) -> list[str]:
@@ -94,7 +90,7 @@ def _prepared_texts(setup: Setup) -> list[str]:
 
 
 def template(setup: Setup) -> Iterator[Finding]:
-    """A persona's text stands in the rendered prompt, and nothing else is put where none is given."""
+    """Check that the rendered prompt contains the persona's text, and no default persona without one."""
     tokenizer = _tokenizer(setup)
     if tokenizer is None:
         return
@@ -112,14 +108,14 @@ def template(setup: Setup) -> Iterator[Finding]:
     own = re.search(r"\byou are\b[^<\n]*", bare, re.IGNORECASE)
     if own:
         yield warning(
-            f"where no persona is given the template puts one of its own: {own[0][:80]!r}",
-            "compare arms that have a persona, or give the no-persona arm an empty system message",
+            f"without a persona the template inserts its own: {own[0][:80]!r}",
+            "compare conditions with a persona, or give the no-persona condition an empty system message",
         )
-    yield ok(f"the texts of {len(pool)} personas survive it")
+    yield ok(f"the prompts contain the texts of all {len(pool)} personas")
 
 
 def pinned_date(setup: Setup) -> Iterator[Finding]:
-    """The prompt is the same tomorrow: Llama-3's template puts today's date in unless it is given one."""
+    """Check that prompts do not depend on the day: Llama-3's template inserts today's date unless one is given."""
     tokenizer = _tokenizer(setup)
     if tokenizer is None or isinstance(tokenizer, Finding):
         return
@@ -136,46 +132,46 @@ def pinned_date(setup: Setup) -> Iterator[Finding]:
         other_day = render(tokenizer, chat, kwargs)
     if today != other_day:
         yield error(
-            "the chat template writes today's date into every prompt", f"+{TEMPLATE_KEYS}date_string='26 Jul 2024'"
+            "the chat template writes today's date into every prompt", f"set +{TEMPLATE_KEYS}date_string='26 Jul 2024'"
         )
     else:
-        yield ok("the prompt does not depend on the day")
+        yield ok("prompts do not depend on the day")
 
 
 def context_length(setup: Setup) -> Iterator[Finding]:
-    """Prompt and answer together fit into the model's context."""
+    """Check that prompt and completion fit into the model's context."""
     if setup.model is None:
         return
     file = Path(setup.model) / "config.json"
     if not file.is_file():
         return
     config = json.loads(file.read_text())
-    most = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    context = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
     if setup.trainer == "sft":
-        wanted = setup.number("data.max_length", 0)
+        needed = setup.number("data.max_length", 0)
     else:
-        wanted = setup.number("data.max_prompt_length", 0) + setup.number("data.max_response_length", 0)
-    if most and wanted > most:
+        needed = setup.number("data.max_prompt_length", 0) + setup.number("data.max_response_length", 0)
+    if context and needed > context:
         yield error(
-            f"prompt and answer take up to {wanted} tokens, and the model's context is {most}",
+            f"prompt and completion take up to {needed} tokens, but the model's context is {context}",
             "lower PROMPT_LENGTH or RESPONSE_LENGTH (MAX_LENGTH)",
         )
-    elif most and wanted:
-        yield ok(f"{wanted} of {most} tokens")
+    elif context and needed:
+        yield ok(f"{needed} of {context} tokens")
 
 
 def template_kwargs(setup: Setup) -> dict[str, Any]:
-    """What the template is told, from verl's settings."""
-    found: dict[str, Any] = {}
+    """Return the chat template's keyword arguments from verl's settings."""
+    kwargs: dict[str, Any] = {}
     for key, value in setup.settings.items():
         if key.startswith(TEMPLATE_KEYS):
             plain = value.strip("'\"")
-            found[key.removeprefix(TEMPLATE_KEYS)] = {"True": True, "False": False}.get(plain, plain)
-    return found
+            kwargs[key.removeprefix(TEMPLATE_KEYS)] = {"True": True, "False": False}.get(plain, plain)
+    return kwargs
 
 
 def _tokenizer(setup: Setup) -> Any:
-    """The tokenizer; a finding where a folder has none that loads; ``None`` where it is not at hand."""
+    """Return the tokenizer; a finding if a folder has none that loads; ``None`` if it is not cached."""
     return None if setup.model is None else _load_tokenizer(setup.model)
 
 
@@ -187,4 +183,4 @@ def _load_tokenizer(model: str) -> Any:
         if not Path(model).is_dir():
             return None
         reason = first_line(problem.__cause__ or problem)
-        return error(f"the tokenizer of {model} does not load ({reason[:200]})", "download the model anew")
+        return error(f"the tokenizer of {model} cannot be loaded ({reason[:200]})", "download the model again")

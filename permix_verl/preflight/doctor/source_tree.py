@@ -1,4 +1,4 @@
-"""What a package's source defines, read without importing it: an import of vLLM or verl takes many seconds."""
+"""Names that a package's source defines, read without importing it: importing vLLM or verl takes many seconds."""
 
 import ast
 import importlib.util
@@ -7,15 +7,15 @@ from functools import cached_property
 from pathlib import Path
 
 LAZY = ("__getattr__", "_LazyModule")
-"""Of a module that makes its names when they are asked for."""
+"""Marks of a module that defines names on access."""
 
 
 class SourceTree:
-    """The source of an installed package.
+    """Source of an installed package.
 
     Args:
-        package: its top-level name.
-        root: its folder, where it is not to be looked for.
+        package: top-level name.
+        root: folder; default: where the package is installed.
     """
 
     def __init__(self, package: str, root: Path | None = None) -> None:
@@ -24,7 +24,7 @@ class SourceTree:
 
     @cached_property
     def root(self) -> Path | None:
-        """Its folder; ``None`` where it is not installed."""
+        """Folder of the package; ``None`` if it is not installed."""
         if self._given is not None:
             return self._given
         spec = importlib.util.find_spec(self.package)
@@ -32,48 +32,48 @@ class SourceTree:
         return Path(folders[0]) if folders else None
 
     @property
-    def found(self) -> bool:
+    def is_installed(self) -> bool:
         return self.root is not None
 
     def parse(self, file: str) -> ast.Module:
-        """A file by its path in the package; an empty module where there is none."""
+        """Parse a file, given by its path in the package; a missing file gives an empty module."""
         path = self.root / file if self.root else None
         return ast.parse(path.read_bytes() if path and path.is_file() else b"")
 
     def defines(self, module: str, name: str) -> bool | None:
-        """Whether ``from module import name`` finds something; ``None`` where the source does not say."""
+        """Return whether ``from module import name`` would work; ``None`` if the source does not tell."""
         if self.root is None:
             return None
-        place = self.root.joinpath(*module.split(".")[1:])
-        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        path = self.root.joinpath(*module.split(".")[1:])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if not file.is_file():
-            return None if place.is_dir() or list(place.parent.glob(f"{place.name}.*.so")) else False
-        if place.is_dir() and ((place / name).is_dir() or list(place.glob(f"{name}.*"))):
+            return None if path.is_dir() or list(path.parent.glob(f"{path.name}.*.so")) else False
+        if path.is_dir() and ((path / name).is_dir() or list(path.glob(f"{name}.*"))):
             return True
         text = file.read_text(errors="replace")
-        names = set(_bound(ast.parse(text).body))
+        names = set(_bound_names(ast.parse(text).body))
         if name in names:
             return True
         return None if "*" in names or any(mark in text for mark in LAZY) else False
 
     def has_method(self, module: str, owner: str, method: str) -> bool | None:
-        """Whether a class has a method of its own or of a base in the same file; ``None`` where that is not said."""
+        """Return whether a class defines or inherits a method in its file; ``None`` if the file does not tell."""
         tree = self.parse("/".join(module.split(".")[1:]) + ".py")
         classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-        return _has(classes, owner, method) if owner in classes else None
+        return _has_method(classes, owner, method) if owner in classes else None
 
 
-def _has(classes: dict[str, ast.ClassDef], owner: str, method: str) -> bool | None:
+def _has_method(classes: dict[str, ast.ClassDef], owner: str, method: str) -> bool | None:
     node = classes[owner]
-    if method in set(_bound(node.body)):
+    if method in set(_bound_names(node.body)):
         return True
     bases = [base.id if isinstance(base, ast.Name) else "" for base in node.bases]
-    found = [_has(classes, base, method) if base in classes else None for base in bases if base != "object"]
-    return True if True in found else (None if None in found else False)
+    inherited = [_has_method(classes, base, method) if base in classes else None for base in bases if base != "object"]
+    return True if True in inherited else (None if None in inherited else False)
 
 
-def _bound(body: list[ast.stmt]) -> Iterator[str]:
-    """Names that statements bind, those within ``if``, ``try`` and ``with`` among them."""
+def _bound_names(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the names that statements bind, including those inside ``if``, ``try`` and ``with``."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
@@ -84,20 +84,20 @@ def _bound(body: list[ast.stmt]) -> Iterator[str]:
             yield from (name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
         else:
             for inner in ("body", "orelse", "finalbody"):
-                yield from _bound(getattr(node, inner, []))
+                yield from _bound_names(getattr(node, inner, []))
             for handler in getattr(node, "handlers", []):
-                yield from _bound(handler.body)
+                yield from _bound_names(handler.body)
 
 
 def module_imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
-    """(module, name) of what a file imports from a package whenever it is imported itself."""
+    """Yield (module, name) of a file's top-level imports from a package."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
             yield from ((node.module, alias.name) for alias in node.names if alias.name != "*")
 
 
-def fields_of(tree: ast.Module, *classes: str) -> set[str]:
-    """Names of the fields of dataclasses."""
+def dataclass_fields(tree: ast.Module, *classes: str) -> set[str]:
+    """Return the field names of dataclasses."""
     return {
         field.target.id
         for node in ast.walk(tree)
@@ -107,8 +107,8 @@ def fields_of(tree: ast.Module, *classes: str) -> set[str]:
     }
 
 
-def keys_given(tree: ast.Module, function: str, variable: str) -> set[str]:
-    """Keys of the dictionary that a function writes down for a variable of its own."""
+def assigned_keys(tree: ast.Module, function: str, variable: str) -> set[str]:
+    """Return the keys of the dictionary literal that a function assigns to a variable."""
     return {
         key.value
         for node in ast.walk(tree)

@@ -1,4 +1,4 @@
-"""What a check is given and what it says."""
+"""Types of the doctor: the setup that checks examine, and their findings."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ EXIT_STATUS: Mapping[Severity, int] = {"ok": 0, "warning": 1, "error": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check saw.
+    """One finding of a check.
 
     Attributes:
-        severity: "error" where a run would fail or not be what it is meant to be.
-        text: what is there, with its value; of a problem, the problem.
-        remedy: what to do about it; empty if nothing is wrong.
+        severity: "error" if a run would fail, or would not do what it is meant to.
+        text: the observation or the problem, with its value.
+        remedy: the remedy; empty without a problem.
     """
 
     severity: Severity
@@ -26,15 +26,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Setup:
-    """What is about to be run, as far as it is known.
+    """The run to check, as far as it is known.
 
     Attributes:
         model: hub name or folder.
-        personas: pool that is trained on.
-        run_dir: folder of the run.
+        personas: training pool.
+        run_dir: run folder.
         trainer: "grpo" or "sft".
-        overrides: verl's, as the recipes give them.
-        settings: the same by key.
+        overrides: Hydra overrides for verl.
+        settings: the overrides, key -> value.
         dev_personas: personas of that pool held out of training: their number, or keys (``development_personas``).
     """
 
@@ -48,11 +48,11 @@ class Setup:
 
     @property
     def device(self) -> str:
-        """ "cpu", "cuda", or "" where nothing is asked for."""
+        """Configured device: "cpu", "cuda", or "" if unset."""
         return self.settings.get("trainer.device", "")
 
     def number(self, key: str, default: int) -> int:
-        """A setting that is a whole number, or the default."""
+        """Return a setting that is a whole number, or the default."""
         value = self.settings.get(key, "")
         return int(value) if value.isdigit() else default
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from permix_verl.errors import UserError
-from permix_verl.runs.init_adapter_settings import given_in
-from permix_verl.training.qlora.settings import nf4_is_asked_for
+from permix_verl.runs.init_adapter_settings import init_adapter_path
+from permix_verl.training.qlora.settings import nf4_requested
 
 BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
 SEVEN_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -136,7 +136,7 @@ def _grpo_job(read: "_SettingsReader", rows: int) -> Job:
         micro_batch=read.integer(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
         log_prob_micro_batch=read.integer(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
         reference=read.flag(f"{actor}.use_kl_loss", False),
-        adapter_reference=given_in(read.settings) is not None,
+        adapter_reference=init_adapter_path(read.settings) is not None,
         rollout=RolloutSettings(
             tensor_parallel=read.integer(f"{rollout}.tensor_model_parallel_size", 2),
             utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
@@ -236,7 +236,7 @@ class _SettingsReader:
             if "[" in targets
             else targets,
             "lora_dropout": self.real("permix.lora_dropout", 0.0),
-            "nf4": nf4_is_asked_for(self.settings),
+            "nf4": nf4_requested(self.settings),
             "checkpointing": self.flag(f"{model}.enable_gradient_checkpointing", True),
             "weight_bytes": self.bytes_of(self.settings.get(f"{engine}.model_dtype", "fp32")),
             "compute_bytes": self.bytes_of(compute),

@@ -58,15 +58,15 @@ def steps_of(job: Job) -> int:
 
 
 def estimate_step_time(
-    job: Job, model: ModelSize, gpu: GpuSpec, sequences: int | None, answer_tokens: int | None = None
+    job: Job, model: ModelSize, gpu: GpuSpec, sequences: int | None, completion_tokens: int | None = None
 ) -> StepTime:
     """Estimate the time of a step.
 
     Args:
         sequences: sequences that vLLM's cache holds; None in supervised training.
-        answer_tokens: mean tokens of a completion (default: the maximum).
+        completion_tokens: mean tokens of a completion (default: the maximum).
     """
-    length = job.prompt_tokens + min(answer_tokens or job.answer_tokens, job.answer_tokens)
+    length = job.prompt_tokens + min(completion_tokens or job.answer_tokens, job.answer_tokens)
     rows = job.rows_per_rank
     tokens = rows * length
     forward = 2 * (model.weights + model.adapter_weights) * tokens / (MFU * gpu.flops)

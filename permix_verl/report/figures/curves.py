@@ -1,12 +1,15 @@
 """Figures with a panel of curves per model: best of k personas, and the closed form."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from permix_verl.evaluation.analysis_types import ModelAnalysis, PredictedAccuracy
 from permix_verl.report.figures.mpl_helpers import Models, legend, line, panels
 from permix_verl.report.figures.palette import BLUE, INK, MUTED, VERMILLION
 
-ROLES = (("best", BLUE, "^"), ("mean", INK, "o"), ("worst", VERMILLION, "v"))
+Role = Literal["best", "mean", "worst"]
+ROLES: tuple[tuple[Role, str, str], ...] = (("best", BLUE, "^"), ("mean", INK, "o"), ("worst", VERMILLION, "v"))
+"""Accuracies over personas that the closed form predicts, with their colours and markers."""
 
 
 def plot_best_of_k(models: Models) -> Any:
@@ -32,9 +35,9 @@ def plot_best_of_k(models: Models) -> Any:
     return figure
 
 
-def _curves(model: Mapping[str, Any]) -> dict[str, list[float]]:
-    curves = {name: [100 * value for value in values] for name, values in model["best_of_k"].items()}
-    return {name: values for name, values in curves.items() if values}
+def _curves(model: ModelAnalysis) -> dict[str, list[float]]:
+    """Return the curves that are not empty, in percent."""
+    return {name: [100 * value for value in values] for name, values in model.best_of_k.curves().items() if values}
 
 
 def _all(named: Mapping[str, list[float]]) -> list[float]:
@@ -49,18 +52,18 @@ def _ticks(number: int) -> list[int]:
 
 def plot_closed_form(models: Models) -> Any:
     """Plot measured accuracy and the closed form's predictions against the KL coefficient."""
-    shown = {label: model for label, model in models.items() if model["theory"]}
+    shown = {label: model for label, model in models.items() if model.theory}
     if not shown:
         return None
     figure, axes = panels(shown, 2.5, sharey=True)
     for axis, model in zip(axes, shown.values(), strict=True):
-        betas = [row["beta"] for row in model["theory"]]
+        betas = [prediction.beta for prediction in model.theory]
         positions = range(1, len(betas) + 1)
         axis.axvline(0.5, color=MUTED, linewidth=0.8)
         for role, colour, marker in ROLES:
-            measured = model["mean"]["estimate"] if role == "mean" else model[role]["accuracy"]
-            axis.plot(0, 100 * measured, marker, color=colour, markersize=6)
-            smoothed, plug_in = ([100 * row[name][role] for row in model["theory"]] for name in ("smoothed", "plug_in"))
+            axis.plot(0, 100 * _measured(model, role), marker, color=colour, markersize=6)
+            smoothed = [100 * _predicted(prediction.smoothed, role) for prediction in model.theory]
+            plug_in = [100 * _predicted(prediction.plug_in, role) for prediction in model.theory]
             axis.plot(positions, smoothed, marker=marker, color=colour, markersize=4)
             axis.plot(positions, plug_in, linestyle=":", color=colour)
         axis.set_xticks([0, *positions], ["now", *(f"{beta:g}" for beta in betas)])
@@ -70,3 +73,11 @@ def plot_closed_form(models: Models) -> Any:
     marks = [line(role, colour, marker, "-", markersize=5) for role, colour, marker in ROLES]
     legend(figure, [*marks, line("plug-in", MUTED, style=":")])
     return figure
+
+
+def _measured(model: ModelAnalysis, role: Role) -> float:
+    return {"best": model.best.accuracy, "mean": model.mean.estimate, "worst": model.worst.accuracy}[role]
+
+
+def _predicted(accuracy: PredictedAccuracy, role: Role) -> float:
+    return {"best": accuracy.best, "mean": accuracy.mean, "worst": accuracy.worst}[role]

@@ -5,10 +5,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from permix_verl.evaluation.analysis_types import ModelAnalysis
 from permix_verl.report.formatting import one_line
+from permix_verl.statistics import Interval
 
-Models = Mapping[str, Mapping[str, Any]]
-"""Models of one task by label, each in the form of ``analysis.analyse_model``."""
+Models = Mapping[str, ModelAnalysis]
+"""Models of one task by label."""
 
 WIDTH = 9.375
 """Width of a figure in inches: 900 pixels on the page."""
@@ -27,7 +29,7 @@ def panels(models: Models, height: float, **shared: Any) -> tuple[Any, list[Any]
         elif panel + columns >= number:
             axis.tick_params(labelbottom=True)  # shared axes hide these labels above another row
     for axis, name in zip(axes, short_names(list(models)), strict=False):
-        axis.set_title(wrapped(name, 26), loc="left")
+        axis.set_title(wrap_name(name, 26), loc="left")
     return figure, axes[:number]
 
 
@@ -41,7 +43,7 @@ def one_panel(height: float) -> tuple[Any, Any]:
 
 def name_models(axis: Any, positions: Sequence[float], models: Models) -> None:
     """Label the x axis with the models' names, slanted if they would overlap."""
-    names = [wrapped(name, 24) for name in short_names(list(models))]
+    names = [wrap_name(name, 24) for name in short_names(list(models))]
     widest = max(len(line) for name in names for line in name.split("\n"))
     if widest * len(names) > 110:
         axis.set_xticks(positions, names, rotation=35, ha="right", rotation_mode="anchor")
@@ -80,7 +82,7 @@ def short_names(labels: Sequence[str]) -> list[str]:
     return [name if short.count(last) > 1 else last for name, last in zip(names, short, strict=True)]
 
 
-def wrapped(name: str, width: int) -> str:
+def wrap_name(name: str, width: int) -> str:
     """Wrap a name to at most two lines, truncated if longer."""
     lines = textwrap.wrap(name, width) or [name]
     return "\n".join(lines if len(lines) < 3 else [lines[0], truncate("".join(lines[1:]), width)])
@@ -90,6 +92,13 @@ def truncate(name: str, width: int) -> str:
     """Truncate a name to ``width`` characters, with an ellipsis."""
     name = one_line(name)
     return name if len(name) <= width else name[: width - 1] + "…"
+
+
+def percent_limits(interval: Interval) -> list[float]:
+    """Return both limits of an accuracy in percent; empty if the interval is refused."""
+    if interval.low is None or interval.high is None:
+        return []
+    return [100 * interval.low, 100 * interval.high]
 
 
 def _figure(height: float) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from permix_verl.errors import UserError
+from permix_verl.evaluation.analysis_types import TaskAnalysis
 from permix_verl.report.document import Picture
 from permix_verl.report.figures.palette import STYLE, VARIABLES
 from permix_verl.report.formatting import one_line
@@ -27,17 +28,17 @@ def check_matplotlib() -> None:
         ) from None
 
 
-def render_figures(analysis: Mapping[str, Any]) -> dict[str, list[Picture]]:
-    """Render each task's figures in order, omitting those without data."""
+def render_figures(tasks: Mapping[str, TaskAnalysis]) -> dict[str, list[Picture]]:
+    """Render each task's figures in order, omitting those without data; keys are the tasks."""
     from permix_verl.report.figures.plots import PLOTS
 
     figures: dict[str, list[Picture]] = {}
-    for number, (task, entry) in enumerate(analysis["tasks"].items(), start=1):
+    for number, (task, analysis) in enumerate(tasks.items(), start=1):
         figures[task] = []
         for plot in PLOTS:
             picture = render_picture(
                 f"task{number}-{plot.name}",
-                partial(plot.make_figure, entry["models"]),
+                partial(plot.make_figure, analysis.models),
                 f"{plot.title}, task {one_line(task)}",
                 plot.caption,
                 title=plot.title,

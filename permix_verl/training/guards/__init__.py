@@ -1,1 +1,1 @@
-"""What refuses a run or ends it: dead config keys, rollout mismatch, stalled or dead workers."""
+"""Checks that refuse or end a run: dead config keys, rollout mismatch, stalled or dead workers."""

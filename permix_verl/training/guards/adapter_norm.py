@@ -1,8 +1,8 @@
-"""How large the LoRA weights are that are trained, and those that the rollout engines hold, as verl's live parts say.
+"""Compare the norm of the LoRA B matrices in the trainer with those loaded in each rollout engine.
 
-Only the first rows of each B are summed, which rank 0 has of every layer; B, because it is zero until the first
-update. Names are not compared: vLLM packs layers and renames them. The trained weights are rounded as vLLM has
-rounded its own: after Adam's first update all of them are as large, and would be off by the same share.
+We use B because it is zero until the first update, and only its first rows, which rank 0 holds for every layer.
+Layer names are not compared: vLLM packs layers and renames them. Trained weights are first cast to the engine's
+dtype: after Adam's first step all entries have nearly the same magnitude, so rounding would bias the norm.
 """
 
 import asyncio
@@ -11,18 +11,19 @@ from collections.abc import Iterable
 from typing import Any
 
 ROWS = 4
-"""Of every B: as many as a rank has of the smallest."""
-PATIENCE_S = 60.0
+"""Rows of each B that are summed: as many as rank 0 holds of the smallest."""
+READ_TIMEOUT_S = 60.0
 
 
-def sample_size(b: Any, scale: float, dtype: Any = None) -> float:
-    """Sum of squares over the first :data:`ROWS` rows of one B, times its scale.
+def lora_b_sq_norm(b: Any, scale: float, dtype: Any = None) -> float:
+    """Return the sum of squares over the first :data:`ROWS` rows of one scaled B.
 
     Args:
-        dtype: of torch, which the weights are rounded to first, as vLLM does when it is given them.
+        b: matrix of shape (out_features, rank).
+        dtype: torch dtype to cast to first, as vLLM does on load.
 
     Raises:
-        ValueError: fewer rows are there.
+        ValueError: ``b`` has fewer rows.
     """
     if b.shape[0] < ROWS:
         raise ValueError(f"only {b.shape[0]} rows of a LoRA weight are here")
@@ -30,11 +31,13 @@ def sample_size(b: Any, scale: float, dtype: Any = None) -> float:
     return float((rows.to(dtype or rows.dtype) * scale).float().square().sum())
 
 
-def trained_size(actor: Any, dtype: str) -> float | None:
-    """Run inside verl's training worker of rank 0 (``worker.__ray_call__``); ``None`` without LoRA.
+def trainer_sq_norm(actor: Any, dtype: str) -> float | None:
+    """Return the trained adapter's squared norm, or ``None`` without LoRA.
+
+    Runs inside verl's training worker of rank 0 (``worker.__ray_call__``).
 
     Args:
-        dtype: of the rollout engine's weights, such as ``"bfloat16"``.
+        dtype: dtype of the rollout engine's weights, such as ``"bfloat16"``.
     """
     import torch
     from peft.tuners.lora import LoraLayer
@@ -43,44 +46,45 @@ def trained_size(actor: Any, dtype: str) -> float | None:
     layers = [layer for layer in worker.actor.engine.module.modules() if isinstance(layer, LoraLayer)]
     if not layers:
         return None
-    found = 0.0
+    total = 0.0
     for layer in layers:
         for name, module in layer.lora_B.items():
             weight = module.weight
             local = weight.to_local() if hasattr(weight, "to_local") else weight
-            found += sample_size(local, layer.scaling[name], getattr(torch, dtype))
-    return found
+            total += lora_b_sq_norm(local, layer.scaling[name], getattr(torch, dtype))
+    return total
 
 
-def held_sizes(servers: Iterable[Any]) -> list[tuple[float, str]]:
-    """Of the adapter of every worker of every vLLM server, with the data type it is held in.
+def engine_sq_norms(servers: Iterable[Any]) -> list[tuple[float, str]]:
+    """Return squared norm and dtype of the adapter loaded in each worker of each vLLM server.
 
     Raises:
-        TimeoutError: no answer within :data:`PATIENCE_S`.
+        TimeoutError: no reply within :data:`READ_TIMEOUT_S`.
     """
     import ray
 
-    asked = [server for server in servers if ray.get(server.__ray_call__.remote(_ask))]
-    deadline = time.monotonic() + PATIENCE_S
-    found: list[tuple[float, str]] = []
-    for server in asked:
-        while (answers := ray.get(server.__ray_call__.remote(_answers))) is None:
+    requested = [server for server in servers if ray.get(server.__ray_call__.remote(_request_norms))]
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    norms: list[tuple[float, str]] = []
+    for server in requested:
+        while (replies := ray.get(server.__ray_call__.remote(_collect_norms))) is None:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no rollout engine has said which adapter it holds for {PATIENCE_S:.0f} s")
+                raise TimeoutError(f"no rollout engine reported its adapter's norm within {READ_TIMEOUT_S:.0f} s")
             time.sleep(0.02)
-        found += [(size, dtype) for size, dtype in answers]
-    return found
+        norms += [(norm, dtype) for norm, dtype in replies]
+    return norms
 
 
-def _ask(server: Any) -> bool:
-    """Run inside verl's vLLM server, beside its event loop; verl's own ``collective_rpc`` throws the answers away."""
-    if getattr(server, "engine", None) is None:  # a node of a replica that spans several
+def _request_norms(server: Any) -> bool:
+    """Start the request inside verl's vLLM server, whose own ``collective_rpc`` discards the replies."""
+    if getattr(server, "engine", None) is None:  # a further node of a multi-node replica
         return False
     loop = server.engine.output_handler.get_loop()
-    server.permix_adapter_size = asyncio.run_coroutine_threadsafe(server.engine.collective_rpc("adapter_size"), loop)
+    norms = server.engine.collective_rpc("adapter_sq_norm")
+    server.permix_adapter_sq_norm = asyncio.run_coroutine_threadsafe(norms, loop)
     return True
 
 
-def _answers(server: Any) -> list[tuple[float, str]] | None:
-    question = server.permix_adapter_size
-    return question.result() if question.done() else None
+def _collect_norms(server: Any) -> list[tuple[float, str]] | None:
+    future = server.permix_adapter_sq_norm
+    return future.result() if future.done() else None

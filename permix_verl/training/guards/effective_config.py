@@ -1,27 +1,26 @@
-"""What really runs: settings read back from verl's live optimizer, scheduler, adapter, engines and data loader.
+"""Read the effective settings from verl's live optimizer, scheduler, adapter, engines and data loader.
 
-A key that verl ignores passes every check of the configuration. So the values are
-read from the objects that use them, at the first step, written to ``live.json``, and
-compared with what the configuration asked for.
+A key that verl ignores passes every check of the configuration. We read the values from the objects that use them,
+at the first step, write them to ``live.json``, and compare them with the configuration.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 LIVE_FILE = "live.json"
-START = "permix_start"
-"""Attribute of verl's engine: the weights that it started from, where they are its KL reference."""
+START_ATTRIBUTE = "permix_start"
+"""Attribute of verl's engine: its initial adapter weights, if they are the KL reference."""
 
 
 class EngineDiedError(RuntimeError):
-    """The rollout engine's process is gone; its server is still there."""
+    """The rollout engine's process has died, but not its server."""
 
 
 Section = dict[str, Any]
 
 
 def read_engine(engine: Any) -> dict[str, Section]:
-    """From verl's FSDP engine: ``optimizer``, ``schedule``, ``lora``, ``precision``."""
+    """Return the sections ``optimizer``, ``schedule``, ``lora``, ``precision`` of verl's FSDP engine."""
     import torch
 
     optimizer, scheduler = engine.optimizer, engine.lr_scheduler
@@ -44,10 +43,10 @@ def read_engine(engine: Any) -> dict[str, Section]:
             "trained_parameters": sum(p.numel() for p in trained.values()),
         },
         "schedule": {"total_steps": total, "warmup_steps": factors.index(max(factors)), "factors": factors},
-        "lora": _read_lora(engine.module, trained, hasattr(engine, START)),
+        "lora": _read_lora(engine.module, trained, hasattr(engine, START_ATTRIBUTE)),
         "precision": {
-            "adapter": _only({str(p.dtype) for p in trained.values()}),
-            "base": "nf4" if packed else _only({str(p.dtype) for p in frozen}),
+            "adapter": _single_or_sorted({str(p.dtype) for p in trained.values()}),
+            "base": "nf4" if packed else _single_or_sorted({str(p.dtype) for p in frozen}),
             "packed_weights": len(packed),
             "compute": str(getattr(policy, "param_dtype", None) or engine._autocast_dtype),
             "reduce": str(getattr(policy, "reduce_dtype", None)),
@@ -67,18 +66,18 @@ def _read_lora(module: Any, trained: Mapping[str, Any], starts_from_given: bool)
     return {
         "layers": len(layers),
         "target_modules": sorted({name.rsplit(".", 1)[1] for name in layers}),
-        "rank": _only({rank for layer in layers.values() for rank in layer.r.values()}),
-        "scaling": _only({scale for layer in layers.values() for scale in layer.scaling.values()}),
-        "alpha": _only({alpha for layer in layers.values() for alpha in layer.lora_alpha.values()}),
-        # peft puts nn.Identity where the probability is 0
-        "dropout": _only({m.p for m in dropouts if isinstance(m, torch.nn.Dropout)} or {0.0}),
+        "rank": _single_or_sorted({rank for layer in layers.values() for rank in layer.r.values()}),
+        "scaling": _single_or_sorted({scale for layer in layers.values() for scale in layer.scaling.values()}),
+        "alpha": _single_or_sorted({alpha for layer in layers.values() for alpha in layer.lora_alpha.values()}),
+        # PEFT uses nn.Identity if the probability is 0
+        "dropout": _single_or_sorted({m.p for m in dropouts if isinstance(m, torch.nn.Dropout)} or {0.0}),
         "only_lora_is_trained": all("lora_" in name for name in trained),
         "reference": "the adapter that was given" if starts_from_given else "the base without an adapter",
     }
 
 
 def read_worker(actor: Any) -> dict[str, Section]:
-    """Run inside verl's training worker (``worker.__ray_call__``): its engine and its loss."""
+    """Return the settings of engine and loss; runs inside verl's training worker (``worker.__ray_call__``)."""
     worker = next(iter(actor.worker_dict.values())) if hasattr(actor, "worker_dict") else actor
     config = worker.loss_fn.keywords["config"]  # a partial of verl's ppo_loss over the live config
     return {
@@ -96,13 +95,13 @@ def read_worker(actor: Any) -> dict[str, Section]:
 
 
 def read_server(server: Any) -> tuple[int, int, dict[str, Any]] | None:
-    """Run inside verl's vLLM server: unfinished requests, their tokens so far, and the sampling of one of them.
+    """Return unfinished requests, their tokens so far, and the sampling parameters of one; runs in verl's vLLM server.
 
     Raises:
         EngineDiedError: the engine's process has died.
     """
     engine = getattr(server, "engine", None)
-    if engine is None:  # a node of a replica that spans several, without requests of its own
+    if engine is None:  # a further node of a multi-node replica
         return None
     if engine.errored:
         raise EngineDiedError(f"its engine process has died, {type(engine.dead_error).__name__}")
@@ -110,13 +109,13 @@ def read_server(server: Any) -> tuple[int, int, dict[str, Any]] | None:
     tokens = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
     sampling = {}
     if states:
-        one = states[0]
-        sampling = {"temperature": one.temperature, "top_p": one.top_p, "max_tokens": one.max_tokens_param}
+        first = states[0]
+        sampling = {"temperature": first.temperature, "top_p": first.top_p, "max_tokens": first.max_tokens_param}
     return len(states), tokens, sampling
 
 
 def read_engine_args(server: Any) -> Section:
-    """Run inside verl's vLLM server: how its engine was built."""
+    """Return the engine's settings; runs in verl's vLLM server."""
     config = server.engine.vllm_config
     return {
         "model_dtype": str(config.model_config.dtype),
@@ -129,13 +128,13 @@ def read_engine_args(server: Any) -> Section:
 
 
 def read_data(trainer: Any) -> Section:
-    """From verl's trainer: its training data loader."""
+    """Return the settings of the trainer's training data loader."""
     dataset = trainer.train_dataset
     record = {"problems_per_step": trainer.config.data.train_batch_size, "steps": trainer.total_training_steps}
     if hasattr(dataset, "max_prompt_length"):
         record["max_prompt_tokens"] = dataset.max_prompt_length
     draw = getattr(dataset, "draw", None)
-    if draw is None:  # data of the user's own
+    if draw is None:  # a user's own dataset
         return record
     return record | {
         "problems_per_step": trainer.train_dataloader.batch_size,
@@ -148,6 +147,6 @@ def read_data(trainer: Any) -> Section:
     }
 
 
-def _only(values: set[Any]) -> Any:
-    """The one value, or all of them where there are several: a mixture equals nothing that was asked for."""
+def _single_or_sorted(values: set[Any]) -> Any:
+    """Return the single value, or the sorted list if values differ (which then fails the comparison)."""
     return next(iter(values)) if len(values) == 1 else sorted(map(str, values))

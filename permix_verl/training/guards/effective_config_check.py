@@ -1,4 +1,4 @@
-"""What really runs (``live.py``), against what the configuration asks for."""
+"""Compare the effective settings (``effective_config.py``) with the configuration."""
 
 import math
 from collections.abc import Mapping
@@ -42,35 +42,35 @@ _EXPECTED: tuple[tuple[str, str], ...] = (
     (f"{_MODEL}.target_modules", "lora.target_modules"),
     ("permix.lora_dropout", "lora.dropout"),
 )
-"""Configuration keys, and where their values show in the live record."""
+"""(configuration key, section.name in the live record)."""
 
 
-def differences(config: Mapping[str, Any], live: Mapping[str, Section]) -> list[str]:
-    """Where what runs is not what the configuration asks for.
+def find_differences(config: Mapping[str, Any], live: Mapping[str, Section]) -> list[str]:
+    """Return a sentence per effective setting that differs from the configuration.
+
+    Values missing in the record, and values configured by a general name ("auto", "all-linear"), are not compared.
 
     Args:
         config: verl's resolved configuration, as nested dicts.
-        live: the record.
-
-    Returns:
-        A sentence for each difference. What the record does not hold, or only by a general name
-        ("auto", "all-linear"), is not compared.
+        live: the record of ``live.json``.
     """
-    found = _schedule_differences(config, live.get("schedule", {}))
-    for key, where in _EXPECTED:
-        section, name = where.split(".")
-        asked, running = _lookup(config, key), live.get(section, {}).get(name)
-        if asked is None or asked in ("auto", "all-linear") or running is None or running == []:
+    problems = _schedule_differences(config, live.get("schedule", {}))
+    for key, position in _EXPECTED:
+        section, name = position.split(".")
+        configured, effective = _lookup(config, key), live.get(section, {}).get(name)
+        if configured is None or configured in ("auto", "all-linear") or effective is None or effective == []:
             continue
-        if where == "precision.base" and NF4_ENGINE in str(_lookup(config, f"{_MODEL}.external_lib")):
-            asked = "nf4"  # verl reads the weights in model_dtype, and they are quantised then
-        if _comparable(asked) != _comparable(running):
-            found.append(f"{key}={asked} is asked for, and {name.replace('_', ' ')} {running} is what runs ({where})")
-    return found
+        if position == "precision.base" and NF4_ENGINE in str(_lookup(config, f"{_MODEL}.external_lib")):
+            configured = "nf4"  # verl reads the weights in model_dtype, then they are quantized
+        if _comparable(configured) != _comparable(effective):
+            problems.append(
+                f"{key}={configured} is configured, but {name.replace('_', ' ')} is {effective} ({position})"
+            )
+    return problems
 
 
 def _schedule_differences(config: Mapping[str, Any], schedule: Section) -> list[str]:
-    """The learning rate's factor at every step against what verl's keys mean."""
+    """Compare the learning rate's factor at every step with the configured schedule."""
     optim = _lookup(config, f"{_ACTOR}.optim") or {}
     kind = optim.get("lr_scheduler_type")
     if not schedule or kind not in ("cosine", "constant") or optim.get("min_lr_ratio") or optim.get("lr_warmup_init"):
@@ -86,14 +86,16 @@ def _schedule_differences(config: Mapping[str, Any], schedule: Section) -> list[
         progress = (step - warmup) / max(1, total - warmup)
         return 0.5 * (1 + math.cos(math.pi * progress)) if kind == "cosine" else 1.0
 
-    asked = [factor(step) for step in range(total + 1)]
-    wrong = [step for step, (a, b) in enumerate(zip(asked, schedule["factors"], strict=True)) if abs(a - b) > 1e-6]
+    configured = [factor(step) for step in range(total + 1)]
+    factors = zip(configured, schedule["factors"], strict=True)
+    wrong = [step for step, (expected, actual) in enumerate(factors) if abs(expected - actual) > 1e-6]
     if not wrong:
         return []
     step = wrong[0]
     return [
-        f"{_ACTOR}.optim.lr_scheduler_type={kind} with {warmup} warm-up steps is asked for, and the learning rate's "
-        f"factor at step {step} is {schedule['factors'][step]:.4g} instead of {asked[step]:.4g} (schedule.factors)"
+        f"{_ACTOR}.optim.lr_scheduler_type={kind} with {warmup} warm-up steps is configured, but the learning "
+        f"rate's factor at step {step} is {schedule['factors'][step]:.4g} instead of {configured[step]:.4g} "
+        "(schedule.factors)"
     ]
 
 

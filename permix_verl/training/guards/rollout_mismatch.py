@@ -1,10 +1,9 @@
-"""Ends a run whose rollouts are not made by the policy that is trained: by its first steps, before it has saved any.
+"""Abort a run whose rollouts do not come from the policy being trained (stale adapter, wrong weights or dtype).
 
-Two things are looked at in every step, between its rollouts and its update. Rollout-actor agreement: at a run's first
-step the LoRA adapter does nothing yet, so there it speaks of base weights, data types and sampling, and of the
-adapter only later, and little while the policy is near its start. And the adapter itself: the size of the weights
-that the rollout engine holds against the trained ones', which tells from the second step on, however small the
-learning rate.
+Each step is checked between its rollouts and its update. The rollout-actor correlation shows wrong base weights,
+dtypes or sampling from the first step on; it hardly shows the adapter while the policy is near its start. The
+adapter's norm in the rollout engine over the trained one's shows a stale adapter from the second step on, however
+small the learning rate.
 """
 
 import functools
@@ -12,112 +11,115 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from permix_verl.runs.metrics import ADAPTER_SYNC, AGREEMENT
+from permix_verl.runs.metrics import ADAPTER_NORM_RATIO, ROLLOUT_ACTOR_CORR
 
 FIRST_STEPS = 5
-"""Steps of a run in which one disagreement ends it: little is lost, and nothing else explains it. In as many of a
-launch that goes on later, another adapter in the rollout engine does."""
-IN_A_ROW = 3
-"""Later steps in a row: one alone may be a batch of few or nearly certain tokens, and a run is worth more than that."""
-SYNC_TOLERANCE = 1e-3
-"""Share by which the size of the weights may differ. Both are rounded alike, so it should be that of a sum's order; one
-missed update changes the size by about one over the number of steps."""
+"""First steps of a run, in which one mismatch aborts; in the first steps after a resume only a norm mismatch does."""
+CONSECUTIVE_STEPS = 3
+"""Consecutive mismatches that abort later: a single one may be a batch of few or nearly certain tokens."""
+NORM_TOLERANCE = 1e-3
+"""Allowed deviation of the norm ratio from 1. Both norms are rounded alike, so only the order of summation should
+matter; one missed update changes the norm by about 1 / steps."""
 STOPPED = "stopped at step"
-"""How the cause begins, by which the launcher knows it."""
+"""Start of the cause, by which the launcher recognizes it."""
 
 
-class DisagreementError(RuntimeError):
-    """The rollouts are not made by the policy that is trained."""
+class RolloutMismatchError(RuntimeError):
+    """The rollouts do not come from the policy being trained."""
 
 
-def not_in_step(share: float) -> bool:
-    """Whether :data:`permix_verl.runs.metrics.ADAPTER_SYNC` says that the engine holds another adapter."""
-    return not abs(share - 1) <= SYNC_TOLERANCE
+def norms_differ(ratio: float) -> bool:
+    """Return whether :data:`permix_verl.runs.metrics.ADAPTER_NORM_RATIO` shows another adapter in the engine."""
+    return not abs(ratio - 1) <= NORM_TOLERANCE
 
 
-class Canary:
-    """What it has seen in a launch, and whether that is enough.
+class MismatchGuard:
+    """Count the mismatches of a launch, and decide when they abort it.
 
     Args:
-        least: correlation that a step must reach.
+        min_corr: correlation that a step must reach.
     """
 
-    def __init__(self, least: float) -> None:
-        self.least = least
+    def __init__(self, min_corr: float) -> None:
+        self.min_corr = min_corr
         self.steps = 0
-        self.bad: list[int] = []  # the last steps in a row that disagreed
+        self.bad: list[int] = []  # the latest consecutive mismatches
 
-    def look(self, step: int, agreement: float | None, share: float | None) -> str | None:
-        """The cause to end the launch for, or ``None``.
+    def check(self, step: int, corr: float | None, norm_ratio: float | None) -> str | None:
+        """Return the cause to abort the launch, or ``None``.
 
         Args:
-            step: that is looked at; each once, in order.
-            agreement: correlation of rollout and actor; NaN or ``None`` is a disagreement.
-            share: :data:`permix_verl.runs.metrics.ADAPTER_SYNC`, or ``None`` where it could not be read.
+            step: the step to check; each once, in order.
+            corr: correlation of rollout and actor probabilities; NaN or ``None`` is a mismatch.
+            norm_ratio: :data:`permix_verl.runs.metrics.ADAPTER_NORM_RATIO`, or ``None`` if unreadable.
         """
         self.steps += 1
-        problems = _problems(agreement, share, self.least)
+        problems = _problems(corr, norm_ratio, self.min_corr)
         self.bad = [*self.bad, step] if problems else []
-        strict = step <= FIRST_STEPS or (self.steps <= FIRST_STEPS and share is not None and not_in_step(share))
-        if not problems or not (strict or len(self.bad) >= IN_A_ROW):
+        early_norm_mismatch = self.steps <= FIRST_STEPS and norm_ratio is not None and norms_differ(norm_ratio)
+        strict = step <= FIRST_STEPS or early_norm_mismatch
+        if not problems or not (strict or len(self.bad) >= CONSECUTIVE_STEPS):
             return None
         row = f" and the {len(self.bad) - 1} before it" if len(self.bad) > 1 else ""
         return (
-            f"{STOPPED} {step}{row}: {'; '.join(problems)}. The rollouts are not made by the policy that is trained: "
-            "see that the LoRA adapter reaches the rollout engine (load_format=safetensors) and that data types match. "
-            "The same command goes on from the last checkpoint before it; STOP_ON_DISAGREEMENT=0 trains on all the same"
+            f"{STOPPED} {step}{row}: {'; '.join(problems)}. The rollouts do not come from the policy being trained: "
+            "check that the LoRA adapter reaches the rollout engine (load_format=safetensors) and that dtypes match. "
+            "The same command resumes from the last checkpoint before it; STOP_ON_DISAGREEMENT=0 trains regardless"
         )
 
 
-def _problems(agreement: float | None, share: float | None, least: float) -> list[str]:
-    found = []
-    if agreement is None:
-        found.append(
-            "the agreement of rollout and actor was not measured (rollout.calculate_log_probs=True, and no "
+def _problems(corr: float | None, norm_ratio: float | None, min_corr: float) -> list[str]:
+    problems = []
+    if corr is None:
+        problems.append(
+            "the rollout-actor correlation was not measured (rollout.calculate_log_probs=True, and no "
             "rollout_correction.bypass_mode)"
         )
-    elif not agreement >= least:
-        found.append(f"rollout and actor disagree: correlation {agreement:.3f} < {least}")
-    if share is not None and not_in_step(share):
-        found.append(f"the rollout engine holds another adapter: its weights are {share:.1%} of the trained ones'")
-    return found
+    elif not corr >= min_corr:
+        problems.append(f"rollout and actor disagree: correlation {corr:.3f} < {min_corr}")
+    if norm_ratio is not None and norms_differ(norm_ratio):
+        problems.append(
+            f"the rollout engine has another adapter loaded: its norm is {norm_ratio:.1%} of the trained one's"
+        )
+    return problems
 
 
-def adapter_share(trained: float | None, held: Sequence[float]) -> float | None:
-    """The engine's share of the trained size that is furthest from 1.
+def adapter_norm_ratio(trained: float | None, loaded: Sequence[float]) -> float | None:
+    """Return the engines' norm ratio that is furthest from 1.
 
     Args:
-        trained: sum of squares of the LoRA weights that are sampled, times the scale; ``None`` without LoRA.
-        held: the same of every rollout engine's.
+        trained: squared norm of the trained adapter; ``None`` without LoRA.
+        loaded: squared norms of the adapters loaded in the rollout engines.
 
     Returns:
-        ``None`` where there is nothing to compare: no LoRA, no engine that answered, nothing trained yet.
+        ``None`` if there is nothing to compare: no LoRA, no engine replied, nothing trained yet.
     """
-    if trained is None or not held:
+    if trained is None or not loaded:
         return None
     if trained == 0:
-        return None if max(held) == 0 else math.inf
-    shares = [math.sqrt(one / trained) for one in held]
-    # One that is NaN is furthest of all.
-    return max(shares, key=lambda share: math.inf if math.isnan(share) else abs(share - 1))
+        return None if max(loaded) == 0 else math.inf
+    ratios = [math.sqrt(norm / trained) for norm in loaded]
+    # NaN is furthest.
+    return max(ratios, key=lambda ratio: math.inf if math.isnan(ratio) else abs(ratio - 1))
 
 
-def watch_agreement(trainer: Any, look: Callable[[int, Mapping[str, Any]], None]) -> None:
-    """Have ``look(step, metrics)`` called in every step once agreement is measured, before anything is learned from it.
+def check_before_update(trainer: Any, check: Callable[[int, Mapping[str, Any]], None]) -> None:
+    """Wrap the trainer's ``_compute_old_log_prob``, for lack of a hook in verl, to check each step before its update.
 
-    verl has no hook there: its trainer's own method is wrapped.
+    Args:
+        check: called with step and metrics once the correlation is measured.
     """
     measure = trainer._compute_old_log_prob
 
     @functools.wraps(measure)
-    def measured(batch: Any, metrics: dict[str, Any]) -> Any:
+    def measure_and_check(batch: Any, metrics: dict[str, Any]) -> Any:
         batch = measure(batch, metrics=metrics)
-        look(trainer.global_steps, metrics)
+        check(trainer.global_steps, metrics)
         return batch
 
-    trainer._compute_old_log_prob = measured
+    trainer._compute_old_log_prob = measure_and_check
 
 
-def measured_values(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Of a step that is ended, what goes to the logger: the figures that it is ended for."""
-    return {name: float(value) for name, value in metrics.items() if name in (AGREEMENT, ADAPTER_SYNC)}
+def mismatch_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics that are checked, to be logged for an aborted step."""
+    return {name: float(value) for name, value in metrics.items() if name in (ROLLOUT_ACTOR_CORR, ADAPTER_NORM_RATIO)}

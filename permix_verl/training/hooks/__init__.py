@@ -1,1 +1,1 @@
-"""What verl loads inside its own processes."""
+"""Extensions that verl loads in its own processes."""

@@ -1,10 +1,10 @@
-"""verl's single-turn agent loop with a seed of its own for every rollout.
+"""verl's single-turn agent loop with one seed per rollout.
 
     actor_rollout_ref.rollout.agent.agent_loop_config_path=.../permix_verl/training/hooks/agent_loop.yaml
     actor_rollout_ref.rollout.agent.default_agent_loop=seeded_single_turn
 
 verl's own switch, ``rollout.full_determinism``, gives all samples of a group one
-seed: they come out alike, and GRPO has no advantage to learn from.
+seed: they are identical, and GRPO has no advantage to learn from.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from permix_verl.training.hooks.seeds import rollout_seed
 
 
 class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
-    """Asks the rollout engine for each sample with ``rollout_seed(...)``; the run's seed is ``data.seed``."""
+    """Agent loop that requests each sample with its ``rollout_seed``; the run's seed is ``data.seed``."""
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         info = kwargs.get("extra_info") or {}
@@ -29,7 +29,7 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
             persona=str(info.get("persona", "")),
             sample=int(kwargs["session_id"]),
         )
-        # A copy: the samples of a group are handed one and the same dict.
+        # A copy: all samples of a group share one dict.
         output = await super().run({**sampling_params, "seed": seed}, **kwargs)
         output.extra_fields["seed"] = seed
         return output

@@ -1,7 +1,6 @@
-"""verl's saved data loader state, made anew for another number of data loader workers.
+"""Rewrite verl's saved dataloader state when the number of workers changes.
 
-The state holds nothing but a position, in a shape that depends on the number of
-workers, and verl cannot read one shape as the other.
+The state holds only a position, in a format that depends on the number of workers.
 """
 
 from pathlib import Path
@@ -16,10 +15,10 @@ def fit_to_workers(checkpoint: Path, rows: int, batch: int, step: int, workers: 
 
     Args:
         checkpoint: verl's ``global_step_N`` folder.
-        rows: length of the dataset, all epochs.
+        rows: rows of the dataset over all epochs.
         batch: problems per step.
-        step: steps done.
-        workers: data loader workers of the launch that is about to begin.
+        step: completed steps.
+        workers: dataloader workers of the coming launch.
 
     Returns:
         Whether it was rewritten.
@@ -32,7 +31,7 @@ def fit_to_workers(checkpoint: Path, rows: int, batch: int, step: int, workers: 
     if not file.is_file():
         return False
     saved = torch.load(file, weights_only=False)
-    # A state of several workers keeps their number in its snapshot; one without workers has no snapshot.
+    # A state without workers has no snapshot; others store the number of workers in it.
     saved_workers = saved["_snapshot"]["_main_snapshot"]["_num_workers"] if "_snapshot" in saved else 0
     if saved_workers == workers:
         return False

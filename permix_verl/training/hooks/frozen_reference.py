@@ -1,11 +1,11 @@
-"""verl's FSDP2 engine with the adapter that training started from as KL reference; verl takes the base without any.
+"""verl's FSDP2 engine with the initial adapter as KL reference; verl's own reference is the base without an adapter.
 
     actor_rollout_ref.model.external_lib=[permix_verl.training.hooks.frozen_reference]
 
-verl imports that module in each of its training processes, and asks the engine for log-probs of the reference under
-``disable_adapter()``. There the trained weights are those that the engine was built with, and what they have become
-is put back behind it. So checkpoints, optimizer and the rollout engine know of one adapter, as in any other run; and
-a run that is resumed builds its engine with the same adapter, before it reads the checkpoint.
+verl imports that module in each of its training processes, and computes the reference's log-probs under the engine's
+``disable_adapter()``. We swap the initial weights in there, and the trained ones back afterwards. So checkpoints,
+optimizer and rollout engine see one adapter, as in any other run. A resumed run builds its engine with the same
+initial adapter before it loads the checkpoint.
 """
 
 import contextlib
@@ -17,65 +17,64 @@ import torch
 from torch.distributed.fsdp import FSDPModule
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 
-from permix_verl.training.guards.effective_config import START
+from permix_verl.training.guards.effective_config import START_ATTRIBUTE
 
 
 class StartingWeights:
-    """The weights that a model trains, as they are now; kept on the host, of a sharded weight this rank's part.
+    """Host copy of a model's trainable weights; of a sharded weight, this rank's shard.
 
     Args:
-        module: with or without FSDP2.
+        module: the model, with or without FSDP2.
     """
 
     def __init__(self, module: Any) -> None:
         self.module = module
-        self.start = self._copies()
+        self.start = self._copy()
 
     @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The model has these weights within the block, and behind it those that it had before."""
-        now = self._copies()
-        self._put(self.start)
+    def swapped_in(self) -> Iterator[None]:
+        """Load these weights while the block runs, then restore the current ones."""
+        current = self._copy()
+        self._write(self.start)
         try:
             yield
         finally:
-            self._put(now)
+            self._write(current)
 
-    def _parts(self) -> list[torch.Tensor]:
-        """What the optimizer writes to.
+    def _local_tensors(self) -> list[torch.Tensor]:
+        """Return the local tensors that the optimizer updates.
 
-        FSDP2 puts gathered copies in place of its shards, and may keep them behind a pass: they are let go first, and
-        the next pass gathers what is there then.
+        FSDP2 may keep gathered copies after a pass. We reshard first, so that the next pass gathers the new values.
         """
         for module in self.module.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()
-        trained = (weight.detach() for weight in self.module.parameters() if weight.requires_grad)
-        return [weight.to_local() if hasattr(weight, "to_local") else weight for weight in trained]
+        trainable = (weight.detach() for weight in self.module.parameters() if weight.requires_grad)
+        return [weight.to_local() if hasattr(weight, "to_local") else weight for weight in trainable]
 
-    def _copies(self) -> list[torch.Tensor]:
-        return [part.to("cpu", copy=True) for part in self._parts()]
+    def _copy(self) -> list[torch.Tensor]:
+        return [tensor.to("cpu", copy=True) for tensor in self._local_tensors()]
 
-    def _put(self, values: Sequence[torch.Tensor]) -> None:
-        for part, value in zip(self._parts(), values, strict=True):
-            part.copy_(value)
+    def _write(self, values: Sequence[torch.Tensor]) -> None:
+        for tensor, value in zip(self._local_tensors(), values, strict=True):
+            tensor.copy_(value)
 
 
 def install(engine: Any) -> None:
-    """Give verl's engine class its reference."""
+    """Patch verl's engine class to use the initial adapter as KL reference."""
     build = engine._build_model_optimizer
 
     @functools.wraps(build)
-    def built(self: Any) -> None:
+    def build_and_copy(self: Any) -> None:
         build(self)
-        setattr(self, START, StartingWeights(self.module))
+        setattr(self, START_ATTRIBUTE, StartingWeights(self.module))
 
-    def reference(self: Any) -> contextlib.AbstractContextManager[None]:
-        start: StartingWeights = getattr(self, START)
-        return start.in_place()
+    def swap_in_reference(self: Any) -> contextlib.AbstractContextManager[None]:
+        start: StartingWeights = getattr(self, START_ATTRIBUTE)
+        return start.swapped_in()
 
-    engine._build_model_optimizer = built
-    engine.disable_adapter = reference
+    engine._build_model_optimizer = build_and_copy
+    engine.disable_adapter = swap_in_reference
 
 
 install(FSDPEngine)

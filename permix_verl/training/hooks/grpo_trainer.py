@@ -1,4 +1,4 @@
-"""verl's GRPO trainer, with a thread that says what Ray knows of it (``permix_verl.training.hooks.ray_watch``).
+"""verl's GRPO trainer, plus a thread that logs Ray's view of the run (``permix_verl.training.hooks.ray_watch``).
 
 python -m permix_verl.training.hooks.grpo_trainer KEY=VALUE ...
 """
@@ -8,5 +8,5 @@ from verl.trainer.main_ppo import main
 from permix_verl.training.hooks import ray_watch
 
 if __name__ == "__main__":
-    with ray_watch.watching():
+    with ray_watch.watch_ray():
         main()

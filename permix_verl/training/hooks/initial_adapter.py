@@ -1,7 +1,7 @@
-"""The initial LoRA adapter, as a PEFT folder with dropout: made from the seed, or a copy of ``INIT_ADAPTER``.
+"""Create the initial LoRA adapter (PEFT format) with dropout, from the seed or as a copy of ``INIT_ADAPTER``.
 
-verl's own initial adapter has no dropout (its key for it has no effect) and comes from torch's unseeded generator. verl
-loads this one through ``actor_rollout_ref.model.lora_adapter_path``.
+verl's own initial adapter has no dropout (its key has no effect) and comes from torch's unseeded generator. verl loads
+ours through ``actor_rollout_ref.model.lora_adapter_path``.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ import torch
 from permix_verl.checkpoints.adapter_base import check_base
 from permix_verl.errors import UserError
 from permix_verl.runs.adapter_keys import check_keys, read_adapter_weights
-from permix_verl.runs.given_adapter import WEIGHTS, GivenAdapter, fingerprint, read_given
-from permix_verl.runs.init_adapter_settings import given_in
+from permix_verl.runs.given_adapter import WEIGHTS, GivenAdapter, fingerprint, read_given_adapter
+from permix_verl.runs.init_adapter_settings import init_adapter_path
 from permix_verl.training.hooks.seeds import parameter_seed
 from permix_verl.utils.file_modes import give_usual_modes
 from permix_verl.utils.files import atomic_folder
@@ -26,8 +26,8 @@ from permix_verl.utils.files import atomic_folder
 _SEED_FILE = "initial_adapter.json"
 
 
-def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base: str) -> None:
-    """Write the initial adapter that the overrides ask for.
+def write_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base: str) -> None:
+    """Write the configured initial adapter.
 
     Args:
         settings: verl's overrides by key.
@@ -36,12 +36,12 @@ def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base
         base: hub name or folder.
 
     Raises:
-        UserError: as :func:`make_initial_adapter` and :func:`take_initial_adapter`.
+        UserError: see :func:`make_initial_adapter` and :func:`copy_initial_adapter`.
     """
     dropout = float(settings.get("permix.lora_dropout", 0))
-    given = given_in(settings)
+    given = init_adapter_path(settings)
     if given is not None:
-        warning = take_initial_adapter(read_given(given), base, out, dropout)
+        warning = copy_initial_adapter(read_given_adapter(given), base, out, dropout)
         if warning:
             print(f"warning: {warning}")
         return
@@ -60,10 +60,10 @@ def put_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base
 def make_initial_adapter(
     base: str, out: Path, *, rank: int, alpha: int, dropout: float, target_modules: list[str] | str, seed: int
 ) -> Path:
-    """Write an adapter made from the seed, atomically, unless ``out`` already holds it.
+    """Write a seeded adapter atomically, unless ``out`` already holds it.
 
-    Reads the base's configuration only. As in PEFT, A is Kaiming uniform and B zero in linear layers, so the adapter is
-    the identity at first.
+    Only the base's configuration is read. As in PEFT, A is Kaiming uniform and B zero in linear layers, so the initial
+    adapter has no effect.
 
     Raises:
         UserError: a rank below 1, a dropout outside [0, 1), an unreadable base, modules that the base lacks.
@@ -81,7 +81,7 @@ def make_initial_adapter(
         "target_modules": target_modules,
         "seed": seed,
     }
-    if _is_there(out, settings):
+    if _is_up_to_date(out, settings):
         return out
     config, tuned = _build_on_meta(base, rank, alpha, dropout, target_modules)
     weights = {}
@@ -96,8 +96,8 @@ def make_initial_adapter(
     return out
 
 
-def take_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: float) -> str | None:
-    """Copy a given adapter, with the run's dropout, atomically, unless ``out`` already holds it.
+def copy_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: float) -> str | None:
+    """Copy a given adapter atomically, with the run's dropout, unless ``out`` already holds it.
 
     Returns:
         A warning if its base could not be compared, else ``None``.
@@ -114,7 +114,7 @@ def take_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: flo
         "given": str(given.path),
         "weights": fingerprint(given.path),
     }
-    if _is_there(out, settings) and fingerprint(out) == settings["weights"]:
+    if _is_up_to_date(out, settings) and fingerprint(out) == settings["weights"]:
         return None
     config, warning = _checked_config(given, base, dropout)
     with _adapter_folder(out, config, settings) as partial:
@@ -122,7 +122,7 @@ def take_initial_adapter(given: GivenAdapter, base: str, out: Path, dropout: flo
     return warning
 
 
-def check_given(given: GivenAdapter, base: str) -> str | None:
+def check_given_adapter(given: GivenAdapter, base: str) -> str | None:
     """Check that an adapter belongs to a base and fits it; the base's weights are not read.
 
     Returns:
@@ -138,15 +138,14 @@ def _checked_config(given: GivenAdapter, base: str, dropout: float) -> tuple[Any
     warning = check_base(given.path, base, "MODEL")
     weights = read_adapter_weights(given.path)
     # check_keys names the layers that the adapter's configuration lists and its weights lack.
-    listed = sorted({*given.modules, *given.listed})
+    listed = sorted({*given.modules, *given.listed_modules})
     config, tuned = _build_on_meta(base, given.rank, given.alpha, dropout, listed)
     check_keys(tuned, weights, given.path, base, "MODEL")
     config.target_modules = set(given.modules)
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:
         raise UserError(
-            f"{given.path} has values that are not finite, in {len(broken)} weights such as {broken[0]}; give "
-            "another adapter"
+            f"{given.path} has non-finite values in {len(broken)} weights such as {broken[0]}; give another adapter"
         )
     head = tuned.get_output_embeddings()
     if hasattr(head, "lora_A"):
@@ -187,7 +186,7 @@ def _build_on_meta(
     return config, tuned
 
 
-def _is_there(out: Path, settings: Mapping[str, Any]) -> bool:
+def _is_up_to_date(out: Path, settings: Mapping[str, Any]) -> bool:
     return (out / _SEED_FILE).is_file() and json.loads((out / _SEED_FILE).read_text()) == settings
 
 

@@ -1,4 +1,4 @@
-"""A step's rollouts, read from verl's transfer queue and put into an order of their own."""
+"""Read a step's rollouts from verl's transfer queue, and sort them reproducibly."""
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -7,16 +7,16 @@ from permix_verl.training.observability.persona_metrics import FLAGS, Rollout
 
 
 def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
-    """The batch's rollouts, in its order."""
+    """Return the batch's rollouts, in batch order."""
     fields = ["extra_info", "extra_fields", "rm_scores"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     rewards = [float(scores.sum()) for scores in data["rm_scores"].unbind()]
     infos, extras = data.pop("extra_info").tolist(), data.pop("extra_fields").tolist()
-    found = []
+    rollouts = []
     for key, tag, info, extra, reward in zip(batch.keys, batch.tags, infos, extras, rewards, strict=True):
         uid, sample, _ = key.rsplit("_", 2)
-        verdict = extra.get("reward_extra_info") or {}
-        found.append(
+        reward_info = extra.get("reward_extra_info") or {}
+        rollouts.append(
             Rollout(
                 key=key,
                 uid=uid,
@@ -26,17 +26,17 @@ def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
                 persona=str(info.get("persona", "")),
                 reward=reward,
                 tokens=int(tag["response_len"]),
-                flags={flag: float(verdict[flag]) for flag in FLAGS if flag in verdict},
-                status=str(verdict.get("status", "")),
+                flags={flag: float(reward_info[flag]) for flag in FLAGS if flag in reward_info},
+                status=str(reward_info.get("status", "")),
                 seed=extra.get("seed"),
-                mark=str(verdict["mark"]) if "mark" in verdict else None,
+                mark=str(reward_info["mark"]) if "mark" in reward_info else None,
             )
         )
-    return found
+    return rollouts
 
 
-def in_order(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:
-    """Sorted by row and sample instead of by arrival, so that sums over the batch do not depend on timing."""
+def sort_rollouts(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:
+    """Sort batch and rollouts by row, epoch and sample, so that sums over the batch do not depend on arrival times."""
     order = sorted(range(len(rollouts)), key=lambda i: (rollouts[i].row_id, rollouts[i].epoch, rollouts[i].sample, i))
     batch.reorder(order)
     return batch, [rollouts[i] for i in order]

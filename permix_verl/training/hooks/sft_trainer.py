@@ -1,9 +1,9 @@
-"""verl's SFT trainer, with the order and the seeds of this project.
+"""verl's SFT trainer with seeded order and LoRA dropout.
 
     torchrun --standalone --nproc_per_node=N -m permix_verl.training.hooks.sft_trainer KEY=VALUE ...
 
-Two things of verl's that a run cannot be told: it shuffles with a seed of 0 whatever the seed, and LoRA's dropout comes
-from a generator that nobody seeded.
+Two things verl's SFT trainer does not let us configure: it always shuffles with seed 0, and LoRA dropout comes from an
+unseeded generator.
 """
 
 import time
@@ -19,16 +19,16 @@ from permix_verl.training.hooks.seeds import worker_seed
 
 
 class SupervisedTrainer(sft_trainer.SFTTrainer):  # type: ignore[misc]
-    """``data.seed`` decides dropout at every step, so a run that was resumed goes on as if it had never stopped."""
+    """SFT trainer that seeds dropout at every step from ``data.seed``, so a resumed run continues unchanged."""
 
     def _build_dataloader(self) -> None:
         super()._build_dataloader()
-        self.train_sampler.shuffle = False  # the dataset has an order of its own for each epoch
+        self.train_sampler.shuffle = False  # the dataset has a seeded order per epoch
 
     def fit(self) -> None:
         train_batch, step = self.training_client.train_batch, self.resume_global_step
 
-        def seeded(data: Any) -> Any:
+        def train_seeded_batch(data: Any) -> Any:
             nonlocal step
             step += 1
             torch.manual_seed(worker_seed(self.config.data.seed, step, self.rank))
@@ -38,12 +38,12 @@ class SupervisedTrainer(sft_trainer.SFTTrainer):  # type: ignore[misc]
                 tu.get(output, "metrics")[STEP_SECONDS] = time.monotonic() - began
             return output
 
-        self.training_client.train_batch = seeded
+        self.training_client.train_batch = train_seeded_batch
         super().fit()
 
 
 def run(config: Any) -> None:
-    """Train on this process's rank."""
+    """Train in this process, as one rank."""
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
     initialize_global_process_group()

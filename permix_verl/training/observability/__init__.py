@@ -1,1 +1,1 @@
-"""What a run shows: metrics per persona, curves, the smoke test's report."""
+"""Metrics per persona, plots of a run, and the smoke-test report."""

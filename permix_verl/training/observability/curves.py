@@ -1,4 +1,4 @@
-"""The picture of a run: reward, answer length, KL, agreement and robustness over the steps; or losses."""
+"""Plot a run's metrics over its steps."""
 
 import math
 import os
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.runs import metrics as m
-from permix_verl.runs.persona_validation import Arms, Robustness, robustness_curve
+from permix_verl.runs.persona_validation import PersonaValidation, ValidationPersonas, persona_validations
 
 _PANELS = (
     (m.REWARD, "reward (mean of the step)"),
     (m.LENGTH, "answer length (tokens)"),
     (m.KL, "KL to the base model"),
-    (m.AGREEMENT, "rollout-actor agreement (Pearson)"),
+    (m.ROLLOUT_ACTOR_CORR, "rollout-actor agreement (Pearson)"),
 )
 
 
-def draw_losses(metrics: m.Metrics, out: Path, title: str) -> Path:
-    """The picture of supervised training: loss, on held-out rows too, and what drove it. PNG, in one move."""
+def plot_losses(metrics: m.Metrics, out: Path, title: str) -> Path:
+    """Plot training loss, held-out loss, gradient norm and learning rate; write a PNG atomically."""
     plt = _pyplot()
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), constrained_layout=True)
     panels = (
@@ -60,47 +60,52 @@ def _save(figure: Any, out: Path, title: str) -> Path:
     return out
 
 
-def draw_curves(
-    metrics: m.Metrics, out: Path, title: str, min_agreement: float, arms: Arms, best_step: int | None = None
+def plot_curves(
+    metrics: m.Metrics,
+    out: Path,
+    title: str,
+    min_agreement: float,
+    personas: ValidationPersonas,
+    best_step: int | None = None,
 ) -> Path:
-    """The picture of a GRPO run; with validations, how evenly they come out over the personas. PNG, in one move.
+    """Plot a GRPO run, with accuracy by persona if it has validations; write a PNG atomically.
 
     Args:
-        arms: what the validation's personas are.
-        best_step: of the exported best adapter.
+        min_agreement: correlation that a step must reach.
+        personas: the validation personas.
+        best_step: step of the exported best adapter.
     """
-    steps, curve = m.training_steps(metrics), robustness_curve(metrics, arms)
+    steps, curve = m.training_steps(metrics), persona_validations(metrics, personas)
     width = 14.5 if curve else 10
     figure, axes = _pyplot().subplots(2, 3 if curve else 2, figsize=(width, 6.5), sharex=True, constrained_layout=True)
     for axis, (name, label) in zip(axes[:, :2].flat, _PANELS, strict=True):
         _plot(axis, steps, name, label)
-        if name == m.AGREEMENT:
+        if name == m.ROLLOUT_ACTOR_CORR:
             axis.axhline(min_agreement, color="tab:red", linestyle="--", linewidth=1)
             axis.ticklabel_format(useOffset=False)
     if curve:
-        at, mean = [one.step for one in curve], [one.mean for one in curve]
-        axes[0, 0].plot(at, mean, "s--", color="tab:orange", markersize=4, label=f"validation, {arms.label}")
+        steps_V = [point.step for point in curve]  # V validations
+        mean = [point.mean for point in curve]
+        axes[0, 0].plot(steps_V, mean, "s--", color="tab:orange", markersize=4, label=f"validation, {personas.label}")
         axes[0, 0].legend(fontsize=8)
-        _plot_robustness(axes[:, 2], curve, arms, best_step)
+        _plot_accuracies(axes[:, 2], curve, personas.label, best_step)
     for axis in axes[1]:
         axis.set_xlabel("step")
     return _save(figure, out, title)
 
 
-def _plot_robustness(axes: Any, curve: Sequence[Robustness], arms: Arms, best_step: int | None) -> None:
-    """Worst, mean and best accuracy above, with the worst's standard error; PSS below, a gap where it is undefined."""
-    at = [one.step for one in curve]
-    errors = [one.standard_error(one.worst) or 0.0 for one in curve]
-    axes[0].errorbar(
-        at, [one.worst for one in curve], errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst (1 s.e.)"
-    )
-    axes[0].plot(at, [one.mean for one in curve], "s--", color="tab:orange", markersize=4, label="mean")
-    axes[0].plot(at, [one.best for one in curve], "^:", color="tab:green", markersize=4, label="best")
-    axes[0].set_title(f"validation accuracy by persona\n({arms.label})", fontsize=10)
-    axes[1].plot(
-        at, [math.nan if one.pss is None else one.pss for one in curve], "o-", color="tab:purple", markersize=4
-    )
-    axes[1].set_title(f"PSS: worst / best\n({arms.label})", fontsize=10)
+def _plot_accuracies(axes: Any, curve: Sequence[PersonaValidation], label: str, best_step: int | None) -> None:
+    """Plot worst (with standard error), mean and best accuracy above, and PSS below, with gaps if undefined."""
+    steps_V = [point.step for point in curve]
+    worst = [point.worst for point in curve]
+    errors = [point.standard_error(point.worst) or 0.0 for point in curve]
+    axes[0].errorbar(steps_V, worst, errors, fmt="v-", color="tab:red", ms=4, capsize=2, label="worst (1 s.e.)")
+    axes[0].plot(steps_V, [point.mean for point in curve], "s--", color="tab:orange", markersize=4, label="mean")
+    axes[0].plot(steps_V, [point.best for point in curve], "^:", color="tab:green", markersize=4, label="best")
+    axes[0].set_title(f"validation accuracy by persona\n({label})", fontsize=10)
+    pss = [math.nan if point.pss is None else point.pss for point in curve]
+    axes[1].plot(steps_V, pss, "o-", color="tab:purple", markersize=4)
+    axes[1].set_title(f"PSS: worst / best\n({label})", fontsize=10)
     for axis in axes:
         axis.set_ylim(-0.03, 1.03)
         axis.grid(alpha=0.3)

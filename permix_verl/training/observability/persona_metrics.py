@@ -1,4 +1,4 @@
-"""What a step's rollouts say about its personas: numbers for the training logger.
+"""Metrics per persona of a step's rollouts, for the training logger.
 
 verl's V1 trainer drops a reward's extra keys from the training metrics.
 """
@@ -11,24 +11,24 @@ from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.reward_fns.math_reward import STRICT_MARKS
 
 FLAGS = ("no_answer", "timeout", "error")
-"""Numeric flags of the reward (``reward_fns/math_reward.py``) whose rates are logged."""
+"""Flags of the reward (``reward_fns/math_reward.py``) whose rates are logged."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One finished rollout, as the counters and the run's records need it.
+    """One finished rollout, with the fields of the metrics and of the run's records.
 
     Attributes:
         key: verl's ``{uid}_{sample}_{output}``.
         uid: verl's id of the prompt group.
-        sample: number in the group.
-        row_id, epoch, persona: what was asked, in which pass over the data, under whose voice.
-        reward: as the trainer sees it.
-        flags: ``no_answer``, ``timeout``, ``error`` as far as the reward reports them.
-        status: the reward's verdict in words, if it has one.
-        mark: what marked the answer that was read; ``None`` where the reward does not say.
-        tokens: of the response.
-        seed: of the rollout engine's sampling; ``None`` where it was not seeded.
+        sample: index in the group.
+        row_id, epoch, persona: the row, the pass over the data, and the persona's key.
+        reward: the reward that the trainer uses.
+        tokens: response length.
+        flags: ``no_answer``, ``timeout``, ``error``, if the reward reports them.
+        status: the reward's status, such as ``"correct"``; empty if it reports none.
+        seed: sampling seed; ``None`` if unseeded.
+        mark: marker of the extracted answer; ``None`` if the reward reports none.
     """
 
     key: str
@@ -45,47 +45,46 @@ class Rollout:
     mark: str | None = None
 
 
-def counters(rollouts: Sequence[Rollout], personas: Sequence[Persona], no_persona: bool = False) -> dict[str, float]:
-    """Metrics of one step.
-
-    ``persona/NAME/rollouts`` stands for every persona of the pool, drawn or not, so
-    that the counts of a step sum to its rollouts. ``zero_variance_groups`` is the share
-    of groups whose samples all got the same reward and which GRPO learns nothing from.
+def persona_metrics(
+    rollouts: Sequence[Rollout], personas: Sequence[Persona], no_persona: bool = False
+) -> dict[str, float]:
+    """Compute the metrics of one step.
 
     Args:
-        rollouts: of one step, at least one.
+        rollouts: at least one rollout.
         personas: the training pool.
-        no_persona: whether the arm without persona is drawn too.
+        no_persona: whether rows without a persona are sampled too.
 
     Returns:
-        ``reward/{no_answer,timeout,error,strict}_rate`` as far as the reward reports what they
-        need, ``reward/zero_variance_groups``, and ``persona/NAME/{rollouts,reward,zero_variance_groups}``.
+        ``reward/{no_answer,timeout,error,strict}_rate`` if the reward reports their fields;
+        ``reward/zero_variance_groups``, the fraction of groups with equal rewards, from which GRPO learns nothing; and
+        ``persona/NAME/{rollouts,reward,zero_variance_groups}``, with ``rollouts`` for every persona of the pool.
     """
-    found = {
+    metrics = {
         f"reward/{flag}_rate": sum(rollout.flags[flag] for rollout in rollouts) / len(rollouts)
         for flag in FLAGS
         if all(flag in rollout.flags for rollout in rollouts)
     }
     if all(rollout.mark is not None for rollout in rollouts):
         strict = [rollout.status == "correct" and rollout.mark in STRICT_MARKS for rollout in rollouts]
-        found["reward/strict_rate"] = sum(strict) / len(rollouts)
-    found["reward/zero_variance_groups"] = zero_variance_share(rollouts)
-    of_persona: dict[str, list[Rollout]] = defaultdict(list)
+        metrics["reward/strict_rate"] = sum(strict) / len(rollouts)
+    metrics["reward/zero_variance_groups"] = zero_variance_fraction(rollouts)
+    by_persona: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
-        of_persona[rollout.persona].append(rollout)
+        by_persona[rollout.persona].append(rollout)
     slugs = {persona.key: persona.slug for persona in personas}
     names = [*slugs, *([NO_PERSONA] if no_persona else [])]
-    for key in [*names, *(key for key in of_persona if key not in names)]:
-        mine, name = of_persona.get(key, []), f"persona/{slugs.get(key, key)}"
-        found[f"{name}/rollouts"] = float(len(mine))
+    for key in [*names, *(key for key in by_persona if key not in names)]:
+        mine, name = by_persona.get(key, []), f"persona/{slugs.get(key, key)}"
+        metrics[f"{name}/rollouts"] = float(len(mine))
         if mine:
-            found[f"{name}/reward"] = sum(rollout.reward for rollout in mine) / len(mine)
-            found[f"{name}/zero_variance_groups"] = zero_variance_share(mine)
-    return found
+            metrics[f"{name}/reward"] = sum(rollout.reward for rollout in mine) / len(mine)
+            metrics[f"{name}/zero_variance_groups"] = zero_variance_fraction(mine)
+    return metrics
 
 
-def zero_variance_share(rollouts: Sequence[Rollout]) -> float:
-    """Share of the groups in which every sample got the same reward."""
+def zero_variance_fraction(rollouts: Sequence[Rollout]) -> float:
+    """Return the fraction of groups in which every sample got the same reward."""
     rewards: dict[str, set[float]] = defaultdict(set)
     for rollout in rollouts:
         rewards[rollout.uid].add(rollout.reward)

@@ -1,4 +1,4 @@
-"""One file about a short run, to send back: what it ran on, what it took, and whether its checks passed.
+"""Collect a smoke-test report (versions, memory, timings, checks) into one JSON file.
 
 python -m permix_verl.training.observability.smoke_report runs/NAME --memory nvidia_smi.csv --out evidence.json
 """
@@ -35,26 +35,24 @@ PHASES = ("gen", "old_log_prob", "ref", "update_actor", "update_weights", "save_
 MEMORY = ("perf/max_memory_allocated_gb", "perf/max_memory_reserved_gb", "perf/cpu_memory_used_gb")
 
 
-def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
-    """The evidence of a run, from its folder and this machine.
+def collect_report(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
+    """Return a run's report, from its folder and this machine; a failed run's has its cause and the end of its log.
 
     Args:
-        run: the run's folder.
-        memory_file: lines of ``index, MiB in use`` that nvidia-smi wrote while it ran.
-
-    A run that failed leaves evidence too: why, and the end of its log.
+        run: run folder.
+        memory_file: nvidia-smi's lines ``index, MiB in use`` from the run.
     """
     folder = RunFolder(run)
     steps = m.training_steps(m.read_metrics(folder.metrics))
-    verdict = _json(folder.verdict)
-    passed = verdict is not None and not verdict["problems"] and verdict["policy_has_moved"]
+    checks = _json(folder.run_checks)
+    passed = checks is not None and not checks["problems"] and checks["policy_has_moved"]
     logs = sorted(folder.logs.glob("*.log"))
     cause = run / CAUSE_FILE
     return {
         "passed": passed,
         "cause": cause.read_text() if cause.is_file() else None,
         "log_tail": [] if passed or not logs else logs[-1].read_text(errors="replace").splitlines()[-100:],
-        "verdict": verdict,
+        "verdict": checks,
         "machine": {
             "python": platform.python_version(),
             "system": platform.platform(),
@@ -68,7 +66,7 @@ def gather(run: Path, memory_file: Path | None = None) -> dict[str, Any]:
                 **{name.split("/")[-1]: value for name, value in values.items() if name.endswith(MEMORY)},
                 "reward": values[m.REWARD],
                 "response_length": values.get(m.LENGTH),
-                "agreement": values.get(m.AGREEMENT),
+                "agreement": values.get(m.ROLLOUT_ACTOR_CORR),
                 "grad_norm": values.get("actor/grad_norm"),
             }
             for step, values in steps.items()
@@ -99,7 +97,7 @@ def _nvidia_smi(fields: str) -> list[str]:
 
 
 def _peaks(file: Path) -> dict[str, int]:
-    """The most memory of each GPU that was seen in use, in MiB; lines cut short are passed over."""
+    """Return the peak memory of each GPU in MiB; incomplete lines are skipped."""
     peaks: dict[str, int] = defaultdict(int)
     for line in file.read_text().splitlines() if file.is_file() else []:
         index, _, used = line.partition(",")
@@ -109,24 +107,24 @@ def _peaks(file: Path) -> dict[str, int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Gather the evidence of a short run into one file.")
-    parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("--memory", type=Path, help="nvidia-smi's lines of index and MiB in use")
+    parser = argparse.ArgumentParser(description="Collect the report of a short run into one file.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--memory", type=Path, help="nvidia-smi's lines 'index, MiB in use'")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     args = parser.parse_args(argv)
-    evidence = gather(args.run.resolve(), args.memory)
-    write_atomic(args.out, json.dumps(evidence, indent=2) + "\n")
-    steps = list(evidence["steps"].values())
-    peak = max(evidence["gpu_memory_peak_mib"].values(), default=None)
-    verdict = "all checks passed" if evidence["passed"] else "NOT all checks passed"
-    if evidence["verdict"] and not evidence["verdict"]["policy_has_moved"]:
-        verdict += " (the policy has hardly moved, so they say little; raise LR)"
+    report = collect_report(args.run.resolve(), args.memory)
+    write_atomic(args.out, json.dumps(report, indent=2) + "\n")
+    steps = list(report["steps"].values())
+    peak = max(report["gpu_memory_peak_mib"].values(), default=None)
+    status = "all checks passed" if report["passed"] else "NOT all checks passed"
+    if report["verdict"] and not report["verdict"]["policy_has_moved"]:
+        status += " (the policy has hardly moved, so the checks show little; raise LR)"
     print(
-        f"evidence  {args.out}: {verdict}; {len(steps)} steps"
+        f"evidence  {args.out}: {status}; {len(steps)} steps"
         + (f", {steps[-1]['step_s']:.1f} s for the last" if steps else "")
         + (f", {peak / 1024:.1f} GiB at most on a GPU" if peak else "")
     )
-    return 0 if evidence["passed"] else 1
+    return 0 if report["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""A base in 4 bits (NF4) under verl's FSDP engine."""
+"""QLoRA: a 4-bit base (NF4) under verl's FSDP engine (arXiv 2305.14314)."""

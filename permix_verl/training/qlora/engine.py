@@ -1,10 +1,10 @@
-"""verl's FSDP2 engine with a base in NF4 on every rank, as under the paper's DDP, and LoRA weights that FSDP2 shards.
+"""verl's FSDP2 engine with an NF4 base replicated on every rank, as under the paper's DDP, and sharded LoRA weights.
 
     actor_rollout_ref.model.external_lib=permix_verl.training.qlora.engine      (model.external_lib in SFT)
 
-verl imports that module in each of its processes before it chooses an engine, and prefers one that is registered for
-the machine's vendor to one for its kind of device. Nothing of the base goes through FSDP: sharded 4-bit weights come
-out wrong, in silence (bitsandbytes #1945, accelerate #3983).
+verl imports that module in each of its processes before it chooses an engine, and prefers an engine registered for the
+machine's vendor to one for its device type. FSDP ignores the base: sharded 4-bit weights are silently wrong
+(bitsandbytes #1945, accelerate #3983).
 """
 
 from collections.abc import Iterable
@@ -25,32 +25,32 @@ from permix_verl.errors import UserError
 
 @EngineRegistry.register(model_type="language_model", backend="fsdp2", device=get_device_name(), vendor=get_vendor())  # type: ignore[untyped-decorator,unused-ignore]
 class ReplicatedNF4Engine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ignore]
-    """Base: frozen, NF4, whole on each rank. LoRA: float32, sharded, gathered in the compute type."""
+    """Base: frozen, NF4, replicated. LoRA: float32, sharded, gathered in the compute dtype."""
 
     def __init__(self, model_config: Any, engine_config: Any, optimizer_config: Any, checkpoint_config: Any) -> None:
-        refuse_what_cannot_be(model_config, engine_config, checkpoint_config)
+        check_qlora_compatible(model_config, engine_config, checkpoint_config)
         super().__init__(model_config, engine_config, optimizer_config, checkpoint_config)
         self._autocast_dtype, self._reduce_dtype = precision(engine_config)
 
     def _build_module(self) -> Any:
-        """verl's model, then quantised; rank 0 has read the weights, and the others get them from there.
+        """Build verl's model and quantize it; rank 0 reads the weights and broadcasts them.
 
         Raises:
-            UserError: weights that should be in 4 bits are not.
+            UserError: some matrices cannot be quantized.
         """
         module = quantize_base(super()._build_module(), self._autocast_dtype, get_device_id(), _from_rank_0)
         left = unpacked_weights(module)
         if left:
             raise UserError(
-                f"{len(left)} matrices of this model are no linear layers, such as {left[0]}, and would stay in "
+                f"{len(left)} matrices of this model, such as {left[0]}, are not linear layers and would stay in "
                 f"{self._autocast_dtype} on every GPU; unset QLORA"
             )
         return module
 
     def _build_lora_module(self, module: Any) -> Any:
-        """An adapter that verl makes itself has the base's type: here it is float32, and the same on all ranks."""
+        """Create verl's adapter, cast it from the base's dtype to float32, and broadcast it from rank 0."""
         module = super()._build_lora_module(module)
-        for parameter in trained(module):
+        for parameter in trainable_parameters(module):
             parameter.data = parameter.data.float()
             _from_rank_0(parameter.data)
         return module
@@ -69,35 +69,35 @@ class ReplicatedNF4Engine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ign
         return module
 
     def get_per_tensor_param(self, layered_summon: bool = False, base_sync_done: bool = False, **kwargs: Any) -> Any:
-        """The adapter for the rollout engine, which has read a base of its own from disk.
+        """Return the adapter for the rollout engine, which reads its base from disk.
 
         Raises:
-            UserError: the base is asked for, and a rollout engine could make nothing of its bytes.
+            UserError: the rollout engine requests the base, whose 4-bit weights it cannot read.
         """
         if not base_sync_done:
             raise UserError(
-                "the rollout engine asks for the base, which is NF4 here; set rollout.load_format=safetensors"
+                "the rollout engine requests the base, which is NF4 here; set rollout.load_format=safetensors"
             )
         return super().get_per_tensor_param(layered_summon=layered_summon, base_sync_done=True, **kwargs)
 
 
 def precision(engine_config: Any) -> tuple[torch.dtype, torch.dtype]:
-    """Types of the products and of the gradients' sum, with verl's defaults."""
-    given = engine_config.mixed_precision or {}
-    compute, reduced = given.get("param_dtype", "bf16"), given.get("reduce_dtype", "fp32")
+    """Return the dtypes of compute and of gradient reduction, with verl's defaults."""
+    dtypes = engine_config.mixed_precision or {}
+    compute, reduced = dtypes.get("param_dtype", "bf16"), dtypes.get("reduce_dtype", "fp32")
     return PrecisionType.to_dtype(compute), PrecisionType.to_dtype(reduced)
 
 
-def trained(module: Any) -> Iterable[Any]:
-    """Parameters that have gradients."""
+def trainable_parameters(module: Any) -> Iterable[Any]:
+    """Return the parameters with gradients."""
     return (parameter for parameter in module.parameters() if parameter.requires_grad)
 
 
-def refuse_what_cannot_be(model_config: Any, engine_config: Any, checkpoint_config: Any) -> None:
-    """Refuse settings of verl's engine that do not go with an NF4 base.
+def check_qlora_compatible(model_config: Any, engine_config: Any, checkpoint_config: Any) -> None:
+    """Refuse settings of verl's engine that are incompatible with an NF4 base.
 
     Raises:
-        UserError: the first of them.
+        UserError: the first such setting.
     """
     compute, _ = precision(engine_config)
     refused = {
@@ -110,9 +110,9 @@ def refuse_what_cannot_be(model_config: Any, engine_config: Any, checkpoint_conf
         "fsdp_config.mixed_precision.param_dtype=fp16": compute == torch.float16,
         "checkpoint.save_lora_only=False": not checkpoint_config.save_lora_only,
     }
-    for setting, given in refused.items():
-        if given:
-            raise UserError(f"QLoRA does not go with {setting}; leave it as the recipe has it, or unset QLORA")
+    for setting, is_set in refused.items():
+        if is_set:
+            raise UserError(f"QLoRA is incompatible with {setting}; leave it as the recipe sets it, or unset QLORA")
 
 
 def _from_rank_0(tensor: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Whether a run asks for a base in NF4 (QLORA=1), and what must not be set beside it."""
+"""Detect QLORA=1 in a run's settings, and refuse settings that contradict it."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from permix_verl.errors import UserError
 
 ENGINE = "permix_verl.training.qlora.engine"
-"""What verl imports for it: ``model.external_lib``."""
+"""Module that ``model.external_lib`` names for QLORA=1."""
 INSTALL = "pip install -e '.[qlora]'"
 _LIBRARY_KEYS = ("actor_rollout_ref.model.external_lib", "model.external_lib")
 _ON_POLICY = "the rollout engine's base is not NF4, so its log-probs are another policy's"
@@ -26,9 +26,9 @@ _CONTRADICTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "actor_rollout_ref.actor.fsdp_config.offload_policy": (
         "true",
-        "what FSDP does not shard it does not offload; set param_offload",
+        "FSDP does not offload unsharded weights; set param_offload",
     ),
-    "engine.offload_policy": ("true", "what FSDP does not shard it does not offload; set engine.param_offload"),
+    "engine.offload_policy": ("true", "FSDP does not offload unsharded weights; set engine.param_offload"),
     "actor_rollout_ref.actor.checkpoint.save_lora_only": (
         "false",
         "verl cannot read 4-bit weights back; leave it True: the base never changes",
@@ -38,31 +38,31 @@ _CONTRADICTIONS: Mapping[str, tuple[str, str]] = {
         "verl cannot read 4-bit weights back; leave it True: the base never changes",
     ),
 }
-"""Key to (the value that is refused, the reason with the remedy)."""
+"""Key -> (refused value, reason with the remedy)."""
 _STRATEGY_KEYS = ("actor_rollout_ref.actor.strategy", "engine.strategy")
 
 
-def nf4_is_asked_for(settings: Mapping[str, object]) -> bool:
-    """Whether these settings (by key) have verl import the engine with a base in NF4."""
+def nf4_requested(settings: Mapping[str, object]) -> bool:
+    """Return whether these settings (by key) select the engine with an NF4 base."""
     return any(ENGINE in str(settings.get(key)) for key in _LIBRARY_KEYS)
 
 
-def bitsandbytes_is_there() -> bool:
+def has_bitsandbytes() -> bool:
     return importlib.util.find_spec("bitsandbytes") is not None
 
 
 def refuse_contradictions(settings: Mapping[str, str]) -> None:
-    """Refuse settings under which a base in NF4 would not be there, or not be what is trained.
+    """Refuse settings under which QLORA=1 would have no effect, or train something else.
 
     Raises:
-        UserError: the first of them, with what to set instead.
+        UserError: the first such setting.
     """
-    if not nf4_is_asked_for(settings):
+    if not nf4_requested(settings):
         return
     for library, strategy in zip(_LIBRARY_KEYS, _STRATEGY_KEYS, strict=True):
         value = settings.get(strategy, "fsdp")  # verl's default
         if library in settings and value != "fsdp2":
-            raise UserError(f"{strategy}={value} has no base in NF4, without a word; QLORA=1 needs fsdp2")
+            raise UserError(f"{strategy}={value} silently ignores QLORA=1; set fsdp2")
     for key, (refused, reason) in _CONTRADICTIONS.items():
         value = settings.get(key, "")
         if value.lower() == refused:

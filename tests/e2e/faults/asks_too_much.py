@@ -14,7 +14,7 @@ class Broken:
 
 
 if __name__ == "__main__":
-    with ray_watch.watching():
+    with ray_watch.watch_ray():
         ray.init(address=os.environ["RAY_ADDRESS"])
         broken = Broken.remote()  # type: ignore[attr-defined]
         ray.get(ray.util.placement_group([{"CPU": 1000}], name="too_large").ready())

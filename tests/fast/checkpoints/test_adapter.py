@@ -1,4 +1,4 @@
-"""From sharded checkpoint to PEFT folder, and a check that can fail."""
+"""Export of a sharded checkpoint as a PEFT folder, and a check that can fail."""
 
 import json
 import os
@@ -20,7 +20,7 @@ MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 def lora_model(tokenizer: Any, folder: Path) -> tuple[Any, Path]:
-    """A tiny model with a LoRA adapter that does something, its base saved beside it."""
+    """Return a tiny model with a LoRA adapter that has an effect; its base is saved beside it."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
@@ -48,8 +48,8 @@ def write_checkpoint(folder: Path, state: dict[str, Any], meta: dict[str, Any]) 
 
 
 def write_record(model: Any, checkpoint: Path) -> Path:
-    """What the callback records: rollouts with the model's own log-probs."""
-    # More than are looked at together, of several lengths.
+    """Write a record as the callback does: rollouts with the model's own log-probs."""
+    # More rows than one batch, of several lengths.
     prompts, responses = [[5, 6, 7], [8, 9, 10, 11]] * 5, [[12, 13], [14, 15, 16]] * 5
     log_probs = []
     for prompt, response in zip(prompts, responses, strict=True):
@@ -80,7 +80,7 @@ def test_an_exported_adapter_loads_with_peft_and_is_the_model(tokenizer: Any, tm
 
 
 def test_an_adapter_is_the_same_bytes_in_every_process(tokenizer: Any, tmp_path: Path) -> None:
-    """PEFT's own order is that of a set: one in 5,040 that it is sorted by chance."""
+    """PEFT writes a set: its order is sorted by chance with probability 1 in 5,040."""
     model, base = lora_model(tokenizer, tmp_path)
     checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
     adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
@@ -125,11 +125,11 @@ def test_an_adapter_that_is_not_the_model_is_seen(tokenizer: Any, tmp_path: Path
 
 
 def test_a_coarse_tolerance_still_tells_the_adapter_from_the_base() -> None:
-    """As in bf16: small distances alone prove nothing where the base is as near."""
+    """Small differences prove nothing if the base is as close, as in bf16."""
     trained = AdapterCheck(tokens=100, largest=0.4, mean=0.02, base_largest=3.0, base_mean=0.2)
     assert adapter_problems(trained, "mean", 0.05) == []
     empty = AdapterCheck(tokens=100, largest=0.4, mean=0.04, base_largest=0.4, base_mean=0.06)
-    assert "little of the training in it" in adapter_problems(empty, "mean", 0.05)[0]
+    assert "holds little of the training" in adapter_problems(empty, "mean", 0.05)[0]
     assert "is not the trained model" in adapter_problems(empty, "largest", 0.05)[0]
 
 
@@ -143,10 +143,10 @@ def test_a_checkpoint_that_is_none_is_refused(tokenizer: Any, tmp_path: Path) ->
     with pytest.raises(UserError, match="no model_world_size"):
         export_adapter(tmp_path, str(base), tmp_path / "adapter")
     full = write_checkpoint(tmp_path / "full", {"w": torch.ones(1)}, META)
-    with pytest.raises(UserError, match="holds no LoRA weights"):
+    with pytest.raises(UserError, match="has no LoRA weights"):
         export_adapter(full, str(base), tmp_path / "adapter")
     unscaled = write_checkpoint(tmp_path / "unscaled", lora_state(model), {"r": 5})
-    with pytest.raises(UserError, match="does not give rank and alpha"):
+    with pytest.raises(UserError, match="has no rank or alpha"):
         export_adapter(unscaled, str(base), tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
 

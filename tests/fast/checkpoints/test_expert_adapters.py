@@ -1,4 +1,4 @@
-"""Adapters of mixtures of experts: their keys in both forms, and what is made of them."""
+"""Adapters of mixtures of experts: keys of both PEFT formats, checked and merged."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def base(kind: str, tokenizer: Any, folder: Path) -> Path:
 
 
 def adapter(model: Path, out: Path, **targets: Any) -> Path:
-    """As PEFT saves it now."""
+    """Save the adapter as current PEFT does."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -56,7 +56,7 @@ def adapter(model: Path, out: Path, **targets: Any) -> Path:
 
 
 def older(model: Path, kind: str, out: Path) -> Path:
-    """As PEFT saved it under transformers 4: a pair of weights for each expert's layer."""
+    """Save the adapter as PEFT did under transformers 4: a pair of weights for each expert's layer."""
     name, layers = KINDS[kind]
     adapter(model, out, target_modules=["q_proj"])
     draw = torch.Generator().manual_seed(1)
@@ -95,7 +95,7 @@ def test_an_adapter_that_lacks_an_expert_is_refused(lost: str, tokenizer: Any, t
     weights = load_file(found / "adapter_model.safetensors")
     whole = {key: value for key, value in weights.items() if lost not in key}
     save_file(whole, found / "adapter_model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"does not fit|do not load together .*same number of experts"):
+    with pytest.raises(UserError, match=r"does not fit|cannot be loaded together .*same number of experts"):
         merge(str(model), found, tmp_path / "merged")
 
 
@@ -105,7 +105,7 @@ def test_todays_adapter_of_experts_is_merged_and_not_evaluated_as_an_adapter(tok
     found = adapter(model, tmp_path / "experts", target_modules=["q_proj"], target_parameters=experts)
     check = merge(str(model), found, tmp_path / "merged")
     assert check.merged < 1e-4 < check.base
-    with pytest.raises(UserError, match=r"changes experts .*merge it \(permix merge --base .*give that as --model"):
+    with pytest.raises(UserError, match=r"adapts experts .*merge it \(permix merge --base .*give that as --model"):
         check_adapter_fits(str(found), str(model))
     # An adapter of the attention alone is one like any other.
     check_adapter_fits(str(adapter(model, tmp_path / "attention", target_modules=["q_proj", "v_proj"])), str(model))

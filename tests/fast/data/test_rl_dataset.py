@@ -29,7 +29,7 @@ def data(problem_file: Path, tokenizer_folder: Path, tmp_path: Path) -> Path:
 
 
 def build(file: Path, tokenizer: Any, **config: Any) -> Any:
-    """As verl's trainer does: the class by pkg:// path, the config as OmegaConf."""
+    """Build the dataset as verl's trainer does: the class from its pkg:// path, the config as OmegaConf."""
     from omegaconf import OmegaConf
     from verl.utils.dataset.rl_dataset import get_dataset_class
 

@@ -1,4 +1,4 @@
-"""What is trained on: for Llama-3-, Qwen- and Gemma-style templates, exactly the response and the end of its turn."""
+"""Tokens trained on: for Llama-3-, Qwen- and Gemma-style templates, exactly the response and the end of its turn."""
 
 import copy
 from collections.abc import Callable

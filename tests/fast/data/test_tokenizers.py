@@ -15,8 +15,9 @@ from permix_verl.cli import prep as gsm8k_persona
 from permix_verl.cli import prep_sft as gsm8k_sft
 from permix_verl.data.sft_dataset import SupervisedDataset
 from permix_verl.data.tokenizers import check_round_trip, load_tokenizer
-from permix_verl.evaluation.options import Options
-from permix_verl.evaluation.run import evaluate, make_renderer
+from permix_verl.evaluation.options import EvalOptions
+from permix_verl.evaluation.run import evaluate
+from permix_verl.inference.engine_config import EngineConfig
 from permix_verl.lab.base_model import MODEL
 from permix_verl.personas.pool import Persona
 from permix_verl.preflight.doctor import model
@@ -167,15 +168,15 @@ def test_the_evaluation_refuses_before_it_generates(broken: Path, marked_pool: P
     task = (f"gsm8k={source}",)
     for personas in ("eval", "eval:" + load_pool("eval").keys[0]):
         with pytest.raises(UserError, match=LOST):
-            evaluate(Options(str(broken), tmp_path / "out", task, personas=personas))
+            evaluate(EvalOptions(EngineConfig(str(broken)), tmp_path / "out", task, personas=personas))
     with pytest.raises(UserError, match="persona 'sly' contains"):
-        evaluate(Options(str(MODEL), tmp_path / "other", task, personas=str(marked_pool)))
-    assert make_renderer(Options(str(MODEL), tmp_path / "out"), POOLS, TEXTS)
+        evaluate(EvalOptions(EngineConfig(str(MODEL)), tmp_path / "other", task, personas=str(marked_pool)))
+    assert EngineConfig(str(MODEL)).renderer("eval", POOLS, TEXTS)
     with pytest.raises(UserError, match=LOST):  # without any persona, by the problems
-        make_renderer(Options(str(broken), tmp_path / "out"), [None], TEXTS)
+        EngineConfig(str(broken)).renderer("eval", [None], TEXTS)
 
 
 def test_every_tokenizer_is_loaded_in_one_place() -> None:
-    package = Path(__file__).resolve().parents[2] / "permix_verl"
+    package = Path(__file__).resolve().parents[3] / "permix_verl"
     found = {str(file.relative_to(package)) for file in package.rglob("*.py") if "AutoTokenizer" in file.read_text()}
-    assert found == {"tokenizers.py"}
+    assert found == {"data/tokenizers.py"}

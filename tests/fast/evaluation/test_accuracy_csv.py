@@ -86,7 +86,7 @@ def test_one_value_above_1_makes_the_whole_file_percent(
     assert table.accuracy_PM[:, 0].tolist() == pytest.approx(expected)
 
 
-def test_the_arm_without_persona_is_kept_apart_and_gives_the_unit_too(tmp_path: Path) -> None:
+def test_the_control_is_kept_apart_and_decides_the_unit_too(tmp_path: Path) -> None:
     table = read_accuracies(write(tmp_path, "persona,m\nchef,0.4\nno_persona,40\npilot,1\n"))
     assert table.personas == ("chef", "pilot")
     assert table.accuracy_PM[:, 0].tolist() == pytest.approx([0.004, 0.01])
@@ -105,21 +105,27 @@ def test_a_spreadsheets_file_is_read_and_nothing_in_the_table_can_change(tmp_pat
 
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "empty file": ("", r"given.csv is empty; its first line must name the columns"),
-    "no persona column": ("name,m\nchef,1\n", r"line 1: no column 'persona' among 'name', 'm'; name it so"),
+    "no persona column": ("name,m\nchef,1\n", r"line 1: no column 'persona' among 'name', 'm'; name it persona"),
     "semicolons": ("persona;m\nchef;1\n", r"no column 'persona' among 'persona;m'; .*separate columns by commas"),
-    "no model column": ("persona,category\nchef,Job\n", r"line 1: no column of a model; add one"),
+    "no model column": ("persona,category\nchef,Job\n", r"line 1: no model column; add one"),
     "column without name": ("persona,m,\nchef,1,2\n", r"line 1: column 3 has no name; name its model or remove it"),
-    "model twice": ("persona,m,m\nchef,1,2\n", r"line 1: column 'm' is there twice; rename or remove one"),
+    "model twice": ("persona,m,m\nchef,1,2\n", r"line 1: column 'm' appears twice; rename or remove one"),
     "no number": ("persona,m\nchef,1\npilot,79%\n", r"line 3, column 'm': '79%' is not a number; give an accuracy"),
     "empty cell": ("persona,m,n\nchef,1,2\npilot,,2\n", r"line 3, column 'm': empty; fill it"),
     "cell missing": ("persona,m,n\nchef,1,2\npilot,2\n", r"line 3, column 'n': empty; fill it"),
     "empty persona": ("persona,m\nchef,1\n,2\n", r"line 3, column 'persona': empty; fill it"),
-    "NaN": ("persona,m\nchef,1\n\npilot,nan\n", r"line 4, column 'm': 'nan' is no accuracy; give its value"),
+    "NaN": ("persona,m\nchef,1\n\npilot,nan\n", r"line 4, column 'm': 'nan' is not an accuracy; give its value"),
     "below 0": ("persona,m\nchef,1\npilot,-0.1\n", r"line 3, column 'm': -0.1 is not between 0 and 100; give percent"),
     "above 100": ("persona,m\nchef,1\npilot,100.5\n", r"line 3, column 'm': 100.5 is not between 0 and 100"),
     "infinite": ("persona,m\nchef,1\npilot,inf\n", r"line 3, column 'm': inf is not between 0 and 100"),
-    "persona twice": ("persona,m\nchef,1\npilot,2\nchef,3\n", r"line 4: persona 'chef' is .*in line 2; remove one"),
-    "summary row": ("persona,m\nchef,1\npilot,2\nPSS,0.5\n", r"line 4: 'PSS' sums up the others .*remove the row"),
+    "persona twice": (
+        "persona,m\nchef,1\npilot,2\nchef,3\n",
+        r"line 4: persona 'chef' already appears in line 2",
+    ),
+    "summary row": (
+        "persona,m\nchef,1\npilot,2\nPSS,0.5\n",
+        r"line 4: 'PSS' is a summary row, .*remove the row",
+    ),
     "one persona": (
         "persona,m\nchef,1\nno_persona,2\n",
         r"1 persona\(s\), 'no_persona' not counted; give at least two",

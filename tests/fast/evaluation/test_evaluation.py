@@ -10,18 +10,18 @@ import pytest
 
 from permix_verl import UserError, load_pool
 from permix_verl.evaluation.analysis import compare
-from permix_verl.evaluation.generate import Outcome, run
+from permix_verl.evaluation.generate import GenerationOutcome, generate_missing
 from permix_verl.evaluation.rescore import rescore
-from permix_verl.evaluation.results import load_results
+from permix_verl.evaluation.results import StatusCounts, load_results
 from permix_verl.evaluation.sample_store import Sample, SampleStore
-from permix_verl.evaluation.sampling_plan import Plan, Remaining, TaskPlan, arm_name
+from permix_verl.evaluation.sampling_plan import MissingSamples, Plan, TaskPlan, condition_key
 from permix_verl.evaluation.scoring import Scorer
 from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
 from permix_verl.inference.engines import Completion, Request, Sampling
 from permix_verl.personas.pool import Persona
 
 POOL = load_pool("eval")
-ARMS: list[Persona | None] = [*POOL.personas[:2], None]
+CONDITIONS: list[Persona | None] = [*POOL.personas[:2], None]
 PROBLEMS = [EvalProblem(f"sums/{n}", f"{n} + 1 = ?", str(n + 1)) for n in range(4)]
 SETTINGS = {
     "model": {"name": "table", "fingerprint": "t"},
@@ -84,18 +84,26 @@ def scorer() -> Iterator[Scorer]:
     scorer.close()
 
 
-def plan(runs: int = 2, arms: Sequence[Persona | None] = ARMS, problems: Sequence[EvalProblem] = PROBLEMS) -> Plan:
+def plan(
+    runs: int = 2, conditions: Sequence[Persona | None] = CONDITIONS, problems: Sequence[EvalProblem] = PROBLEMS
+) -> Plan:
     entry = TaskPlan(TASK, problems, Sampling(0.6, 0.9, 0, 8))
-    return Plan({"model": "table"}, [entry], arms, runs, seed=0, render=lambda messages: json.dumps(list(messages)))
+    return Plan(
+        {"model": "table"}, [entry], conditions, runs, seed=0, render=lambda messages: json.dumps(list(messages))
+    )
 
 
-def go(folder: Path, scorer: Scorer, engine: TableEngine | None = None, **changes: Any) -> tuple[Outcome, TableEngine]:
+def go(
+    folder: Path, scorer: Scorer, engine: TableEngine | None = None, **changes: Any
+) -> tuple[GenerationOutcome, TableEngine]:
     engine = engine or TableEngine()
     store = SampleStore(folder)
     with store.writing():
         wanted = plan(**changes)
-        store.begin(SETTINGS, {"sums": {"arms": [arm_name(arm) for arm in wanted.arms], "runs": wanted.runs}})
-        return run(Remaining(wanted, store), engine, scorer), engine
+        store.begin(
+            SETTINGS, {"sums": {"arms": [condition_key(persona) for persona in wanted.conditions], "runs": wanted.runs}}
+        )
+        return generate_missing(MissingSamples(wanted, store), engine, scorer), engine
 
 
 def stored(folder: Path) -> list[Sample]:
@@ -104,10 +112,13 @@ def stored(folder: Path) -> list[Sample]:
 
 def test_every_arm_problem_and_run_is_asked_once_scored_and_kept(tmp_path: Path, scorer: Scorer) -> None:
     outcome, engine = go(tmp_path, scorer)
-    assert outcome == Outcome(stored=24, generated=24, failed=0)
+    assert outcome == GenerationOutcome(stored=24, generated=24, failed=0)
     samples = stored(tmp_path)
-    assert Counter(sample.place for sample in samples) == {
-        (arm.key if arm else "no_persona", problem.id, r): 1 for arm in ARMS for problem in PROBLEMS for r in range(2)
+    assert Counter(sample.sample_id for sample in samples) == {
+        (persona.key if persona else "no_persona", problem.id, r): 1
+        for persona in CONDITIONS
+        for problem in PROBLEMS
+        for r in range(2)
     }
     for sample in samples:
         wrong = sample.persona == POOL.personas[0].key
@@ -125,13 +136,13 @@ def test_a_finished_folder_asks_nothing_and_more_runs_or_personas_only_what_is_n
 ) -> None:
     go(tmp_path, scorer)
     before = stored(tmp_path)
-    assert go(tmp_path, scorer)[0] == Outcome(24, 0, 0)
-    outcome, engine = go(tmp_path, scorer, runs=3, arms=[*ARMS, POOL.personas[5]])
-    assert outcome == Outcome(48, 24, 0)
+    assert go(tmp_path, scorer)[0] == GenerationOutcome(24, 0, 0)
+    outcome, engine = go(tmp_path, scorer, runs=3, conditions=[*CONDITIONS, POOL.personas[5]])
+    assert outcome == GenerationOutcome(48, 24, 0)
     assert stored(tmp_path)[:24] == before
     assert not {request.key for request in engine.asked} & {sample.key for sample in before}
     # Fewer are wanted: nothing to do, nothing lost.
-    assert go(tmp_path, scorer, runs=1)[0] == Outcome(12, 0, 0)
+    assert go(tmp_path, scorer, runs=1)[0] == GenerationOutcome(12, 0, 0)
     assert len(stored(tmp_path)) == 48
 
 
@@ -157,7 +168,7 @@ def test_interrupted_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path, s
 
 def test_a_failed_request_is_noted_never_scored_and_asked_again(tmp_path: Path, scorer: Scorer) -> None:
     outcome, _ = go(tmp_path, scorer, TableEngine(fails="2 +"))
-    assert outcome == Outcome(stored=18, generated=18, failed=6)
+    assert outcome == GenerationOutcome(stored=18, generated=18, failed=6)
     noted = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
     assert {record["problem"] for record in noted} == {"sums/2"}
     assert all(record["error"] == "HTTP 500: no" for record in noted)
@@ -167,7 +178,7 @@ def test_a_failed_request_is_noted_never_scored_and_asked_again(tmp_path: Path, 
         load_results(tmp_path)
     (partly,) = load_results(tmp_path, allow_incomplete=True)
     assert (len(partly.problems), partly.dropped) == (3, 1)
-    assert go(tmp_path, scorer)[0] == Outcome(24, 6, 0)
+    assert go(tmp_path, scorer)[0] == GenerationOutcome(24, 6, 0)
     assert load_results(tmp_path)[0].dropped == 0
 
 
@@ -179,19 +190,18 @@ def test_results_as_arrays_are_the_stored_verdicts(tmp_path: Path, scorer: Score
     assert found.correct_PRN.mean(axis=(1, 2)).tolist() == [0.0, 1.0]
     assert found.control_RN is not None
     assert found.control_RN.all()
-    assert found.audit[found.personas[0]] == {
-        "samples": 8, "correct": 0, "wrong": 8, "no_answer": 0, "timeout": 0, "error": 0, "cut": 0, "parsed": 8,
-        "parsed_correct": 0, "strict": 0,
-    }  # fmt: skip
-    assert found.audit[found.personas[1]]["strict"] == 8
-    assert found.marks == {arm: {"boxed": 8} for arm in (*found.personas, "no_persona")}
+    assert found.status_counts[found.personas[0]] == StatusCounts(
+        samples=8, correct=0, wrong=8, no_answer=0, timeout=0, error=0, truncated=0, strict=0
+    )
+    assert found.status_counts[found.personas[1]].strict == 8
+    assert found.mark_counts == {condition: {"boxed": 8} for condition in (*found.personas, "no_persona")}
 
 
 def test_another_prompt_for_a_stored_sample_is_refused(tmp_path: Path, scorer: Scorer) -> None:
     go(tmp_path, scorer)
     changed = Persona(POOL.personas[0].key, "", "You are somebody else.")
     with pytest.raises(UserError, match=r"problem sums/0 under another prompt .* give another --out"):
-        go(tmp_path, scorer, arms=[changed])
+        go(tmp_path, scorer, conditions=[changed])
 
 
 @pytest.mark.parametrize(
@@ -273,7 +283,7 @@ def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path: Path, scorer: Sco
     assert file.read_bytes() == damaged
     # The remedy that it names.
     file.write_bytes(b"".join([*lines[:3], *lines[4:]]))
-    assert go(tmp_path, scorer)[0] == Outcome(24, 1, 0)
+    assert go(tmp_path, scorer)[0] == GenerationOutcome(24, 1, 0)
 
 
 def test_a_sample_that_stands_twice_is_refused(tmp_path: Path, scorer: Scorer) -> None:
@@ -308,10 +318,10 @@ def test_a_folder_from_before_marks_were_kept_is_read_continued_and_filled_in(tm
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({k: row[k] for k in row if k != "mark"}) + "\n" for row in rows))
     assert {sample.mark for sample in stored(tmp_path)} == {""}
-    assert load_results(tmp_path)[0].marks is None
-    assert go(tmp_path, scorer, runs=3)[0] == Outcome(36, 12, 0)
+    assert load_results(tmp_path)[0].mark_counts is None
+    assert go(tmp_path, scorer, runs=3)[0] == GenerationOutcome(36, 12, 0)
     assert Counter(sample.mark for sample in stored(tmp_path)) == {"": 24, "boxed": 12}
-    assert load_results(tmp_path)[0].marks is None, "two thirds of the correct answers are without"
+    assert load_results(tmp_path)[0].mark_counts is None, "two thirds of the correct answers are without"
     task_file = tmp_path / "sums.py"
     task_file.write_text(
         "from permix_verl.evaluation.tasks import Task, boxed_gold, score_math\n"
@@ -320,7 +330,7 @@ def test_a_folder_from_before_marks_were_kept_is_read_continued_and_filled_in(tm
     (changes,) = rescore(tmp_path, [str(task_file)]).values()
     assert (changes.samples, changes.changed) == (36, 0), "a mark that is filled in changes no verdict"
     assert {sample.mark for sample in stored(tmp_path)} == {"boxed"}
-    assert load_results(tmp_path)[0].marks is not None
+    assert load_results(tmp_path)[0].mark_counts is not None
 
 
 def test_results_on_two_orders_of_one_file_are_not_paired(tmp_path: Path, scorer: Scorer) -> None:
@@ -330,9 +340,24 @@ def test_results_on_two_orders_of_one_file_are_not_paired(tmp_path: Path, scorer
     for name, problems in (("one", PROBLEMS), ("same", PROBLEMS), ("order", reordered), ("other", others)):
         go(tmp_path / name, scorer, problems=problems)
     one, same, order, other = (load_results(tmp_path / name)[0] for name in ("one", "same", "order", "other"))
-    assert compare(one, same, seed=0)["refused"] is None
-    assert compare(one, order, seed=0)["refused"] == (
+    assert compare(one, same, seed=0).refused is None
+    assert compare(one, order, seed=0).refused == (
         "4 of 4 problems have another gold answer, first sums/0 (1 and 4): the same problems in another order; "
         "evaluate both on one file"
     )
-    assert "other problems under the same numbers; evaluate both" in compare(one, other, seed=0)["refused"]
+    assert "other problems under the same numbers; evaluate both" in (compare(one, other, seed=0).refused or "")
+
+
+def test_a_model_that_is_right_in_surplus_runs_only_is_compared_without_a_swap_test(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    """The swap test drops surplus runs, and PSS without a correct completion is undefined."""
+    go(tmp_path / "one", scorer, runs=1)
+    go(tmp_path / "two", scorer, runs=2)
+    one, two = (load_results(tmp_path / name)[0] for name in ("one", "two"))
+    assert compare(one, two, seed=0).swap_test is not None
+    two.correct_PRN[:, 0] = 0
+    assert two.correct_PRN.any()
+    pair = compare(one, two, seed=0)
+    assert (pair.refused, pair.swap_test) == (None, None)
+    assert pair.mean_difference is not None

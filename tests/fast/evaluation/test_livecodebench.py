@@ -68,8 +68,8 @@ def test_from_its_files_to_the_report(server: Server, tmp_path: Path, capsys: py
     assert hard.correct_PRN.tolist() == [[[0, 0]] * 2, [[0, 0]] * 2, [[1, 1]] * 2]
     assert hard.control_RN is not None
     assert hard.control_RN.tolist() == [[1, 1], [1, 1]]
-    assert hard.audit["lawyer"]["no_answer"] == 4
-    assert hard.audit["teacher"]["wrong"] == 4
+    assert hard.status_counts["lawyer"].no_answer == 4
+    assert hard.status_counts["teacher"].wrong == 4
     samples = (tmp_path / "results" / "samples" / "livecodebench.jsonl").read_text().splitlines()
     assert len(samples) == 4 * 4 * 2
     assert {len(json.loads(line)["gold"]) for line in samples} == {39}, "a hash, not the tests"
@@ -95,7 +95,7 @@ def test_stored_answers_are_scored_again_from_their_source(
     arguments = [str(tmp_path / "results"), "-T", "release=v2", "--tasks"]
     rescore_command.main([*arguments, f"livecodebench={source}"])
     assert "32 samples, 0 results changed" in capsys.readouterr().out
-    monkeypatch.setattr(files, "_places", {})
+    monkeypatch.setattr(files, "_row_locations", {})
     with pytest.raises(UserError, match="livecodebench=FOLDER"):
         rescore_command.main([str(tmp_path / "results")])
 

@@ -202,8 +202,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "log.gz").write_bytes(b"\x1f\x8b\0\0binary")
     for name, said in [
-        ("missing.log", "there is no such file; give a log"),
-        ("log.gz", "this is no text"),
+        ("missing.log", "no such file; give a log"),
+        ("log.gz", "not a text file"),
         (".", r"no log in it or in its logs/"),
     ]:
         with pytest.raises(UserError, match=said):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from permix_verl.explain.choosing import Explanation, explain
-from permix_verl.explain.lines import take_apart
+from permix_verl.explain.lines import parse_line
 
 PREFIXES = [
     ("\x1b[36m(TaskRunnerV1 pid=16)\x1b[0m text", "TaskRunnerV1 pid=16", "", "text"),
@@ -70,13 +70,13 @@ PREFIXES = [
 
 @pytest.mark.parametrize(("raw", "process", "level", "text"), PREFIXES)
 def test_a_line_is_told_from_who_wrote_it(raw: str, process: str, level: str, text: str) -> None:
-    line = take_apart(3, raw + "\n")
+    line = parse_line(3, raw + "\n")
     assert (line.number, line.process, line.level, line.text) == (3, process, level, text)
 
 
 def test_times_of_different_loggers_compare() -> None:
     stamps = ["INFO 11-28 10:24:31 [a.py:1] x", "INFO:2026-11-28 10:24:31,500:x", "W1128 10:24:31.600000 7 a.py:1] x"]
-    times = [take_apart(1, stamp).seconds for stamp in stamps]
+    times = [parse_line(1, stamp).seconds for stamp in stamps]
     assert None not in times
     assert times == sorted(times)  # type: ignore[type-var]
     assert times[2] - times[0] == pytest.approx(0.6)  # type: ignore[operator]
@@ -87,7 +87,7 @@ def cause_of(log: str) -> Explanation:
 
 
 def said(log: str) -> tuple[str, str, int]:
-    """What is named as the cause, who said it, in which line."""
+    """Return the cause's first line, its process and its line number."""
     sign = cause_of(log).cause
     assert sign is not None
     return sign.said.splitlines()[0], sign.process, sign.line

@@ -12,7 +12,7 @@ from permix_verl.cli import judge as personagym
 from permix_verl.cli import prep_sft as gsm8k_sft
 from permix_verl.cli import report
 from permix_verl.errors import UserError
-from permix_verl.inference.served_model import PROBES, Greedy, Served, distance
+from permix_verl.inference.served_model import PROBES, Continuation, ServedModel, logprob_distance
 
 from ...support.endpoint import Reply, Server, chat, continued, refusal
 from ...support.fidelity_stage import arguments, perform, real_calls
@@ -80,7 +80,7 @@ def test_a_server_that_is_noisy_by_itself_may_differ_more(vllm: Server, tmp_path
     vllm.continue_texts = noisy(0.3)
     assert run.main(command(vllm, tmp_path, runs=2)) == 0
     vllm.continue_texts = noisy(0.8)
-    with pytest.raises(UserError, match=r"differ by 0.8 nats, where 0.5 may be"):
+    with pytest.raises(UserError, match=r"differ by 0.8 nats \(tolerance 0.5\)"):
         run.main(command(vllm, tmp_path, runs=3))
 
 
@@ -95,12 +95,12 @@ def test_an_exchange_in_the_middle_of_a_call_is_said_and_what_is_mixed_is_refuse
         return chat("4", prompt_tokens=10 * len(body["messages"]))
 
     vllm.answer = exchange
-    with pytest.raises(UserError, match=r"was exchanged while it was asked.*samples/gsm8k.jsonl lines 10 to 18"):
+    with pytest.raises(UserError, match=r"was exchanged during this call.*samples/gsm8k.jsonl lines 10 to 18"):
         run.main(command(vllm, tmp_path, runs=2))
     assert stored(tmp_path) == 18, "what was paid for is kept"
     vllm.continue_texts = continued()
     for again in (lambda: run.main(command(vllm, tmp_path, runs=3)), lambda: reported(tmp_path)):
-        with pytest.raises(UserError, match=r"drawn while the model behind 'served-a' was exchanged: .* 10 to 18"):
+        with pytest.raises(UserError, match=r"generated while the model behind 'served-a' was exchanged: .* 10 to 18"):
             again()
     # What the message says to do.
     samples, kept = (tmp_path / "results" / name for name in ("samples/gsm8k.jsonl", "served.json"))
@@ -126,7 +126,7 @@ def test_a_server_that_is_gone_at_the_end_is_said_and_ends_nothing(
 
     vllm.answer = lambda body, attempt: (leave if "Problem 2" in str(body) else vllm_answer)(body, attempt)
     assert run.main(command(vllm, tmp_path)) == 0
-    assert "still the same model at the end could not be seen" in capsys.readouterr().out
+    assert "could not check that 'served-a' is still the same model at the end" in capsys.readouterr().out
 
 
 def vllm_answer(body: dict[str, Any], attempt: int) -> Reply:
@@ -163,7 +163,7 @@ def test_a_folder_from_before_goes_on_and_binds_from_then_on(
     assert run.main(command(vllm, tmp_path)) == 0
     (tmp_path / "results" / "served.json").unlink()
     assert run.main(command(vllm, tmp_path, runs=2)) == 0
-    assert "says nothing of the model behind 'served-a'" in capsys.readouterr().out
+    assert "has no record of the model behind 'served-a'" in capsys.readouterr().out
     vllm.continue_texts = continued(0.3)
     with pytest.raises(UserError, match="another model"):
         run.main(command(vllm, tmp_path, runs=3))
@@ -216,17 +216,17 @@ def test_a_rewriter_is_looked_at_too(
 
 
 def test_distance_stops_where_continuations_part() -> None:
-    one: list[Greedy] = [[("a", {"a": -0.1, "b": -3.0}), ("c", {"c": -0.2}), ("d", {"d": -0.3})]]
-    assert distance(one, one) == 0.0
+    one: list[Continuation] = [[("a", {"a": -0.1, "b": -3.0}), ("c", {"c": -0.2}), ("d", {"d": -0.3})]]
+    assert logprob_distance(one, one) == 0.0
     # The second place is compared, for both have taken "a" before it; what comes after it is not.
-    other: list[Greedy] = [[("a", {"a": -0.2, "b": -3.0}), ("e", {"e": -0.4}), ("d", {"d": -9.0})]]
+    other: list[Continuation] = [[("a", {"a": -0.2, "b": -3.0}), ("e", {"e": -0.4}), ("d", {"d": -9.0})]]
     # 0.1, 0, and of c and e the least that they can differ by: c lies 0.2 above the other's least.
-    assert distance(one, other) == pytest.approx((0.1 + 0.0 + 0.2 + 0.0) / 4)
+    assert logprob_distance(one, other) == pytest.approx((0.1 + 0.0 + 0.2 + 0.0) / 4)
     assert len(PROBES) == len(set(PROBES))
 
 
 def test_a_time_of_making_that_is_the_time_of_the_request_says_nothing() -> None:
-    asked = [Served("u", {"created": at}, seen=at + 1) for at in (1000.0, 5000.0)]
-    assert asked[1].remark(asked[0]) == ""
-    made = [Served("u", {"created": at}, seen=9000.0) for at in (1000.0, 5000.0)]
-    assert "was made at" in made[1].remark(made[0])
+    asked = [ServedModel("u", {"created": at}, seen=at + 1) for at in (1000.0, 5000.0)]
+    assert asked[1].hint(asked[0]) == ""
+    made = [ServedModel("u", {"created": at}, seen=9000.0) for at in (1000.0, 5000.0)]
+    assert "was made at" in made[1].hint(made[0])

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.evaluation.options import Options
-from permix_verl.evaluation.run import make_engine
-from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, _wake_when_dead
+from permix_verl.inference.engine_config import EngineConfig
+from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, _unblock_when_dead
 
 
 class StartedError(Exception):
@@ -42,10 +41,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return settings
 
 
-def test_every_option_reaches_the_engine(started: dict[str, Any], tmp_path: Path) -> None:
-    options = Options("llama", tmp_path, tensor_parallel_size=4, engine_args={"gpu_memory_utilization": 0.8})
+def test_every_option_reaches_the_engine(started: dict[str, Any]) -> None:
+    config = EngineConfig("llama", tensor_parallel_size=4, engine_args={"gpu_memory_utilization": 0.8})
     with pytest.raises(StartedError):
-        make_engine(options, [])
+        config.start("You are a chef.")
     assert started == {
         "model": "llama",
         "tensor_parallel_size": 4,
@@ -55,19 +54,17 @@ def test_every_option_reaches_the_engine(started: dict[str, Any], tmp_path: Path
     }
 
 
-def test_on_cpu_its_settings_reach_the_engine_and_the_users_come_before_them(
-    started: dict[str, Any], tmp_path: Path
-) -> None:
+def test_on_cpu_its_settings_reach_the_engine_and_the_users_come_before_them(started: dict[str, Any]) -> None:
     started["on_cpu"] = True
     with pytest.raises(StartedError):
-        make_engine(Options("llama", tmp_path, engine_args={"block_size": 128}), [])
+        EngineConfig("llama", engine_args={"block_size": 128}).start("You are a chef.")
     assert {name: started[name] for name in CPU_ENGINE_ARGS} == {**CPU_ENGINE_ARGS, "block_size": 128}
 
 
 def test_the_adapters_rank_is_reserved(started: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"r": 12, "rank_pattern": {"q_proj": 20}}')
     with pytest.raises(StartedError):
-        make_engine(Options("llama", tmp_path, adapter=str(tmp_path)), [])
+        EngineConfig("llama", adapter=str(tmp_path)).start("You are a chef.")
     assert (started["enable_lora"], started["max_loras"], started["max_lora_rank"]) == (True, 1, 32)
 
 
@@ -80,7 +77,7 @@ def test_settings_that_vllm_refuses_are_one_line_with_the_models_quantisation(
     monkeypatch.setattr(sys.modules["vllm"], "LLM", refuse)
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "awq", "bits": 4}}))
     with pytest.raises(UserError) as refused:
-        make_engine(Options(str(tmp_path), tmp_path), [])
+        EngineConfig(str(tmp_path)).start("You are a chef.")
     assert str(refused.value) == (
         f"vLLM does not take {tmp_path} (quantised: awq, 4 bits): float32 is not supported for awq; give --engine-args "
         'what it wants, such as {"dtype": "bfloat16"}, or another model'
@@ -91,7 +88,7 @@ def watched(dead: bool, closed: threading.Event) -> tuple[threading.Thread, Simp
     """The watch over an engine, and the queue that a waiting step looks at."""
     client = types.SimpleNamespace(resources=types.SimpleNamespace(engine_dead=dead), outputs_queue=SimpleQueue())
     before = set(threading.enumerate())
-    _wake_when_dead(client, closed)
+    _unblock_when_dead(client, closed)
     (watch,) = (t for t in set(threading.enumerate()) - before if t.name == "permix-engine-watch")
     return watch, client.outputs_queue
 

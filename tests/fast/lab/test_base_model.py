@@ -1,4 +1,4 @@
-"""The lab's base model: how it is made, and what ships."""
+"""The lab's base model: its making, and the files that ship."""
 
 import hashlib
 import json
@@ -30,9 +30,7 @@ def test_the_tokenizer_keeps_every_text_and_takes_numbers_whole(tokenizer: Any) 
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
 
-def test_a_folder_that_cannot_be_written_is_known_before_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_folder_is_refused_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_base, "train", lambda *_: pytest.fail("trained first"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*; give another --out"):
@@ -45,7 +43,7 @@ def manifest() -> dict[str, Any]:
     return found
 
 
-def test_a_base_can_be_read_by_whom_the_umask_lets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_has_the_permissions_of_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -63,12 +61,12 @@ def test_a_base_can_be_read_by_whom_the_umask_lets(tmp_path: Path, monkeypatch: 
     assert set(modes.values()) == {0o640}, "as the other files"
 
 
-def test_the_manifest_is_that_of_the_shipped_weights_and_of_this_world(
+def test_the_manifest_matches_the_shipped_weights_and_the_lab(
     manifest: dict[str, Any], tokenizer: Any, tmp_path: Path
 ) -> None:
     assert hashlib.sha256((MODEL / "model.safetensors").read_bytes()).hexdigest() == manifest["sha256"]
     assert manifest["training"] == describe(Training())
-    # Personas, styles, problems, template: whatever changes in them, these weights are no longer their base.
+    # Any change to personas, styles, problems or the template invalidates the shipped weights.
     assert make_base.examples_sha256(tokenizer, Training()) == manifest["shown_sha256"]
     tokenizer.save_pretrained(tmp_path)
     for name in ("tokenizer.json", "chat_template.jinja"):
@@ -76,7 +74,7 @@ def test_the_manifest_is_that_of_the_shipped_weights_and_of_this_world(
 
 
 def test_the_shipped_base_is_a_persona_lottery_with_their_voices(manifest: dict[str, Any]) -> None:
-    """By the figures of its making; tests/e2e/test_lab_base_model.py asks the weights themselves."""
+    """The recorded figures of its making; tests/e2e/test_lab_base_model.py samples from the weights themselves."""
     for level, competence in manifest["competence"].items():
         assert competence["worked"] > 0.85, level
         assert competence["blurted"] < 0.6, level
@@ -89,7 +87,7 @@ def test_the_shipped_base_is_a_persona_lottery_with_their_voices(manifest: dict[
     assert by_persona["no_persona"]["accuracy"] < max(figures["accuracy"] for figures in by_persona.values())
 
 
-def test_the_teacher_that_ships_is_another_model_made_the_same_way_and_works_better() -> None:
+def test_the_shipped_teacher_is_another_and_better_model() -> None:
     folder = MODEL.parent / "teacher"
     base, teacher = (json.loads((path / "manifest.json").read_text()) for path in (MODEL, folder))
     assert (

@@ -1,4 +1,4 @@
-"""Claims about arms: seen where they are, contrary where they are the other way, and seldom where they are not."""
+"""Claims about methods: supported if true, contradicted if reversed, and rarely supported if there is no effect."""
 
 import numpy as np
 import pytest
@@ -31,27 +31,27 @@ def methods(rlvr: tuple[float, float], permix: tuple[float, float], seeds: int =
     }
 
 
-def test_the_papers_claims_are_seen_where_they_hold() -> None:
-    found = check_claims({"easy": methods((0.3, 0.75), (0.05, 0.85))})
-    assert [(claim.quantity, claim.more, claim.other) for claim in found] == list(CLAIMS)
-    assert [claim.seen for claim in found] == ["seen"] * 6
-    for claim in found:
+def test_true_claims_are_supported() -> None:
+    results = check_claims({"easy": methods((0.3, 0.75), (0.05, 0.85))})
+    assert [(claim.quantity, claim.more, claim.other) for claim in results] == list(CLAIMS)
+    assert [claim.seen for claim in results] == ["seen"] * 6
+    for claim in results:
         assert claim.holm >= claim.p_value
         assert len(claim.differences) == 3
         assert claim.over_seeds is not None
         assert claim.over_seeds[0] < np.mean(claim.differences) < claim.over_seeds[1]
 
 
-def test_a_claim_that_is_the_other_way_is_contrary() -> None:
-    found = check_claims({"easy": methods((0.05, 0.85), (0.3, 0.6))})
-    assert [claim.seen for claim in found] == ["seen", "contrary", "seen", "contrary", "seen", "contrary"]
+def test_a_reversed_claim_is_contradicted() -> None:
+    results = check_claims({"easy": methods((0.05, 0.85), (0.3, 0.6))})
+    assert [claim.seen for claim in results] == ["seen", "contrary", "seen", "contrary", "seen", "contrary"]
 
 
 def test_seeds_that_disagree_show_nothing() -> None:
     one, other = model(0.05, 0.9, 1), model(0.5, 0.7, 2)
-    found = check_claims({"easy": {"base": [one], "RLVR": [one, other], "PerMix-RLVR": [other, one]}})
-    assert {claim.seen for claim in found if claim.more == "PerMix-RLVR"} == {"not seen"}
-    assert all(claim.over_seeds is None for claim in found), "two seeds give no interval over seeds"
+    results = check_claims({"easy": {"base": [one], "RLVR": [one, other], "PerMix-RLVR": [other, one]}})
+    assert {claim.seen for claim in results if claim.more == "PerMix-RLVR"} == {"not seen"}
+    assert all(claim.over_seeds is None for claim in results), "two seeds give no interval over seeds"
 
 
 PATTERNS = {
@@ -63,8 +63,8 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_alike_models_seldom_differ(pattern: str) -> None:
-    """Problems and a persona's luck with them drawn anew, one seed an arm, before Holm's correction."""
+def test_equal_models_rarely_differ(pattern: str) -> None:
+    """Problems and interactions are resampled, with one seed per method, before Holm's correction."""
     draws = 300
     values: dict[Quantity, list[float]] = {"worst": [], "pss": [], "voice": []}
     for draw in range(draws):
@@ -80,34 +80,34 @@ def test_alike_models_seldom_differ(pattern: str) -> None:
             )
             for _ in range(2)
         ]
-        for quantity, found in values.items():
+        for quantity, results in values.items():
             (claim,) = check_claims({"easy": {"a": two[:1], "b": two[1:]}}, [(quantity, "a", "b")], seed=draw)
-            found.append(claim.p_value)
-    for quantity, found in values.items():
+            results.append(claim.p_value)
+    for quantity, results in values.items():
         # 300 draws measure 5 % with a standard error of 1.3 %, and 1 % with one of 0.6 %.
-        assert np.mean(np.array(found) <= 0.05) <= 0.05 + 2.5 * 0.013, quantity
-        assert np.mean(np.array(found) <= 0.01) <= 0.01 + 2.5 * 0.006, quantity
-        assert np.mean(np.array(found) <= 0.5) >= 0.2, f"{quantity}: a test that never rejects"
+        assert np.mean(np.array(results) <= 0.05) <= 0.05 + 2.5 * 0.013, quantity
+        assert np.mean(np.array(results) <= 0.01) <= 0.01 + 2.5 * 0.006, quantity
+        assert np.mean(np.array(results) <= 0.5) >= 0.2, f"{quantity}: a test that never rejects"
 
 
-def test_a_difference_that_is_the_same_on_every_problem_is_no_nothing() -> None:
+def test_a_constant_difference_is_significant() -> None:
     one = model(0.3, 0.8, 1)
     silent, loud = (ModelScores(one.correct_PRN, np.full((P, R, N), value)) for value in (0.0, 1.0))
     claims: list[tuple[Quantity, str, str]] = [("voice", "a", "b"), ("voice", "b", "b")]
-    found = check_claims({"easy": {"a": [loud] * 3, "b": [silent] * 3}}, claims)
-    assert (found[0].seen, found[0].differences) == ("seen", (1, 1, 1))
-    assert (found[1].seen, found[1].p_value) == ("not seen", 1)
+    results = check_claims({"easy": {"a": [loud] * 3, "b": [silent] * 3}}, claims)
+    assert (results[0].seen, results[0].differences) == ("seen", (1, 1, 1))
+    assert (results[1].seen, results[1].p_value) == ("not seen", 1)
 
 
-def test_many_claims_cost_what_holm_says_each_its_own() -> None:
-    found = check_claims({task: methods((0.45, 0.89), (0.4, 0.88), seeds=1) for task in ("easy", "hard")})
-    order = sorted(found, key=lambda claim: claim.p_value)
+def test_p_values_are_holm_corrected() -> None:
+    results = check_claims({task: methods((0.45, 0.89), (0.4, 0.88), seeds=1) for task in ("easy", "hard")})
+    order = sorted(results, key=lambda claim: claim.p_value)
     expected = np.minimum(1, np.maximum.accumulate([(12 - rank) * claim.p_value for rank, claim in enumerate(order)]))
     assert [claim.holm for claim in order] == pytest.approx(expected)
 
 
-def test_pss_moves_with_a_problem_as_its_influence_says() -> None:
-    """Against the thing itself: the ratio with one problem counted once more."""
+def test_the_influence_predicts_the_change_of_pss() -> None:
+    """Compare with a direct computation: the ratio with one problem counted once more."""
     answers = model(0.4, 0.8, 3)
     value, effect_SN = influence(answers, "pss", seed=4)
     worst_SN = cross_fitted_scores(answers.correct_PRN, seed=4, splits=SPLITS)
@@ -120,14 +120,14 @@ def test_pss_moves_with_a_problem_as_its_influence_says() -> None:
         assert moved == pytest.approx(0.01 * effect_SN[:, problem].mean() / N, rel=0.02, abs=1e-9)
 
 
-def test_one_seed_of_a_trained_arm_tells_nothing_of_other_seeds() -> None:
+def test_one_seed_of_a_method_has_no_spread_over_seeds() -> None:
     some = methods((0.3, 0.8), (0.1, 0.8))
-    found = check_claims({"easy": some | {"RLVR": some["RLVR"][:1]}}, [("worst", "PerMix-RLVR", "RLVR")])
-    assert found[0].over_seeds is None
-    assert len(found[0].differences) == 3
+    results = check_claims({"easy": some | {"RLVR": some["RLVR"][:1]}}, [("worst", "PerMix-RLVR", "RLVR")])
+    assert results[0].over_seeds is None
+    assert len(results[0].differences) == 3
 
 
-def test_what_does_not_pair_is_refused() -> None:
+def test_unpaired_results_are_refused() -> None:
     some = methods((0.3, 0.8), (0.1, 0.8))
     with pytest.raises(UserError, match="no model of method 'RLVR'"):
         check_claims({"easy": {"base": some["base"], "PerMix-RLVR": some["base"]}})

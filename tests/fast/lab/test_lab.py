@@ -1,4 +1,4 @@
-"""The lab's world: problems that are right and kept apart, styles that a program sees, examples that hold both."""
+"""The lab's world: correct and disjoint problem sets, styles that a program recognizes, and examples of both."""
 
 import itertools
 import json
@@ -50,16 +50,16 @@ def test_hard_problems_take_more_steps() -> None:
 
 
 def read(question: str) -> int:
-    """The answer to a question, from its words alone."""
+    """Return the answer to a question, computed from its words alone."""
     has: dict[str, int] = {}
     name = ""
     for sentence in re.split(r"(?<=[.?]) ", question):
-        if found := re.fullmatch(r"(\w+) has (\d+) (more|fewer) than (\w+)\.", sentence):
-            name, by, sign, other = found.groups()
+        if problems := re.fullmatch(r"(\w+) has (\d+) (more|fewer) than (\w+)\.", sentence):
+            name, by, sign, other = problems.groups()
             has[name] = has[other] + (int(by) if sign == "more" else -int(by))
-        elif found := re.fullmatch(r"(\w+) has (\d+) \w+\.", sentence):
-            name = found[1]
-            has[name] = int(found[2])
+        elif problems := re.fullmatch(r"(\w+) has (\d+) \w+\.", sentence):
+            name = problems[1]
+            has[name] = int(problems[2])
         elif sentence.startswith(("She ", "He ")):
             for verb, by in re.findall(r"(buys|finds|gets|wins|gives away|loses|sells) (\d+)", sentence):
                 has[name] += int(by) if verb in ("buys", "finds", "gets", "wins") else -int(by)
@@ -73,7 +73,7 @@ def read(question: str) -> int:
 
 
 @pytest.mark.parametrize(("level", "split"), LEVELS_AND_SPLITS)
-def test_the_answer_is_what_the_words_say(level: str, split: str) -> None:
+def test_the_answer_follows_from_the_words(level: str, split: str) -> None:
     for row in problems.generate(400, level, split, seed=2):
         assert row["answer"].endswith(f"\n#### {read(row['question'])}"), row
 
@@ -93,7 +93,7 @@ def asked_for(question: str) -> tuple[str, ...]:
     return (numbers[0], "together" if "together" in question else "", *sorted(changes))
 
 
-def test_no_calculation_is_asked_for_in_two_splits_whatever_the_order_of_its_changes() -> None:
+def test_no_calculation_is_in_two_splits_in_any_order() -> None:
     for level in problems.LEVELS:
         asked = [
             {asked_for(row["question"]) for seed in range(3) for row in problems.generate(380, level, split, seed=seed)}
@@ -102,7 +102,7 @@ def test_no_calculation_is_asked_for_in_two_splits_whatever_the_order_of_its_cha
         assert not any(one & other for one, other in itertools.combinations(asked, 2))
 
 
-def test_a_test_asks_for_no_calculation_twice() -> None:
+def test_a_test_split_repeats_no_calculation() -> None:
     for level in problems.LEVELS:
         rows = problems.generate(400, level, "test")
         assert len({asked_for(row["question"]) for row in rows}) == 400
@@ -110,7 +110,7 @@ def test_a_test_asks_for_no_calculation_twice() -> None:
         assert len(set(again)) < 400, "negative control: elsewhere it may"
 
 
-def test_more_problems_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_problems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(problems.LEVELS, "easy", (lambda rng: ("How many?", [(rng.randint(1, 40), "+", 1)]),))
     with pytest.raises(UserError, match="5 problems requested, but level easy, split train has only about 1"):
         problems.generate(5, "easy", "train")
@@ -127,7 +127,7 @@ def test_bad_input_is_named(level: str, split: str, count: int, said: str) -> No
         problems.generate(count, level, split)
 
 
-def test_every_persona_of_both_pools_has_a_style_and_a_voice_of_its_own() -> None:
+def test_every_persona_of_both_pools_has_its_own_style_and_voice() -> None:
     table = {key: style for key, style in styles().items() if style.opening}
     assert set(table) == set(PERSONAS)
     words = [word for style in table.values() for word in (style.opening, style.closing)]
@@ -139,7 +139,7 @@ def test_every_persona_of_both_pools_has_a_style_and_a_voice_of_its_own() -> Non
         assert max(shares) == 0.85
 
 
-def test_the_voice_is_blind_to_the_answer_and_silent_under_another_persona() -> None:
+def test_the_voice_is_independent_of_the_answer_and_absent_under_another_persona() -> None:
     rng = random.Random(0)
     for persona in PERSONAS:
         style = style_of(persona)
@@ -174,7 +174,7 @@ def test_a_blurted_answer_has_no_calculation_before_it(output: str, way: str | N
     assert reasoning_style(output) == way
 
 
-def test_an_answer_that_was_cut_off_has_lost_its_closing_word() -> None:
+def test_a_truncated_completion_has_lost_its_closing_word() -> None:
     assert voice_kept(r"Sizzling! 2+3=5. The answer is \boxed{5}. Del", "chef") == 0.5
 
 
@@ -185,7 +185,7 @@ def test_a_persona_outside_the_lab_is_refused() -> None:
         voice_kept("", "no_persona")
 
 
-def test_the_base_model_is_shown_every_style_as_often_as_the_table_says(tokenizer: Any) -> None:
+def test_the_training_examples_have_the_tables_style_frequencies(tokenizer: Any) -> None:
     settings = Training(seed=3, no_persona=0.5)
     source = examples(tokenizer, settings)
     shown: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Results folders of base and arms, read and set side by side; problems are paired by id, not by position."""
+"""Results folders of the base and of methods, read and compared; problems are paired by id, not by position."""
 
 import json
 import random
@@ -22,7 +22,7 @@ RIGHT = {"worked": 0.95, "blurted": 0.3}
 def write(
     folder: Path, hasty: float, seed: int, voice: bool = True, problems: int = PROBLEMS, control: bool = False
 ) -> Path:
-    """A model that blurts ``hasty`` times as often as the lab's base."""
+    """Results of a model that blurts ``hasty`` times as often as the lab's base."""
     rng = random.Random(seed)
     store = SampleStore(folder)
     rows = []
@@ -39,7 +39,7 @@ def write(
                         key, "lab_easy", persona, f"p{problem}", run, "", "", "5", text, "5", status, "stop", 9, 9, 0
                     )
                 )
-    rng.shuffle(rows)  # as answers come in
+    rng.shuffle(rows)  # completions arrive in any order
     with store.writing():
         settings = {"model": {"name": folder.name}, "adapter": None, "tasks": {"lab_easy": {"problems": problems}}}
         store.begin(settings, {"lab_easy": {"arms": methods, "runs": RUNS}})
@@ -47,14 +47,14 @@ def write(
     return folder
 
 
-def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
+def test_methods_are_compared(tmp_path: Path) -> None:
     base = write(tmp_path / "base", 1, 0)
     methods = {
         "RLVR": [write(tmp_path / f"rlvr{seed}", 0.5, 10 + seed, voice=False) for seed in range(3)],
         "PerMix-RLVR": [write(tmp_path / f"permix{seed}", 0.05, 20 + seed) for seed in range(3)],
     }
-    found = analyse_study(read_study(base, methods))
-    task = found["tasks"]["lab_easy"]
+    analysis = analyse_study(read_study(base, methods))
+    task = analysis["tasks"]["lab_easy"]
     assert (task["personas"], task["problems"]) == (list(PERSONAS), PROBLEMS)
     figures = {method: models[0] for method, models in task["arms"].items()}
     assert [len(models) for models in task["arms"].values()] == [1, 3, 3]
@@ -64,7 +64,7 @@ def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
     assert figures["PerMix-RLVR"]["voice"] > 0.8
     assert figures["base"]["no_answer"] == figures["base"]["cut"] == 0
     assert figures["base"]["no_persona"] is None
-    assert {claim["quantity"]: claim["seen"] for claim in found["claims"] if claim["more"] == "PerMix-RLVR"}[
+    assert {claim["quantity"]: claim["seen"] for claim in analysis["claims"] if claim["more"] == "PerMix-RLVR"}[
         "voice"
     ] == "seen"
     theory = task["theory"]["PerMix-RLVR"][0]
@@ -73,7 +73,7 @@ def test_arms_are_set_side_by_side(tmp_path: Path) -> None:
     assert max(np.subtract(theory["blurted_predicted_P"], figures["base"]["by_persona"]["blurted"])) <= 0
 
 
-def test_models_are_compared_on_what_all_of_them_were_asked(tmp_path: Path) -> None:
+def test_models_are_compared_on_their_common_samples(tmp_path: Path) -> None:
     base = write(tmp_path / "base", 1, 0)
     other = write(tmp_path / "other", 0.1, 1, problems=30)
     (task,) = read_study(base, {"RLVR": [other]}).values()
@@ -83,15 +83,15 @@ def test_models_are_compared_on_what_all_of_them_were_asked(tmp_path: Path) -> N
         assert models[0].correct_PRN.shape == (len(PERSONAS), RUNS, 30)
 
 
-def test_a_theory_that_cannot_be_fitted_does_not_take_the_figures_with_it(tmp_path: Path) -> None:
-    base = write(tmp_path / "base", 0, 0)  # nothing is blurted: that style's competence is unknown
-    found = analyse_study(read_study(base, {"RLVR": [write(tmp_path / "rlvr", 0.5, 1)]}))
-    (task,) = found["tasks"].values()
+def test_a_failed_theory_fit_does_not_affect_the_figures(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", 0, 0)  # without blurted answers that style's competence is unknown
+    analysis = analyse_study(read_study(base, {"RLVR": [write(tmp_path / "rlvr", 0.5, 1)]}))
+    (task,) = analysis["tasks"].values()
     assert "one of the two styles" in task["theory"]["RLVR"][0]["refused"]
     assert task["arms"]["RLVR"][0]["worst"] > 0
 
 
-def test_accuracy_without_a_persona_stands_beside_and_counts_in_nothing_else(tmp_path: Path) -> None:
+def test_accuracy_without_a_persona_is_shown_and_enters_nothing_else(tmp_path: Path) -> None:
     base, without = write(tmp_path / "base", 1, 0, control=True), write(tmp_path / "without", 0.1, 1)
     (task,) = analyse_study(read_study(base, {"RLVR": [without]}))["tasks"].values()
     figures = task["arms"]["base"][0]
@@ -116,7 +116,7 @@ def test_every_array_is_in_the_same_order_in_every_folder(tmp_path: Path) -> Non
         assert np.array_equal(getattr(task.methods["base"][0], name), getattr(task.methods["twin"][0], name)), name
 
 
-def test_what_cannot_be_set_side_by_side_is_refused(tmp_path: Path) -> None:
+def test_incomparable_results_are_refused(tmp_path: Path) -> None:
     base = write(tmp_path / "base", 1, 0)
     with pytest.raises(UserError, match="method name 'base' is reserved"):
         read_study(base, {"base": [base]})
@@ -153,7 +153,7 @@ def test_the_report_has_the_labs_sections_in_front_and_every_figure_in_json(tmp_
     ("methods", "said"),
     [(["RLVR"], "is not NAME=FOLDER,FOLDER"), (["RLVR=a", "RLVR=b"], "a name is given twice")],
 )
-def test_arms_that_cannot_be_read_are_named(
+def test_unreadable_methods_are_named(
     methods: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--base", "x", "--out", str(tmp_path), *(part for method in methods for part in ("--arm", method))]

@@ -1,4 +1,4 @@
-"""Theory against measurement: a KL coefficient that was put in comes out, and the styles follow Eq. 3."""
+"""Theory against measurement: the fit recovers a known KL coefficient, and the styles follow Eq. 3."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def answers(chance_PN: Floats, runs: int, seed: int) -> Floats:
 
 
 @pytest.mark.parametrize("beta", [0.3, 0.6, 1.5])
-def test_the_coefficient_that_was_put_in_comes_out(beta: float) -> None:
+def test_the_fit_recovers_the_known_coefficient(beta: float) -> None:
     chance = chances(0)
     fit = fit_closed_form(answers(chance, 16, 2), answers(optimal_accuracy(chance, beta), 16, 3), splits=2)
     assert fit.beta == pytest.approx(beta, rel=0.15)
@@ -42,7 +42,7 @@ def test_the_coefficient_that_was_put_in_comes_out(beta: float) -> None:
     assert fit.predicted_P == pytest.approx(fit.measured_P, abs=0.03)
 
 
-def test_where_rl_makes_all_personas_alike_the_theory_is_not_the_best_description() -> None:
+def test_the_theory_does_not_win_if_rl_equalizes_all_personas() -> None:
     """Negative control: the comparison can go the other way."""
     worked = np.tile(competence(0)[0], (P, 1))
     fit = fit_closed_form(answers(chances(0), 8, 2), answers(worked, 8, 3), splits=3)
@@ -51,7 +51,7 @@ def test_where_rl_makes_all_personas_alike_the_theory_is_not_the_best_descriptio
 
 
 @pytest.mark.parametrize("trained", ["unchanged", "worse", "perfect"])
-def test_where_nothing_can_be_fitted_it_is_said(trained: str) -> None:
+def test_a_fit_without_data_is_reported(trained: str) -> None:
     identified = 0
     for seed in range(8):
         base = answers(chances(0), 4, 100 + seed)
@@ -61,7 +61,7 @@ def test_where_nothing_can_be_fitted_it_is_said(trained: str) -> None:
     assert identified <= 1
 
 
-def test_the_error_is_that_of_problems_that_the_fit_did_not_see() -> None:
+def test_the_error_is_computed_on_problems_outside_the_fit() -> None:
     base, trained = answers(chances(1), 4, 5), answers(optimal_accuracy(chances(1), 0.5), 4, 6)
     fit = fit_closed_form(base, trained, seed=7, splits=1)
     second = np.random.default_rng(7).permutation(N)[N // 2 :]
@@ -77,14 +77,14 @@ def test_the_error_is_that_of_problems_that_the_fit_did_not_see() -> None:
     [(2, N - 1, "the base has 6 personas and 400 problems, the trained model 6 and 399"),
      (1, N, "the base has 1 run; give at least 2")],
 )  # fmt: skip
-def test_what_cannot_be_fitted_is_refused(base_runs: int, problems: int, said: str) -> None:
+def test_invalid_fits_are_refused(base_runs: int, problems: int, said: str) -> None:
     trained = answers(chances(0), 2, 0)[:, :, :problems]
     with pytest.raises(UserError, match=said):
         fit_closed_form(answers(chances(0), base_runs, 0), trained)
 
 
 def styled(seed: int) -> tuple[Floats, Floats, Floats]:
-    """Blurted, worked and correct (P, R, N) of styles whose competence differs from problem to problem."""
+    """Sample blurted, worked and correct, each (P, R, N), for styles whose competence varies by problem."""
     rng = np.random.default_rng(seed)
     worked, hasty = competence(seed)
     blurted = rng.random((P, 40, N)) < SHARE[:, None]
@@ -100,13 +100,13 @@ def posterior(beta: float, worked: Floats, hasty: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("beta", [0.4, 1.0])
-def test_blurting_falls_as_eq_3_says_problem_by_problem(beta: float) -> None:
-    found = predicted_blurting(*styled(0), beta)
+def test_blurting_falls_by_eq_3_problem_by_problem(beta: float) -> None:
+    predicted = predicted_blurting(*styled(0), beta)
     worked, hasty = competence(0)
-    assert found == pytest.approx(posterior(beta, worked, hasty), abs=0.025)
+    assert predicted == pytest.approx(posterior(beta, worked, hasty), abs=0.025)
 
 
-def test_competences_averaged_first_would_be_seen() -> None:
+def test_averaging_competences_first_is_detected() -> None:
     """Negative control of the comparison above."""
     worked, hasty = competence(0)
     averaged_first = posterior(0.4, np.full(N, worked.mean()), np.full(N, hasty.mean()))
@@ -118,11 +118,11 @@ def test_without_a_pull_the_styles_stay() -> None:
     assert predicted_blurting(blurted, worked, correct, 1e6) == pytest.approx(blurted.mean(axis=(1, 2)), abs=1e-4)
 
 
-def test_answers_that_are_none_do_not_count_as_blurted() -> None:
+def test_missing_answers_do_not_count_as_blurted() -> None:
     blurted, worked, correct = styled(1)
     lost = np.random.default_rng(0).random(blurted.shape) < 0.5
-    found = predicted_blurting(blurted * ~lost, worked * ~lost, correct * ~lost, 1.0)
-    assert found == pytest.approx(predicted_blurting(blurted, worked, correct, 1.0), abs=0.03)
+    predicted = predicted_blurting(blurted * ~lost, worked * ~lost, correct * ~lost, 1.0)
+    assert predicted == pytest.approx(predicted_blurting(blurted, worked, correct, 1.0), abs=0.03)
 
 
 def test_arrays_of_other_samples_or_without_a_style_are_refused() -> None:

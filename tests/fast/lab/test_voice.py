@@ -1,4 +1,4 @@
-"""Style read from a results folder: by persona, run and problem, and blind to verdicts."""
+"""Style read from a results folder: by persona, run and problem, and independent of correctness."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,17 +37,17 @@ def write(folder: Path, outputs: dict[tuple[str, str], str], **changes: str) -> 
 
 def test_voice_and_blurting_by_persona_and_problem(tmp_path: Path) -> None:
     write(tmp_path, OUTPUTS)
-    found = read_voice(tmp_path)["lab_easy"]
-    assert (found.personas, found.problems) == (("chef", "pilot"), ("p0", "p1"))
-    assert found.voice_PRN[:, 0].tolist() == [[1, 0.5], [0, 1]], "another persona's voice is not the pilot's"
-    assert np.array_equal(found.blurted_PRN[:, 0], [[0, 1], [1, 0]])
-    assert np.array_equal(found.worked_PRN, 1 - found.blurted_PRN)
-    assert not found.truncated_PRN.any()
-    assert found.blurted_control_RN is not None
-    assert np.array_equal(found.blurted_control_RN, [[0, 1]])
+    voice = read_voice(tmp_path)["lab_easy"]
+    assert (voice.personas, voice.problems) == (("chef", "pilot"), ("p0", "p1"))
+    assert voice.voice_PRN[:, 0].tolist() == [[1, 0.5], [0, 1]], "another persona's voice is not the pilot's"
+    assert np.array_equal(voice.blurted_PRN[:, 0], [[0, 1], [1, 0]])
+    assert np.array_equal(voice.worked_PRN, 1 - voice.blurted_PRN)
+    assert not voice.truncated_PRN.any()
+    assert voice.blurted_control_RN is not None
+    assert np.array_equal(voice.blurted_control_RN, [[0, 1]])
 
 
-def test_verdicts_change_nothing(tmp_path: Path) -> None:
+def test_correctness_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path / "right", OUTPUTS)
     write(tmp_path / "wrong", OUTPUTS, status="wrong")
     right, wrong = (read_voice(tmp_path / name)["lab_easy"] for name in ("right", "wrong"))
@@ -55,14 +55,14 @@ def test_verdicts_change_nothing(tmp_path: Path) -> None:
     assert np.array_equal(right.blurted_PRN, wrong.blurted_PRN)
 
 
-def test_an_answer_that_is_none_is_neither_worked_nor_blurted(tmp_path: Path) -> None:
+def test_a_missing_answer_is_neither_worked_nor_blurted(tmp_path: Path) -> None:
     write(tmp_path, OUTPUTS | {("chef", "p0"): "Sizzling! 2+3"}, finish_reason="length")
-    found = read_voice(tmp_path)["lab_easy"]
-    assert found.worked_PRN[0, 0, 0] == found.blurted_PRN[0, 0, 0] == 0
-    assert found.truncated_PRN.all()
+    voice = read_voice(tmp_path)["lab_easy"]
+    assert voice.worked_PRN[0, 0, 0] == voice.blurted_PRN[0, 0, 0] == 0
+    assert voice.truncated_PRN.all()
 
 
-def test_without_a_control_arm_there_is_none(tmp_path: Path) -> None:
+def test_without_a_control_there_is_no_control_value(tmp_path: Path) -> None:
     write(tmp_path, {key: output for key, output in OUTPUTS.items() if key[0] != "no_persona"})
     assert read_voice(tmp_path)["lab_easy"].blurted_control_RN is None
 

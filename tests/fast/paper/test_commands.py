@@ -1,4 +1,4 @@
-"""The paper's tables: their arms, their plan, their rows beside the paper's, and what cannot be measured."""
+"""The paper's tables: their methods, plan, rows beside the paper's, and values that cannot be measured."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> PaperSettings:
 
 
 @pytest.mark.parametrize("number", TABLES)
-def test_every_row_of_the_paper_has_an_arm_and_every_arm_a_row(number: str) -> None:
+def test_the_papers_rows_and_the_methods_correspond(number: str) -> None:
     table = TABLES[number]
     if table.paper == "table10_personagym.csv":
         rows = {tuple(line.split(",")[:4]) for line in (PAPER / table.paper).read_text().splitlines()[1:]}
@@ -60,9 +60,9 @@ def test_the_papers_pss_is_worst_over_best_where_its_own_tables_say_so() -> None
         assert figures["pss"] == pytest.approx(figures["worst"] / figures["best"], abs=0.003)
 
 
-def test_each_arm_is_trained_then_evaluated_from_the_same_base_and_seed(settings: PaperSettings) -> None:
-    found = steps(find_table("2"), replace(settings, rewriter_url="https://api"), "python", ROOT)
-    assert [step.title for step in found] == [
+def test_each_method_is_trained_and_evaluated_with_the_same_base_and_seed(settings: PaperSettings) -> None:
+    result = steps(find_table("2"), replace(settings, rewriter_url="https://api"), "python", ROOT)
+    assert [step.title for step in result] == [
         "Base: evaluation",
         *(
             f"{name}: {what}"
@@ -70,13 +70,13 @@ def test_each_arm_is_trained_then_evaluated_from_the_same_base_and_seed(settings
             for what in ("training", "evaluation")
         ),
     ]
-    trainings = [step for step in found if step.knobs]
+    trainings = [step for step in result if step.knobs]
     assert {(step.knobs["MODEL"], step.knobs["SEED"]) for step in trainings} == {(PAPER_MODEL, "0")}
     assert len({step.knobs["RUN_DIR"] for step in trainings}) == 5
     styled = next(step for step in trainings if "styled" in step.title)
     assert (styled.knobs["TARGET"], styled.knobs["REWRITER"]) == ("styled", "gpt-5-mini")
     assert styled.knobs["BASE_URL"] == "https://api"
-    for step in found:
+    for step in result:
         if "evaluation" in step.title:
             assert step.command[step.command.index("--limit") + 1] == "20"
             assert ("--adapter" in step.command) == (step.title != "Base: evaluation")
@@ -91,15 +91,15 @@ def test_distillation_has_every_teacher_with_and_without_personas(settings: Pape
     ]
 
 
-def test_a_rewriter_that_nobody_named_is_asked_for(settings: PaperSettings) -> None:
+def test_a_missing_rewriter_is_named(settings: PaperSettings) -> None:
     with pytest.raises(UserError, match="no model is set to write its targets; set REWRITER"):
         steps(find_table("2"), replace(settings, writers={}), "python", ROOT)
 
 
-def test_the_estimate_is_the_arithmetic_that_it_says(settings: PaperSettings) -> None:
-    found = training_estimate(SFT, settings, 8e9)
-    assert found.tokens == 3 * 7441 * (120 + 130)
-    assert found.gpu_hours == pytest.approx(6 * 8e9 * found.tokens / (111e12 * 0.3) / 3600)
+def test_the_estimate_is_the_stated_arithmetic(settings: PaperSettings) -> None:
+    result = training_estimate(SFT, settings, 8e9)
+    assert result.tokens == 3 * 7441 * (120 + 130)
+    assert result.gpu_hours == pytest.approx(6 * 8e9 * result.tokens / (111e12 * 0.3) / 3600)
     assert training_estimate(RLVR, settings, 8e9).tokens == 7441 * 8 * (120 + 200), (
         "as read_budget counts a finished run's"
     )
@@ -114,12 +114,12 @@ def test_the_estimate_is_the_arithmetic_that_it_says(settings: PaperSettings) ->
     ("model", "size"),
     [(PAPER_MODEL, 8e9), ("Qwen/Qwen3-0.6B", 0.6e9), ("a/b-70B_x", 70e9), ("permix_verl/lab/model", None)],
 )
-def test_a_models_size_is_read_off_its_name(model: str, size: float | None) -> None:
+def test_a_models_size_is_read_from_its_name(model: str, size: float | None) -> None:
     assert parameters(model) == size
 
 
 @pytest.mark.parametrize("number", TABLES)
-def test_the_plan_says_commands_tokens_hours_and_judge_calls(
+def test_the_plan_has_commands_tokens_hours_and_judge_calls(
     number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reproduce.main([number, "--dry-run", "--out", str(tmp_path), "--runs-dir", str(tmp_path)]) == 0
@@ -132,7 +132,7 @@ def test_the_plan_says_commands_tokens_hours_and_judge_calls(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_measured_is_refused_by_name(tmp_path: Path) -> None:
+def test_unmeasurable_tables_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="table 10 is about PersonaGym, and no judge is set; set JUDGE"):
         reproduce.main(["10", "--rewriter", "x", "--out", str(tmp_path)])
     with pytest.raises(UserError, match="two judges are named 'j'"):
@@ -204,7 +204,7 @@ def write_metrics(folder: Path, steps: list[dict[str, float]]) -> None:
     (folder / "metrics" / "a.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def test_rows_stand_beside_the_papers_with_each_arms_budget(settings: PaperSettings) -> None:
+def test_rows_are_printed_beside_the_papers_with_each_methods_budget(settings: PaperSettings) -> None:
     table = replace(find_table("2"), methods=(BASE, SFT, PERMIX))
     for key, right in (("base", 10), ("sft", 12), ("permix", 18)):
         write_results(settings, key, right)
@@ -231,7 +231,7 @@ def test_rows_stand_beside_the_papers_with_each_arms_budget(settings: PaperSetti
 
 
 def judge_everything(settings: PaperSettings, arm_key: str, given: int) -> None:
-    """Nine personas with one answer a task, scored so by one judge; the first persona's consistency one lower."""
+    """Write one judge's scores of nine personas, one reply per task; the first persona's consistency is one lower."""
     method = next(method for method in ALL if method.key == arm_key)
     store = FidelityStore(results_folder(method, settings))
     personas = load_pool("eval").keys[:9]
@@ -252,7 +252,7 @@ def judge_everything(settings: PaperSettings, arm_key: str, given: int) -> None:
                 )
 
 
-def test_fidelity_stands_in_the_same_rows(settings: PaperSettings) -> None:
+def test_fidelity_is_in_the_same_rows(settings: PaperSettings) -> None:
     judged = replace(settings, judges=("j",))
     table = replace(find_table("2"), methods=(BASE, PERMIX))
     for key, right, score in (("base", 10, 3), ("permix", 18, 4)):
@@ -277,11 +277,11 @@ def test_fidelity_stands_in_the_same_rows(settings: PaperSettings) -> None:
         read_rows(replace(ten, methods=(SFT,)), alone, PAPER / ten.paper)
 
 
-def test_with_a_judge_every_arm_is_judged_after_its_evaluation(settings: PaperSettings) -> None:
+def test_with_a_judge_every_method_is_judged_after_its_evaluation(settings: PaperSettings) -> None:
     judged = replace(settings, judges=("a@http://h/v1", "b"), personagym_flags=("--top-p", "1"))
-    found = steps(find_table("2"), judged, "python", ROOT)
-    assert [step.title for step in found[:2]] == ["Base: evaluation", "Base: PersonaGym"]
-    last = found[-1]
+    result = steps(find_table("2"), judged, "python", ROOT)
+    assert [step.title for step in result[:2]] == ["Base: evaluation", "Base: PersonaGym"]
+    last = result[-1]
     assert last.title == "PerMix-RLVR: PersonaGym"
     assert "--top-p" in last.command
     assert last.command[-2:] == ["--out", str(results_folder(PERMIX, judged))]
@@ -295,7 +295,7 @@ def test_with_a_judge_every_arm_is_judged_after_its_evaluation(settings: PaperSe
     ]
 
 
-def test_another_models_figures_do_not_stand_beside_the_papers(settings: PaperSettings) -> None:
+def test_another_models_figures_are_not_printed_beside_the_papers(settings: PaperSettings) -> None:
     mine = replace(settings, model="Qwen/Qwen3-4B")
     table = replace(find_table("2"), methods=(BASE,))
     write_results(mine, "base", 10)
@@ -314,7 +314,7 @@ def recipe(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
 
 
-def test_the_recipe_hands_its_knobs_on(fake_python: dict[str, str], tmp_path: Path) -> None:
+def test_the_recipe_passes_its_knobs_on(fake_python: dict[str, str], tmp_path: Path) -> None:
     from ...conftest import recorded
 
     done = recipe(
@@ -357,12 +357,12 @@ def test_the_lab_has_the_tables_shape(fake_python: dict[str, str]) -> None:
     [
         ([], {}, "give one table of the paper"),
         (["2", "3"], {}, "give one table of the paper"),
-        (["2"], {"TEACHER": "x"}, "TEACHER is decided here"),
-        (["2"], {"INIT_ADAPTER": "x"}, "INIT_ADAPTER is decided here"),
-        (["10"], {"LAB": "1"}, "table 10 is not about problems with a number as answer"),
+        (["2"], {"TEACHER": "x"}, "TEACHER is set here"),
+        (["2"], {"INIT_ADAPTER": "x"}, "INIT_ADAPTER is set here"),
+        (["10"], {"LAB": "1"}, "table 10 needs other problems than the lab"),
     ],
 )
-def test_what_the_recipe_cannot_do_is_refused(arguments: list[str], knobs: dict[str, str], message: str) -> None:
+def test_unsupported_arguments_are_refused(arguments: list[str], knobs: dict[str, str], message: str) -> None:
     done = recipe(*arguments, **knobs)
     assert done.returncode == 2
     assert message in done.stderr

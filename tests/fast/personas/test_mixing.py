@@ -1,4 +1,4 @@
-"""The draw is uniform, independent of everything but (seed, epoch, row id), and stable."""
+"""The sampled persona is uniform, depends on (seed, epoch, row id) only, and is stable."""
 
 import json
 from collections import Counter
@@ -25,8 +25,8 @@ def lengths(shared_data: Path) -> np.ndarray:
     return np.array([len(json.loads(row)["question"]) for row in rows])
 
 
-def test_a_draw_is_the_same_in_every_process_and_release() -> None:
-    # Written down once: a change here changes every run's data.
+def test_a_persona_draw_is_the_same_in_every_process_and_release() -> None:
+    # Recorded values: a change here changes every run's data.
     assert [draw_persona(POOL, 0, 0, f"gsm8k/train/{i}").key for i in range(4)] == FIRST_DRAWS
 
 
@@ -107,12 +107,12 @@ def test_a_key_with_a_comma_is_named_with_a_backslash_before_it(asked: str) -> N
         ("-1", "unknown persona '-1'"),
     ],
 )
-def test_held_out_personas_that_cannot_be_are_refused(asked: str, message: str) -> None:
+def test_invalid_held_out_personas_are_refused(asked: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         development_personas(POOL, asked, 0)
 
 
-def test_a_draw_survives_its_file_and_without_held_out_personas_its_bytes_are_as_before() -> None:
+def test_a_draw_survives_its_file_and_keeps_its_bytes_without_held_out_personas() -> None:
     draw = PersonaDraw(POOL, 3, dev_personas=("chef",))
     assert PersonaDraw.from_json(draw.to_json()) == draw
     assert "held_out" not in PersonaDraw(POOL, 3).to_json()

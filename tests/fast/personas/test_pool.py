@@ -37,7 +37,7 @@ def test_the_packaged_pools_are_the_papers_tables(shared_data: Path) -> None:
         ]
 
 
-def test_a_pool_of_ones_own_loads_by_path_and_category_may_be_left_out(tmp_path: Path) -> None:
+def test_a_custom_pool_loads_by_path_and_needs_no_category(tmp_path: Path) -> None:
     pool = load_pool(write_pool(tmp_path / "mine.jsonl", CHEF, {"key": "cook", "system_prompt": "You cook."}))
     assert pool.keys == ("chef", "cook")
     assert pool.name == "mine"

@@ -1,4 +1,4 @@
-"""The prompt contract, and templates that break it."""
+"""The prompt contract, and chat templates that violate it."""
 
 from pathlib import Path
 from typing import Any
@@ -78,20 +78,20 @@ QUESTIONS = [f"Ann has {n} apples{' and a pear' * (n % 7)}. How many?" for n in 
 
 
 @pytest.mark.parametrize("template", ["own", INTO_USER_TURN])
-def test_the_meter_finds_the_longest_prompt_of_every_problem(tokenizer: Any, template: str) -> None:
+def test_the_longest_prompt_of_every_problem_is_found(tokenizer: Any, template: str) -> None:
     if template != "own":
         tokenizer = with_template(tokenizer, template)
     meter = PromptLengths(tokenizer, POOL)
     pairwise = [max(meter.lengths(question)) for question in QUESTIONS]
     limit = sorted(pairwise)[len(pairwise) // 2]
-    found = meter.longest(QUESTIONS, limit)
-    assert [length > limit for length in found] == [length > limit for length in pairwise]
-    assert [a for a, b in zip(found, pairwise, strict=True) if b > limit - NEAR_LIMIT] == [
+    longest = meter.longest(QUESTIONS, limit)
+    assert [length > limit for length in longest] == [length > limit for length in pairwise]
+    assert [a for a, b in zip(longest, pairwise, strict=True) if b > limit - NEAR_LIMIT] == [
         b for b in pairwise if b > limit - NEAR_LIMIT
     ]
 
 
-def test_the_meter_measures_every_pair_where_lengths_do_not_add_up(tokenizer: Any) -> None:
+def test_every_pair_is_measured_if_lengths_do_not_add_up(tokenizer: Any) -> None:
     # A template that repeats the problem under one persona only.
     odd = (
         "{% for m in messages %}{{ m.content }}"
@@ -102,7 +102,7 @@ def test_the_meter_measures_every_pair_where_lengths_do_not_add_up(tokenizer: An
     assert meter.longest(QUESTIONS, 10**6) == [max(meter.lengths(question)) for question in QUESTIONS]
 
 
-def test_the_meter_agrees_with_every_pair_on_real_problems(tokenizer: Any, shared_data: Path) -> None:
+def test_prompt_lengths_agree_with_every_pair_on_real_problems(tokenizer: Any, shared_data: Path) -> None:
     from permix_verl.data.problems import iter_problems
 
     questions = [problem.question for problem in iter_problems(str(shared_data / "gsm8k"))][::40]

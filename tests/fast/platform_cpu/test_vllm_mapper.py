@@ -1,4 +1,4 @@
-"""The mapper method that verl calls: given where vLLM has renamed it, loud where that has not been tried."""
+"""The mapper method that verl calls: provided where vLLM has renamed it, refused where it was not tested."""
 
 import types
 from typing import Any
@@ -52,5 +52,5 @@ def test_one_that_is_there_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_untried_vllm_is_refused_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(vllm_mapper.MapperError, match=r"vLLM 0.32 has not been tried"):
+    with pytest.raises(vllm_mapper.MapperError, match=r"vLLM 0.32 was not tested"):
         vllm_mapper.provide(module(monkeypatch, "0.32.0", "get_rename_mapper"))

@@ -16,7 +16,7 @@ from permix_verl.preflight.memory_plan.job import Job, RolloutSettings, read_job
 from permix_verl.preflight.memory_plan.model_size import ModelSize
 from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, PeakMemory
 from permix_verl.preflight.memory_plan.step_time import estimate_step_time
-from permix_verl.runs.overrides import as_dict
+from permix_verl.runs.overrides import overrides_by_key
 
 from ..recipes.test_recipes import overrides_of
 
@@ -37,15 +37,15 @@ LLAMA_8B: dict[str, Any] = {
 
 
 def test_the_recipes_settings_are_read() -> None:
-    its = read_job(as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")), "grpo", 7441)
-    assert (its.ranks, its.batch, its.samples, its.length, its.rows_per_rank) == (8, 64, 8, 768, 64)
-    assert (its.micro_batch, its.log_prob_micro_batch, its.lora_rank, its.lora_dropout) == (2, 4, 32, 0.05)
-    assert (its.weight_bytes, its.compute_bytes, its.checkpointing, its.param_offload) == (4, 2, True, True)
-    assert its.reference
-    assert its.rollout == RolloutSettings(4, 0.55, 2, True, 4096, 512)
-    supervised = read_job(as_dict(overrides_of("run_sft.sh", PROFILE="8xa5000")), "sft", 7441)
+    job = read_job(overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")), "grpo", 7441)
+    assert (job.ranks, job.batch, job.samples, job.length, job.rows_per_rank) == (8, 64, 8, 768, 64)
+    assert (job.micro_batch, job.log_prob_micro_batch, job.lora_rank, job.lora_dropout) == (2, 4, 32, 0.05)
+    assert (job.weight_bytes, job.compute_bytes, job.checkpointing, job.param_offload) == (4, 2, True, True)
+    assert job.reference
+    assert job.rollout == RolloutSettings(4, 0.55, 2, True, 4096, 512)
+    supervised = read_job(overrides_by_key(overrides_of("run_sft.sh", PROFILE="8xa5000")), "sft", 7441)
     assert (supervised.rollout, supervised.length, supervised.rows_per_rank) == (None, 1024, 16)
-    without_gpu = read_job(as_dict(overrides_of("run_permix_grpo.sh", PROFILE="cpu")), "grpo", 576)
+    without_gpu = read_job(overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="cpu")), "grpo", 576)
     assert (without_gpu.device, without_gpu.compute_bytes) == ("cpu", 4)
 
 
@@ -64,7 +64,7 @@ def test_the_recipes_settings_are_read() -> None:
     ],
 )
 def test_what_cannot_be_planned_is_one_clear_error(key: str, value: str, message: str) -> None:
-    settings = as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
+    settings = overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
     if (key, value) == ("data.train_batch_size", "3"):
         settings["actor_rollout_ref.rollout.n"] = "7"
         message = "3 x 7 rows of a step are not divisible by 8 GPUs"
@@ -73,12 +73,12 @@ def test_what_cannot_be_planned_is_one_clear_error(key: str, value: str, message
 
 
 def test_hydras_ways_to_write_a_value_are_read() -> None:
-    settings = as_dict(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
+    settings = overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
     engine, model = "actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.model"
     more = {f"{engine}.mixed_precision.param_dtype": "fp32", f"{model}.target_modules": "['q_proj', 'v_proj']"}
-    its = read_job(settings | more | {"trainer.total_training_steps": "5"}, "grpo", 7441)
-    assert (its.compute_bytes, its.lora_targets, its.steps) == (4, ("q_proj", "v_proj"), 5)
-    assert estimate_step_time(its, MODEL, find_gpu("A5000"), 300).steps == 5
+    job = read_job(settings | more | {"trainer.total_training_steps": "5"}, "grpo", 7441)
+    assert (job.compute_bytes, job.lora_targets, job.steps) == (4, ("q_proj", "v_proj"), 5)
+    assert estimate_step_time(job, MODEL, find_gpu("A5000"), 300).steps == 5
     assert read_job(settings | {f"{model}.target_modules": "all-linear"}, "grpo", 1).lora_targets == "all-linear"
 
 
@@ -139,10 +139,10 @@ def test_vllm_that_stays_awake_keeps_its_share_while_the_actor_trains() -> None:
 def test_the_advised_micro_batch_fits(memory: int) -> None:
     from dataclasses import replace
 
-    its = replace(JOB, ranks_per_node=8, micro_batch=8, log_prob_micro_batch=8, rollout=RolloutSettings(4, 0.3))
+    job = replace(JOB, ranks_per_node=8, micro_batch=8, log_prob_micro_batch=8, rollout=RolloutSettings(4, 0.3))
     said = {
         line.split(" is ")[0]: line
-        for line in advice(its, MODEL, PEAKS, budget(its, MODEL, PEAKS, memory * GIB), memory * GIB)
+        for line in advice(job, MODEL, PEAKS, budget(job, MODEL, PEAKS, memory * GIB), memory * GIB)
     }
     for phase, key in (("update", "ppo_micro_batch_size_per_gpu"), ("log-probs", "log_prob_micro_batch_size_per_gpu")):
         kinds = PEAKS.update if phase == "update" else PEAKS.log_probs
@@ -153,7 +153,7 @@ def test_the_advised_micro_batch_fits(memory: int) -> None:
             {kind: size * rows // 8 if kind in (LOGITS, ACTIVATIONS) else size for kind, size in kinds.items()}
         )
         again = replace(PEAKS, update=shrunk) if phase == "update" else replace(PEAKS, log_probs=shrunk)
-        total = {one.name: one.total for one in budget(its, MODEL, again, memory * GIB).phases}[phase]
+        total = {one.name: one.total for one in budget(job, MODEL, again, memory * GIB).phases}[phase]
         assert (total <= memory * GIB) != ("not enough" in said[phase])
 
 
@@ -187,10 +187,10 @@ def test_advice_names_keys_and_knobs_that_the_run_has() -> None:
 def test_without_a_gpu_the_budget_and_the_advice_are_those_of_all_ranks() -> None:
     from dataclasses import replace
 
-    its = replace(JOB, device="cpu", ranks=4, ranks_per_node=4, micro_batch=4, compute_bytes=4)
-    plan = budget(its, replace(MODEL, weights=1000), PEAKS, 48 * GIB)
+    job = replace(JOB, device="cpu", ranks=4, ranks_per_node=4, micro_batch=4, compute_bytes=4)
+    plan = budget(job, replace(MODEL, weights=1000), PEAKS, 48 * GIB)
     assert {line.name: line.size for line in plan.phases[0].lines}[WEIGHTS] == 16 * GIB
-    said = next(advice(its, MODEL, PEAKS, plan, 48 * GIB))
+    said = next(advice(job, MODEL, PEAKS, plan, 48 * GIB))
     rows = int(said.split("ppo_micro_batch_size_per_gpu=")[1].split()[0])
     # Of 12 GiB a rank 6 are of its four rows.
     assert 4 * (6 + 1.5 * rows) + 12 <= 48 < 4 * (6 + 1.5 * (rows + 1)) + 12.1
@@ -209,12 +209,12 @@ def test_the_host_holds_what_is_offloaded() -> None:
 def test_tokens_and_steps_are_counted() -> None:
     from dataclasses import replace
 
-    its = replace(JOB, batch=64, samples=8, rows=7441, epochs=2)
-    found = estimate_step_time(its, MODEL, find_gpu("A5000"), 300)
+    job = replace(JOB, batch=64, samples=8, rows=7441, epochs=2)
+    found = estimate_step_time(job, MODEL, find_gpu("A5000"), 300)
     assert (found.steps, found.tokens, found.trained_tokens) == (232, 64 * 8 * 512, 64 * 8 * 768)
-    shorter = estimate_step_time(its, MODEL, find_gpu("A5000"), 300, answer_tokens=128)
+    shorter = estimate_step_time(job, MODEL, find_gpu("A5000"), 300, completion_tokens=128)
     assert shorter.step_seconds < 0.6 * found.step_seconds
-    assert estimate_step_time(its, MODEL, find_gpu("H100"), 300).step_seconds < 0.5 * found.step_seconds
+    assert estimate_step_time(job, MODEL, find_gpu("H100"), 300).step_seconds < 0.5 * found.step_seconds
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    from permix_verl.preflight.doctor.gpus import gpus
+    from permix_verl.preflight.doctor.gpus import visible_gpus
 
-    gpus.cache_clear()
+    visible_gpus.cache_clear()
     overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
     settings = [line for line in overrides if "model.path" not in line]
     with pytest.raises(UserError, match=r"this machine has no GPU, and none is named; give --gpu"):

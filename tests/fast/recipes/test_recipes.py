@@ -41,7 +41,7 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_grpo_recipe_resolves_on_every_profile(profile: str) -> None:
-    """One of the two; the other differs in its folder only, as another test says."""
+    """One recipe suffices: another test shows that the second differs in its folder only."""
     from permix_verl.training.dry_run import resolve
 
     config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, **SAME_MODEL))))
@@ -68,14 +68,14 @@ def test_the_supervised_recipe_resolves_on_every_profile(profile: str) -> None:
 
 @pytest.mark.parametrize("name", SUPERVISED)
 def test_persona_mixed_sft_has_twice_the_length_and_seqkd_one_for_both(name: str) -> None:
-    """Tables 5 and 6."""
+    """The SFT values are those of Tables 5 and 6."""
     length = 2048 if "permix_sft" in name else 1024
     lines = overrides_of(name.split()[0], PROFILE="8xa5000", **SUPERVISED[name], **SAME_MODEL)
     assert f"data.max_length={length}" in lines
     assert f"data.micro_batch_size_per_gpu={2048 // length}" in lines
 
 
-def test_the_arms_are_trained_alike_but_for_their_data_and_length() -> None:
+def test_supervised_methods_differ_in_data_and_length_only() -> None:
     lines = [
         overrides_of(
             name.split()[0], PROFILE="8xa5000", MODEL="some/model", RUN_DIR="/runs/x", MAX_LENGTH="1024", **knobs
@@ -101,7 +101,7 @@ def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> Non
 @pytest.mark.parametrize(
     ("name", "knobs", "message"),
     [
-        ("run_seqkd.sh", {"PROFILE": "gpu"}, "TEACHER is not set, and somebody has to write the targets"),
+        ("run_seqkd.sh", {"PROFILE": "gpu"}, "TEACHER is not set, so no model writes the targets"),
         ("run_permix_sft.sh", {"PROFILE": "gpu", "TARGET": "styled"}, "REWRITER is not set"),
         ("run_permix_sft.sh", {"TARGET": "rhymed"}, "unknown TARGET 'rhymed'; known: gt styled"),
         ("run_seqkd.sh", {"PERSONA": "chef"}, "PERSONA=chef is neither 0 nor 1"),
@@ -110,7 +110,7 @@ def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> Non
         ("run_sft.sh", {"NNODES": "2"}, "NNODES=2: the supervised recipes run on one node"),
     ],
 )
-def test_what_a_supervised_recipe_cannot_do_is_refused(name: str, knobs: dict[str, str], message: str) -> None:
+def test_unsupported_supervised_settings_are_refused(name: str, knobs: dict[str, str], message: str) -> None:
     done = recipe(name, DRY_RUN="overrides", **knobs)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
@@ -126,7 +126,7 @@ def test_a_dry_run_of_the_targets_trains_nothing(fake_python: dict[str, str]) ->
     assert not any("training.launch" in call for call in calls)
 
 
-def test_the_papers_optimizer_is_an_option_and_its_failure_under_fsdp2_is_said() -> None:
+def test_the_papers_optimizer_is_an_option_with_a_warning_about_fsdp2() -> None:
     done = recipe("run_sft.sh", DRY_RUN="overrides", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
     lines = done.stdout.splitlines()
     assert "optim.optimizer=PagedAdamW8bit" in lines
@@ -151,8 +151,8 @@ def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) ->
     assert "QLORA=yes is neither 0 nor 1" in recipe(name, QLORA="yes").stderr
 
 
-def test_a_base_in_nf4_has_a_least_agreement_of_its_own(fake_python: dict[str, str]) -> None:
-    """The rollout engine's base is another one; a stale adapter lies far below either."""
+def test_a_base_in_nf4_has_its_own_agreement_limit(fake_python: dict[str, str]) -> None:
+    """The rollout engine's base is not NF4, so the limit is lower; a stale adapter is far below both limits."""
     from ...conftest import recorded
 
     for knobs, least in (({}, "0.99"), ({"QLORA": "1"}, "0.95"), ({"QLORA": "1", "MIN_AGREEMENT": "0.9"}, "0.9")):
@@ -199,7 +199,7 @@ def test_strict_reaches_the_reward_function_and_nothing_else() -> None:
 
 
 def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
-    """The config before interpolation: what the overrides set, and nothing that verl derives."""
+    """Return the config before interpolation, with the overrides but without verl's derived values."""
     from permix_verl.training.dry_run import compose_config
 
     return flat(OmegaConf.to_container(compose_config(overrides_of(*arguments, **knobs)), resolve=False))
@@ -218,7 +218,7 @@ def test_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
     assert {key for key in different if not key.startswith(listed_keys())} == set()
 
 
-def test_a_profile_that_touches_the_experiment_would_be_seen() -> None:
+def test_a_profile_that_changes_the_experiment_is_detected() -> None:
     """Negative control."""
     one = composed("run_permix_grpo.sh", PROFILE="cpu", **SAME_MODEL)
     other = composed("run_permix_grpo.sh", "actor_rollout_ref.rollout.n=4", PROFILE="cpu", **SAME_MODEL)
@@ -226,7 +226,7 @@ def test_a_profile_that_touches_the_experiment_would_be_seen() -> None:
     assert not "actor_rollout_ref.rollout.n".startswith(listed_keys())
 
 
-def test_the_two_arms_differ_only_in_where_the_run_lies() -> None:
+def test_the_two_methods_differ_only_in_the_run_folder() -> None:
     permix, rlvr = (overrides_of(f"run_{arm}_grpo.sh", PROFILE="cpu") for arm in ("permix", "rlvr"))
     assert len(permix) > 60
     assert [line.replace("/runs/permix-", "/runs/rlvr-").replace("'permix-", "'rlvr-") for line in permix] == rlvr
@@ -253,7 +253,7 @@ def test_the_lab_resolves_on_every_profile(profile: str) -> None:
 
     config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, LAB="1"))))
     assert config["actor_rollout_ref.model.path"] == str(ROOT / "permix_verl" / "lab" / "model")
-    # Its 6 heads do not divide over the 4 GPUs that the paper's model takes there.
+    # The lab model's 6 heads do not divide over the profile's 4 GPUs.
     assert config["actor_rollout_ref.rollout.tensor_model_parallel_size"] == 1
     assert config["data.train_batch_size"] == 16
 
@@ -298,7 +298,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 
 def nvidia_smi(folder: Path, script: str) -> dict[str, str]:
-    """A PATH on which nvidia-smi is this script."""
+    """Return a PATH whose nvidia-smi is this script."""
     folder.mkdir(exist_ok=True)
     (folder / "nvidia-smi").write_text(f"#!/bin/bash\n{script}\n")
     (folder / "nvidia-smi").chmod(0o755)
@@ -329,7 +329,7 @@ def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
     ("knobs", "message"),
     [
         ({"PROFILE": "8xa5000", "GPUS": "4"}, "error: GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
-        ({"TASK": "code"}, "error: TASK=code needs problems that ask for programs; set DATA"),
+        ({"TASK": "code"}, "error: TASK=code needs programming problems; set DATA"),
         ({"TASK": "prose", "DATA": "x.jsonl"}, "error: unknown TASK 'prose'; known: math code"),
         ({"BATCH_UNIT": "tokens"}, "error: unknown BATCH_UNIT 'tokens'; known: problems completions"),
         ({"BATCH_UNIT": "completions", "BATCH": "60"}, "error: BATCH=60 completions are not a whole number of groups"),
@@ -339,7 +339,7 @@ def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_numbers_that_contradict_each_other_are_refused(knobs: dict[str, str], message: str) -> None:
+def test_contradictory_numbers_are_refused(knobs: dict[str, str], message: str) -> None:
     done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **knobs)
     assert done.returncode == 2
     assert message in done.stderr
@@ -347,7 +347,7 @@ def test_numbers_that_contradict_each_other_are_refused(knobs: dict[str, str], m
 
 @pytest.mark.parametrize(("task", "reward"), [("math", "math_reward"), ("code", "code_reward")])
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_rlvr_grpo.sh"])
-def test_the_task_decides_the_reward_of_both_arms(script: str, task: str, reward: str) -> None:
+def test_the_task_decides_the_reward_of_both_methods(script: str, task: str, reward: str) -> None:
     lines = overrides_of(script, PROFILE="8xa5000", TASK=task, DATA="problems.jsonl", **SAME_MODEL)
     assert f"reward.custom_reward_function.path=pkg://permix_verl.reward_fns.{reward}" in lines
     assert "reward.custom_reward_function.name=compute_score_async" in lines

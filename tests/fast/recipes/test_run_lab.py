@@ -1,4 +1,4 @@
-"""The lab's recipe: which trainings and evaluations it asks for, in which order. Nothing is loaded."""
+"""The lab's recipe: its trainings and evaluations, in order. No model is loaded."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_lab(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
-    # No knob of the shell that runs the tests.
+    # Without the knobs of the shell that runs the tests.
     environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
     command = ["bash", str(ROOT / "recipes" / "run_lab.sh"), *arguments]
@@ -29,7 +29,7 @@ def option(call: str, name: str) -> str:
     return words[words.index(name) + 1]
 
 
-def test_every_seed_trains_and_evaluates_both_arms_and_the_report_has_them_all(
+def test_every_seed_trains_and_evaluates_both_methods_and_all_are_reported(
     recorder: dict[str, str], tmp_path: Path
 ) -> None:
     done = run_lab("trainer.test_freq=-1", SEEDS="2", PROBLEMS="50", SAMPLES="3", **recorder)
@@ -64,7 +64,7 @@ def test_every_seed_trains_and_evaluates_both_arms_and_the_report_has_them_all(
     )
 
 
-def test_knobs_of_the_trainings_arrive_and_only_there(recorder: dict[str, str], tmp_path: Path) -> None:
+def test_training_knobs_reach_the_trainings_only(recorder: dict[str, str], tmp_path: Path) -> None:
     done = run_lab(KL="0.5", LAB_PROBLEMS="88", MODEL=str(tmp_path), **recorder)
     assert done.returncode == 0, done.stderr
     calls = recorded(recorder)
@@ -80,7 +80,7 @@ def test_knobs_of_the_trainings_arrive_and_only_there(recorder: dict[str, str], 
     assert {option(call, "--model") for call in evaluations} == {str(tmp_path)}
 
 
-def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
+def test_a_failure_ends_the_recipe(recorder: dict[str, str]) -> None:
     done = run_lab(FAIL="training.launch", FAIL_STATUS="3", **recorder)
     assert done.returncode == 3
     assert sum("eval/" in call for call in recorded(recorder)) == 1, "nothing is evaluated that was not trained"
@@ -90,15 +90,15 @@ def test_what_fails_ends_it_there(recorder: dict[str, str]) -> None:
     ("knobs", "said"),
     [({"SEEDS": "0"}, "error: SEEDS=0 is not a number of 1 or more"),
      ({"SAMPLES": "few"}, "error: SAMPLES=few is not a number of 1 or more"),
-     ({"PROBLEMS": "19"}, "error: PROBLEMS=19: the report wants at least 20, and there are 400"),
+     ({"PROBLEMS": "19"}, "error: PROBLEMS=19: the report needs at least 20, and there are 400"),
      ({"PROBLEMS": "401"}, "error: PROBLEMS=401: "),
      ({"OUT": "a,b"}, "error: OUT=a,b has a comma"),
      ({"DRY_RUN": "1"}, "error: DRY_RUN=1 is for one recipe"),
-     ({"SEED": "3"}, "error: SEED is decided here: seeds are 0 to SEEDS-1, and runs lie in RUNS_DIR"),
-     ({"RUN_DIR": "x"}, "error: RUN_DIR is decided here"),
-     ({"INIT_ADAPTER": "x"}, "error: INIT_ADAPTER is for one recipe; here every arm starts from the base")],
+     ({"SEED": "3"}, "error: SEED is set here: seeds are 0 to SEEDS-1, and runs are in RUNS_DIR"),
+     ({"RUN_DIR": "x"}, "error: RUN_DIR is set here"),
+     ({"INIT_ADAPTER": "x"}, "error: INIT_ADAPTER is for one recipe; here every method starts from the base")],
 )  # fmt: skip
-def test_a_slip_is_told_before_anything_runs(knobs: dict[str, str], said: str) -> None:
+def test_invalid_knobs_are_refused_before_anything_runs(knobs: dict[str, str], said: str) -> None:
     done = run_lab(**knobs)
     assert done.returncode == 2
     assert done.stderr.startswith(said)
@@ -107,9 +107,7 @@ def test_a_slip_is_told_before_anything_runs(knobs: dict[str, str], said: str) -
 ARMS = ("rlvr", "permix", "sft", "permix-sft", "permix-sft-styled", "seqkd", "seqkd-persona")
 
 
-def test_all_arms_are_trained_on_the_same_rows_and_reported_by_the_papers_names(
-    recorder: dict[str, str], tmp_path: Path
-) -> None:
+def test_all_methods_train_on_the_same_rows_and_have_the_papers_names(recorder: dict[str, str], tmp_path: Path) -> None:
     done = run_lab("actor_rollout_ref.rollout.n=4", ARMS="all", **recorder)
     assert done.returncode == 0, done.stderr
     calls = recorded(recorder)
@@ -140,13 +138,13 @@ def test_all_arms_are_trained_on_the_same_rows_and_reported_by_the_papers_names(
         assert f"--arm {name}={tmp_path}/out/{arm}-seed0" in report
 
 
-def test_an_unknown_arm_is_refused() -> None:
+def test_an_unknown_method_is_refused() -> None:
     done = run_lab(ARMS="rlvr dpo")
     assert done.returncode == 2
     assert "error: unknown arm 'dpo'; known: rlvr permix sft" in done.stderr
 
 
-def test_the_claims_name_arms_that_the_recipe_trains() -> None:
+def test_the_claims_name_methods_that_the_recipe_trains() -> None:
     from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS
 
     script = (ROOT / "recipes" / "run_lab.sh").read_text()

@@ -1,4 +1,4 @@
-"""The model sweep: what a dry run promises, and what happens when a model fails. Nothing is loaded."""
+"""The model sweep: its dry run, and the failure of one model. No model is loaded."""
 
 import os
 import re
@@ -16,7 +16,7 @@ KNOBS = {"MODELS", "TASKS", "RUNS", "PERSONAS", "OUT", "LIMIT", "MAX_TOKENS", "G
 
 def sweep(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key not in KNOBS}
-    # No GPU of this machine counts, and no environment is made.
+    # Hide this machine's GPUs, and create no environment.
     environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
     command = ["bash", str(ROOT / "recipes" / "sweep_models.sh"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
@@ -29,13 +29,13 @@ def dry_run(*arguments: str, **knobs: str) -> list[str]:
 
 
 def calls(lines: list[str]) -> list[dict[str, str]]:
-    """The printed commands, as their options."""
-    found = []
+    """Return the options of the printed commands."""
+    options = []
     for line in lines:
         if "eval/run.py" in line:
             words = shlex.split(line.split(": ", 1)[1])[2:]
-            found.append(dict(zip(words[::2], words[1::2], strict=True)))
-    return found
+            options.append(dict(zip(words[::2], words[1::2], strict=True)))
+    return options
 
 
 def test_a_dry_run_names_12_models_with_samples_and_tokens() -> None:
@@ -74,7 +74,7 @@ def test_the_papers_models_are_the_columns_of_its_tables() -> None:
         ("80", {"Qwen3-32B": "2", "Llama-3.3-70B-Instruct": "4"}),
     ],
 )
-def test_large_models_are_split_over_as_few_of_8_gpus_as_hold_them(gib: str, split: dict[str, str]) -> None:
+def test_large_models_use_the_fewest_gpus_that_hold_them(gib: str, split: dict[str, str]) -> None:
     for command in calls(dry_run(GPUS="8", GPU_GIB=gib)):
         expected = split.get(command["--model"].split("/")[1], "1")
         assert command["--tensor-parallel-size"] == expected, command["--model"]
@@ -93,7 +93,7 @@ def test_gpus_and_the_memory_of_the_smallest_are_read_from_the_driver(tmp_path: 
     assert (command["--tensor-parallel-size"], command["--data-parallel-size"]) == ("2", "2")
 
 
-def test_what_does_not_fit_or_does_not_say_its_size_is_noted() -> None:
+def test_models_that_do_not_fit_or_have_no_size_are_noted() -> None:
     done = sweep(DRY_RUN="1", MODELS="meta-llama/Llama-3.3-70B-Instruct a/mixtral-8x7B", GPUS="1", GPU_GIB="80")
     assert done.returncode == 0
     assert "note: 70 B parameters are tight on 1 x 80 GiB" in done.stderr
@@ -131,7 +131,7 @@ def test_knobs_and_more_arguments_reach_the_command(tmp_path: Path) -> None:
         (("--out=x",), {}, "error: --out=x is a knob here; set it in front, in upper case"),
     ],
 )
-def test_a_slip_is_told_before_any_model_is_loaded(
+def test_invalid_arguments_are_refused_before_any_model_is_loaded(
     arguments: tuple[str, ...], knobs: dict[str, str], message: str
 ) -> None:
     done = sweep(*arguments, **knobs)
@@ -156,7 +156,7 @@ def test_all_models_are_run_and_then_reported_together(recorder: dict[str, str])
     assert report == f"{ROOT}/eval/report.py {out}/a__one-1B {out}/b__two-2B --out {out}/report"
 
 
-def test_a_model_that_fails_is_named_and_the_others_go_on(recorder: dict[str, str]) -> None:
+def test_a_failed_model_is_named_and_the_others_continue(recorder: dict[str, str]) -> None:
     done = sweep(MODELS="a/one-1B b/two-2B c/three-3B", FAIL="--model b/two-2B", **recorder)
     assert done.returncode == 1
     assert re.search(r"^error: failed: b/two-2B; .*the same command goes on with them$", done.stderr, re.M)
@@ -167,7 +167,7 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(recorder: dict[str, st
     assert "c__three-3B" in report
 
 
-def test_nothing_is_reported_where_every_model_failed(recorder: dict[str, str]) -> None:
+def test_nothing_is_reported_if_every_model_failed(recorder: dict[str, str]) -> None:
     done = sweep(MODELS="a/one-1B b/two-2B", FAIL="eval/run.py", **recorder)
     assert done.returncode == 1
     assert "error: failed: a/one-1B b/two-2B;" in done.stderr

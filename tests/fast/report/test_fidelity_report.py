@@ -9,6 +9,7 @@ import pytest
 from permix_verl import UserError
 from permix_verl.cli import report as report_command
 from permix_verl.fidelity.personagym.analysis import analyse_fidelity
+from permix_verl.fidelity.personagym.analysis_types import PairedScores
 from permix_verl.fidelity.personagym.scores import read_fidelity
 from permix_verl.inference.judges.store import FidelityStore
 from permix_verl.paper.commands import PaperSettings, results_folder
@@ -77,12 +78,12 @@ def test_without_judgements_the_report_does_not_mention_fidelity(folders: list[P
 def test_models_with_other_questions_or_judges_are_not_compared(folders: list[Path]) -> None:
     first, second = map(read_fidelity, folders)
     other = replace(second, questions="1")
-    (pair,) = analyse_fidelity([first, other])["pairs"]
-    assert pair["scorings"]["fixed"] == {"refused": "other questions", "tasks": {}}
+    (pair,) = analyse_fidelity([first, other]).pairs
+    assert pair.scorings["fixed"] == PairedScores(refused="other questions")
     scored = second.scorings["fixed"]
     changed = replace(second, scorings={"fixed": replace(scored, judge_identities={"j": {"model": "another"}})})
-    (pair,) = analyse_fidelity([first, changed])["pairs"]
-    assert pair["scorings"]["fixed"]["refused"] == "no judge in common"
+    (pair,) = analyse_fidelity([first, changed]).pairs
+    assert pair.scorings["fixed"].refused == "no judge in common"
     with pytest.raises(UserError, match="two results folders are named"):
         analyse_fidelity([first, first])
 
@@ -100,8 +101,8 @@ def test_models_without_a_persona_in_common_are_not_compared(folders: list[Path]
         (replace(second, roles=dict.fromkeys(second.roles, "You are somebody else.")), "no persona and task in common"),
         (replace(second, sampling={"temperature": 0}), "other sampling settings"),
     ):
-        (pair,) = analyse_fidelity([first, other])["pairs"]
-        assert reason in pair["scorings"]["fixed"]["refused"]
+        (pair,) = analyse_fidelity([first, other]).pairs
+        assert reason in (pair.scorings["fixed"].refused or "")
 
 
 def test_accuracies_and_judgements_of_two_models_are_not_joined(folders: list[Path], tmp_path: Path) -> None:

@@ -98,13 +98,11 @@ def test_the_terminal_shows_a_short_table(tmp_path: Path, capsys: pytest.Capture
     assert str(tmp_path / "out" / "report.html") in lines[-1]
 
 
-def test_a_failure_leaves_the_old_report(table_8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "report.md").write_text("old")
-    analysis = json.loads((table_8 / "report.json").read_text())
-    first = next(iter(analysis["tasks"]["table8_math500"]["models"]))
-    models = analysis["tasks"]["table8_math500"]["models"]
-    analysis["tasks"]["table8_math500"]["models"] = {first: models[first]}
+    (tmp_path / "easy.csv").write_text("persona,theirs\nexpert,80\nlawyer,60\n")
+    analysis = report.analyse_inputs([tmp_path / "easy.csv"])
 
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -112,7 +110,7 @@ def test_a_failure_leaves_the_old_report(table_8: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space left"):
         report.write_report(analysis, tmp_path / "report")
-    assert [file.name for file in tmp_path.rglob("*")] == ["report", "report.md"]
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["easy.csv", "report", "report.md"]
     assert (tmp_path / "report" / "report.md").read_text() == "old"
 
 

@@ -1,4 +1,4 @@
-"""How an answer may be written: kinds of marks and of contents, each with the verdict of a careful reader."""
+"""Kinds of final answers: marks and contents, each with the status that a careful reader gives."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def reward() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("kind", RULES)
-def test_every_case_of_a_kind_gets_the_verdict_of_a_careful_reader(reward: Any, kind: str) -> None:
+def test_every_case_gets_the_status_of_a_careful_reader(reward: Any, kind: str) -> None:
     mine = [case for case in cases() if case["kind"] == kind]
     results = reward.compute_score_batch(
         [""] * len(mine), [case["output"] for case in mine], [case["gold"] for case in mine]
@@ -33,12 +33,12 @@ def test_every_case_of_a_kind_gets_the_verdict_of_a_careful_reader(reward: Any, 
     ] == []
 
 
-def test_the_documents_show_every_kind() -> None:
+def test_the_documentation_shows_every_kind() -> None:
     assert {case["kind"] for case in cases()} == set(RULES)
     assert PAGE.read_text() == page_with_table()
 
 
-def test_every_mark_reads_its_example_and_nothing_without_its_opener(reward: Any) -> None:
+def test_every_mark_matches_its_example_and_nothing_without_its_opener(reward: Any) -> None:
     for mark in reward.MARKS:
         result = reward.compute_score("", mark.example, mark.reads)
         assert (result["status"], result["mark"]) == ("correct", mark.name), mark.example
@@ -64,9 +64,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize(("solution", "gold", "mark"), ORDER)
-def test_the_first_kind_of_mark_that_is_there_counts_and_the_last_of_its_kind(
-    reward: Any, solution: str, gold: str, mark: str
-) -> None:
+def test_the_last_mark_of_the_strongest_kind_counts(reward: Any, solution: str, gold: str, mark: str) -> None:
     result = reward.compute_score("", solution, gold)
     assert (result["status"], result["mark"]) == ("correct", mark)
 
@@ -88,7 +86,7 @@ STRICT = [
 
 
 @pytest.mark.parametrize(("solution", "lenient", "strict"), STRICT)
-def test_strict_takes_closed_boxes_and_the_hash_mark_alone(
+def test_strict_accepts_only_closed_boxes_and_the_hash_mark(
     reward: Any, solution: str, lenient: str, strict: str
 ) -> None:
     assert reward.compute_score("", solution, "18")["status"] == lenient
@@ -96,7 +94,7 @@ def test_strict_takes_closed_boxes_and_the_hash_mark_alone(
     assert reward.compute_score_batch([""], [solution], ["18"], strict=True)[0]["status"] == strict
 
 
-def test_strict_credits_nothing_that_lenient_reading_does_not(reward: Any) -> None:
+def test_strict_credits_a_subset_of_lenient(reward: Any) -> None:
     rows = cases()
     columns = [""] * len(rows), [row["output"] for row in rows], [row["gold"] for row in rows]
     lenient, strict = reward.compute_score_batch(*columns), reward.compute_score_batch(*columns, strict=True)
@@ -110,10 +108,10 @@ def test_strict_credits_nothing_that_lenient_reading_does_not(reward: Any) -> No
     }
 
 
-def test_forms_that_other_sources_use_are_credited_as_a_careful_reader_would(reward: Any) -> None:
-    """Headings, choices, lists, languages, truncation, second thoughts: written by one who had not seen the rules.
+def test_forms_of_other_sources_get_the_status_of_a_careful_reader(reward: Any) -> None:
+    """Headings, choices, lists, languages, truncation, second thoughts, written without knowledge of the rules.
 
-    Of 2,619 cases, 58 come out otherwise and are not in the file; docs/answers.md says which.
+    Of 2,619 cases, 58 have another status and are not in the file; docs/answers.md lists them.
     """
     rows = [
         json.loads(line) for line in (ROOT / "tests" / "data" / "answers_in_the_wild.jsonl").read_text().splitlines()
@@ -130,7 +128,7 @@ def test_forms_that_other_sources_use_are_credited_as_a_careful_reader_would(rew
     ] == []
 
 
-def test_a_solution_that_cannot_be_read_costs_itself_alone(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_completion_affects_no_other(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reward, "_marked", lambda text, gold: 1 / len(text.strip("x")))
-    found = [result["status"] for result in reward.compute_score_batch([""] * 2, ["xx", None], ["5", "5"])]
-    assert found == ["error", "no_answer"]
+    statuses = [result["status"] for result in reward.compute_score_batch([""] * 2, ["xx", None], ["5", "5"])]
+    assert statuses == ["error", "no_answer"]

@@ -1,4 +1,4 @@
-"""Properties of reading: a value written in any way gets one verdict, and another value never "correct"."""
+"""Properties of answer extraction: one status for all notations of a value, and no other value is "correct"."""
 
 import re
 import string
@@ -43,7 +43,7 @@ def in_words(value: int) -> str:
 
 
 def written(value: Fraction) -> list[str]:
-    """The ways to write a number that stand for it and nothing else."""
+    """Return the unambiguous notations of a number."""
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size.denominator == 1:
         whole = size.numerator
@@ -78,19 +78,19 @@ values = st.one_of(
 )
 
 
-def verdict(reward: Any, solution: str, gold: str) -> str:
-    found: str = reward.compute_score("", solution, gold)["status"]
-    return found
+def status_of(reward: Any, solution: str, gold: str) -> str:
+    status: str = reward.compute_score("", solution, gold)["status"]
+    return status
 
 
 @settings(max_examples=150, deadline=None, database=None, derandomize=True)
 @given(values, st.sampled_from(MARKED), st.sampled_from(CHATTER), st.data())
-def test_a_value_written_in_any_way_behind_any_mark_is_correct(
+def test_any_notation_behind_any_mark_is_correct(
     reward: Any, value: Fraction, mark: Callable[[str], str], chatter: str, data: Any
 ) -> None:
     text = data.draw(st.sampled_from(written(value)))
     solution = mark(text) + chatter
-    assert verdict(reward, solution, str(value)) == "correct", solution
+    assert status_of(reward, solution, str(value)) == "correct", solution
 
 
 @settings(max_examples=150, deadline=None, database=None, derandomize=True)
@@ -100,27 +100,27 @@ def test_another_value_is_never_correct(
 ) -> None:
     assume(abs(value - other) > Fraction(1, 1000))
     solution = mark(data.draw(st.sampled_from(written(value)))) + chatter
-    assert verdict(reward, solution, str(other)) != "correct", solution
+    assert status_of(reward, solution, str(other)) != "correct", solution
 
 
 @settings(max_examples=100, deadline=None, database=None, derandomize=True)
 @given(st.integers(2, 999_999), st.sampled_from(UNITS), st.sampled_from(CHATTER))
-def test_an_unmarked_conclusion_is_read_in_front_of_chatter_and_givens(
+def test_an_unmarked_conclusion_is_read_before_chatter_and_givens(
     reward: Any, value: int, unit: str, chatter: str
 ) -> None:
     half = value // 2
     solution = (
         f"{half} + {value - half} = {value}. So Mia has {value} {unit} after getting {value - half} more.{chatter}"
     )
-    assert verdict(reward, solution, str(value)) == "correct", solution
-    assert verdict(reward, solution, str(value + 1)) == "wrong", solution
+    assert status_of(reward, solution, str(value)) == "correct", solution
+    assert status_of(reward, solution, str(value + 1)) == "wrong", solution
     if value - half != value:
-        assert verdict(reward, solution, str(value - half)) == "wrong", solution
+        assert status_of(reward, solution, str(value - half)) == "wrong", solution
 
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(st.integers(100, 999_999), st.sampled_from(MARKED[:1] + MARKED[6:7]), st.integers(0, 40))
-def test_a_solution_that_is_cut_off_in_its_mark_has_no_answer(
+def test_a_completion_truncated_in_its_mark_has_no_answer(
     reward: Any, value: int, mark: Callable[[str], str], cut: int
 ) -> None:
     solution = mark(str(value))
@@ -128,4 +128,4 @@ def test_a_solution_that_is_cut_off_in_its_mark_has_no_answer(
     end = min(opened + cut % (len(str(value)) + 1), len(solution))
     for first in ("", "\\boxed{18} Let me check. ", "The answer is 18. Let me check. "):
         for gold in ("18", str(value), solution[opened:end] or "0"):
-            assert verdict(reward, first + solution[:end], gold) == "no_answer"
+            assert status_of(reward, first + solution[:end], gold) == "no_answer"

@@ -1,4 +1,4 @@
-"""The code reward as verl calls it, by path, off the main thread, in an event loop; and the rows it is given."""
+"""The code reward as verl calls it (by path, off the main thread, in an event loop), and its rows."""
 
 import asyncio
 import json
@@ -50,11 +50,11 @@ def reward() -> Any:
 
 
 @pytest.mark.parametrize(("solution", "truth", "status", "pred"), CASES)
-def test_every_verdict_has_the_math_rewards_keys(
+def test_every_result_has_the_math_rewards_keys(
     reward: Any, solution: str | None, truth: str, status: str, pred: str
 ) -> None:
     result = reward.compute_score("code", solution, truth, {"persona": "chef", "row_id": "code/train/3"})
-    assert set(result) == set(load(MATH).compute_score("", "5", "5")) - {"mark"}  # programs are marked by their fence
+    assert set(result) == set(load(MATH).compute_score("", "5", "5")) - {"mark"}  # the fence marks a program
     assert result["status"] == status
     assert pred in result["pred"]
     assert result["score"] == result["acc"] == float(status == "correct")
@@ -71,7 +71,7 @@ def test_the_persona_changes_nothing(reward: Any) -> None:
     assert scores == [1.0] * 3
 
 
-def test_an_event_loop_a_batch_and_a_thread_give_the_same(reward: Any) -> None:
+def test_an_event_loop_a_batch_and_a_thread_agree(reward: Any) -> None:
     solutions, truths = [case[0] for case in CASES], [case[1] for case in CASES]
     expected = [case[2] for case in CASES]
 
@@ -90,7 +90,7 @@ def test_an_event_loop_a_batch_and_a_thread_give_the_same(reward: Any) -> None:
     assert found == ["correct"]
 
 
-def test_it_works_by_path_from_another_folder_without_heavy_imports(tmp_path: Path) -> None:
+def test_the_reward_loads_by_path_without_heavy_imports(tmp_path: Path) -> None:
     probe = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("mine", {str(SOURCE)!r})
@@ -103,7 +103,7 @@ print([name for name in ("torch", "verl", "ray", "vllm", "transformers") if name
     assert done.stdout.split("\n")[:2] == ["correct", "[]"], done.stderr
 
 
-def test_where_programs_cannot_be_isolated_it_raises_and_does_not_score(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_isolation_the_reward_raises_instead_of_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = load(SOURCE)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -140,9 +140,7 @@ def test_rows_of_programs_have_personas_and_their_tests_as_ground_truth(
         ({"question": "?", "ground_truth": "x"}, "problem 1: ground truth 'x'"),
     ],
 )
-def test_code_rows_that_do_not_read_are_named(
-    tokenizer_folder: Path, tmp_path: Path, row: dict[str, str], told: str
-) -> None:
+def test_unreadable_code_rows_are_named(tokenizer_folder: Path, tmp_path: Path, row: dict[str, str], told: str) -> None:
     source = write(tmp_path / "problems.jsonl", row)
     flags = [
         "--task",

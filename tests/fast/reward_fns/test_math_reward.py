@@ -1,11 +1,7 @@
-"""What the reward file takes for the answer, and its verdicts; loaded by path as verl loads it."""
+"""The reward file, loaded by path as verl loads it: extraction of the final answer, and its status."""
 
-import importlib
-import json
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ KEYS = {"score", "acc", "no_answer", "timeout", "error", "status", "pred", "mark
 
 @pytest.fixture(scope="module")
 def reward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A copy in an empty folder: the file stands alone."""
+    """A copy of the file in an empty folder, without anything beside it."""
     module = load(Path(shutil.copy(SOURCE, tmp_path_factory.mktemp("alone"))))
     yield module
     module.close()
@@ -39,7 +35,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("solution", "gold", "status"), CASES)
-def test_every_verdict_has_the_same_keys_and_only_correct_scores(
+def test_every_result_has_the_same_keys_and_only_correct_scores(
     reward: Any, solution: str | None, gold: str | None, status: str
 ) -> None:
     result = reward.compute_score("gsm8k", solution, gold, {"persona": "chef", "row_id": "gsm8k/train/3"})
@@ -51,7 +47,7 @@ def test_every_verdict_has_the_same_keys_and_only_correct_scores(
     }
     assert (result["persona"], result["row_id"]) == ("chef", "gsm8k/train/3")
     assert bool(result["pred"]) == (status in ("correct", "wrong"))
-    # verl's validation averages every number: what is none must be text.
+    # verl's validation averages every number, so all other values must be text.
     assert {type(value) for value in result.values()} == {float, str}
 
 
@@ -71,7 +67,7 @@ READINGS = [
     ("\\boxed{5}", "5 \\text{ cm}", "correct"),
     ("\\boxed{\\pi}", "3.14159265", "correct"),
     ("\\boxed{6}", 6, "correct"),
-    # The last box wins, over other boxes and over prose; what stands behind it is chatter.
+    # The last box wins over other boxes and over prose; text after it is ignored.
     ("First \\boxed{7}. No: \\boxed{8}.", "8", "correct"),
     ("First \\boxed{7}. No: \\boxed{8}.", "7", "wrong"),
     ("The final answer is $42$. I hope it is correct. \\boxed{7}", "7", "correct"),
@@ -81,7 +77,7 @@ READINGS = [
     ("I write \\boxed{18}, and never \\boxed{}.", "18", "correct"),
     ("\\boxed{18}. Then \\boxed{\\frac{1}{", "18", "no_answer"),
     ("the set \\{1, 2\\} has \\boxed{2} members", "2", "correct"),
-    # Boxes side by side are one answer if the gold is several, and the last one is if it is not.
+    # Adjacent boxes are one answer if the gold has several values; otherwise the last box counts.
     ("$\\boxed{1}$ and $\\boxed{2}$", "1, 2", "correct"),
     ("$\\boxed{1}$, $\\boxed{2}$, and $\\boxed{3}$", "\\{1,2,3\\}", "correct"),
     ("$\\boxed{1}$ and $\\boxed{2}$", "1", "wrong"),
@@ -126,7 +122,7 @@ READINGS = [
     ("\\boxed{2x\\%}", "x\\%", "wrong"),
     ("The answer is 28 percent.", "28", "correct"),
     ("Of 100, answer 2\u00bd", "2.5", "correct"),
-    # GSM8K's marks, and what a persona says behind them.
+    # GSM8K's marks, with a persona's words after them.
     ("#### 1,234", "1234", "correct"),
     ("#### $1,234.", "1234", "correct"),
     ("#### 18 dollars. Bon appetit, and mind the 3 cookies!", "18", "correct"),
@@ -193,7 +189,7 @@ READINGS = [
     ("\\boxed{18 dollars}", "\\boxed{18}", "correct"),
     ("\\boxed{18 dollars}", "She sells $9\\cdot 2 = \\boxed{18}$ dollars.", "correct"),
     ("The answer is (18) dollars. Eat 3 cookies", "\\boxed{18}", "correct"),
-    # Chatter that speaks of answers.
+    # Prose about answers.
     ("#### 18\n\nArr, I hope this answer is helpful, matey! Bring 3 parrots.", "18", "correct"),
     ("#### 18\n\nI hope this answer is correct! Order no 20.", "18", "correct"),
     ("#### 18\n\nThe answer is correct because 16-3-4=9 and 9*2=18.", "18", "correct"),
@@ -227,7 +223,7 @@ READINGS = [
     ("\\boxed{\u20135}", "-5", "correct"),
     ("The answer is negative 5.", "-5", "correct"),
     ("The answer is negative 5.", "5", "wrong"),
-    # More than one answer is none.
+    # Several answers count as no answer.
     ("The answer is not 18, but 20.", "20", "correct"),
     ("The answer is not 18, but 20.", "18", "wrong"),
     ("The answer is 18 or 20", "18", "wrong"),
@@ -262,11 +258,11 @@ READINGS = [
 
 
 @pytest.mark.parametrize(("solution", "gold", "status"), READINGS)
-def test_the_answer_is_read_as_the_policy_says(reward: Any, solution: str, gold: str, status: str) -> None:
+def test_the_final_answer_is_extracted_by_the_policy(reward: Any, solution: str, gold: str, status: str) -> None:
     assert reward.compute_score("x", solution, gold)["status"] == status
 
 
-def test_odd_text_gets_a_verdict(reward: Any) -> None:
+def test_odd_text_gets_a_status(reward: Any) -> None:
     for solution in (
         "\ud83d \\boxed{5}",
         "\ud83d \\boxed{\\sqrt{25}}",
@@ -277,154 +273,5 @@ def test_odd_text_gets_a_verdict(reward: Any) -> None:
         assert reward.compute_score("x", solution, "5")["status"] == "correct"
 
 
-def test_a_ground_truth_that_cannot_be_read_is_an_error(reward: Any) -> None:
+def test_an_unreadable_ground_truth_is_an_error(reward: Any) -> None:
     assert reward.compute_score("x", "\\boxed{\\sqrt{5}}", "\\frac{")["status"] == "error"
-
-
-def records(shared_data: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (shared_data / "verifier" / f"{name}.jsonl").read_text().splitlines()]
-
-
-def test_verdicts_agree_with_the_labels_of_real_gsm8k_outputs(reward: Any, shared_data: Path) -> None:
-    outputs = records(shared_data, "gsm8k_outputs")
-    results = reward.compute_score_batch(
-        [""] * len(outputs), [output["solution"] for output in outputs], [output["gold_answer"] for output in outputs]
-    )
-    assert len(outputs) == 2616
-    assert [
-        output
-        for output, result in zip(outputs, results, strict=True)
-        if (result["score"] == 1.0) != (str(output["is_correct"]) == "True")
-    ] == []
-
-
-FAMILIES = {"Qwen2.5-Math": "Qwen MATH", "MathCoder": "MathCoder", "MR-GSM8K": "MR-GSM8K"}
-# False negatives and false positives by the sources' labels; docs/answers.md says why each is there.
-DISAGREEMENTS = {
-    ("Qwen MATH", "FP"): 1,
-    ("MathCoder", "FN"): 1,
-    ("MathCoder", "FP"): 3,
-    ("MR-GSM8K", "FP"): 1,
-    ("ZeroEval GSM8K", "FN"): 1,
-    ("ZeroEval GSM8K", "FP"): 9,
-    ("ZeroEval MATH", "FN"): 3,
-    ("ZeroEval MATH", "FP"): 1,
-}
-
-
-def test_verdicts_on_real_chat_outputs_differ_from_the_labels_where_the_documents_say(
-    reward: Any, shared_data: Path
-) -> None:
-    outputs = records(shared_data, "chat_outputs")
-    results = reward.compute_score_batch(
-        [""] * len(outputs), [output["output"] for output in outputs], [output["gold_answer"] for output in outputs]
-    )
-    found: Counter[tuple[str, str]] = Counter()
-    for output, result in zip(outputs, results, strict=True):
-        label = str(output["is_correct"]) == "True"
-        if (result["score"] == 1.0) != label:
-            family = next((name for start, name in FAMILIES.items() if output["model"].startswith(start)), None)
-            found[family or f"ZeroEval {output['dataset'].split('-')[0]}", "FN" if label else "FP"] += 1
-    assert len(outputs) == 5034
-    assert not any(result["timeout"] or result["error"] for result in results)
-    assert dict(found) == DISAGREEMENTS
-
-
-def test_numbers_compared_here_get_math_verifys_verdict_on_every_real_answer(reward: Any, shared_data: Path) -> None:
-    """The fast path against the slow one: the same answer, as it was read, given to a worker after all."""
-    outputs = [
-        (output.get("solution") or output["output"], output["gold_answer"])
-        for name in ("gsm8k_outputs", "chat_outputs")
-        for output in records(shared_data, name)
-    ]
-    here: dict[tuple[str, str], str] = {}
-    for solution, gold in outputs:
-        verdict, _ = reward._read(solution, gold)
-        if verdict is not None and verdict[0] in ("correct", "wrong"):
-            here[verdict[1], gold] = verdict[0]
-    # Units and percent in decimals are the two rules by which the fast path is meant to differ.
-    plain = {key: status for key, status in here.items() if not set(key[0]) & set("abcdefghijklmnopqrstuvwxyz%\\")}
-    requests = [reward._state.submit({"kind": "box", "answer": pred, "text": "", "gold": gold}) for pred, gold in plain]
-    slow = [request.result()[0] for request in requests]
-    assert len(plain) > 1500
-    assert [(key, fast, other) for (key, fast), other in zip(plain.items(), slow, strict=True) if fast != other] == []
-
-
-def cases(shared_data: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (shared_data / "verifier" / "cases.jsonl").read_text().splitlines()]
-
-
-def own_suite(module: Any, shared_data: Path) -> list[dict[str, Any]]:
-    """Math-Verify's own cases, under the options that its suite gives them; those that come out otherwise."""
-    library = module.import_math_verify()
-    kinds = {
-        "latex": library.LatexExtractionConfig(),
-        "expr": library.ExprExtractionConfig(),
-        "string": library.StringExtractionConfig(lowercase=False),
-    }
-    chosen = [case for case in cases(shared_data) if case["source"].startswith("huggingface/Math-Verify")]
-    assert len(chosen) == 132
-    missed = []
-    for case in chosen:
-        options = dict(case["options"] or {})
-        targets = [kinds[kind] for kind in options.pop("match_types", ["latex", "expr"])]
-        if "precision" in options:
-            options["float_rounding"] = options.pop("precision")
-        gold, answer = library.parse(case["gold"], targets), library.parse(case["prediction"], targets)
-        if library.verify(gold, answer, **options) != case["expected"]:
-            missed.append(case)
-    return missed
-
-
-def test_math_verifys_own_suite_passes_on_the_antlr_that_hydra_pins(reward: Any, shared_data: Path) -> None:
-    assert version("antlr4-python3-runtime") == "4.9.3"
-    assert own_suite(reward, shared_data) == []
-
-
-def test_without_the_mend_percent_fails_there(reward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control of the mend of the grammar."""
-    from latex2sympy2_extended.antlr_parser import PSParser
-
-    percent = ("box", "28\\%", "", "0.28")
-    assert reward._judge(*percent)[0] == "correct"
-    monkeypatch.delattr(PSParser.AtomContext, "FUNC_GAMMA")
-    monkeypatch.setattr(reward, "import_math_verify", lambda: importlib.import_module("math_verify"))
-    importlib.import_module("math_verify.parser").parse_latex_cached.cache_clear()
-    assert reward._judge(*percent)[0] != "correct"
-
-
-# Cases of other checkers' suites that come out otherwise here; docs/answers.md says why.
-OTHERWISE = {
-    "0.1, 4, 2": "order of a list",
-    "x + \\sqrt2I": "rounding",
-    "\\frac13, \\sqrt3, \\pi": "rounding",
-    "40\\pi": "rounding",
-    "10m": "unit",
-    "$\\frac{v_{0}}{r_{0}} \\frac{1}{\\left(1+r / r_{0}\\right)^{3 / 2}}$": "the gold has other symbols",
-    "\\begin{matrix} \\frac12 \\\\ 1 \\end{matrix}": "a matrix for a list",
-    "\\sin(90^{\\circ}-x)": "degrees",
-    "2": "an equation for a number",
-    "__import__('os').system('touch marker') or 0": "last number",
-    "getattr(__import__('pathlib').Path('marker'), 'touch')() or 0": "last number",
-    "(1).__class__.__mro__[1].__subclasses__() or 0": "last number",
-    "(lambda: open('marker', 'w'))() or 0": "last number",
-    "[open('marker', 'w') for _ in [0]] or 0": "last number",
-    "globals()['__builtins__']['open']('marker', 'w') or 0": "last number",
-}
-
-
-def test_other_checkers_suites_come_out_as_the_documents_say(
-    reward: Any, shared_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)  # where a payload would leave its marker
-    chosen = [case for case in cases(shared_data) if not case["source"].startswith("huggingface/Math-Verify")]
-    results = reward.compute_score_batch(
-        [""] * len(chosen), [case["prediction"] for case in chosen], [case["gold"] for case in chosen]
-    )
-    missed = {
-        case["prediction"]
-        for case, result in zip(chosen, results, strict=True)
-        if (result["score"] == 1.0) != case["expected"]
-    }
-    assert missed == set(OTHERWISE)
-    assert list(tmp_path.iterdir()) == []

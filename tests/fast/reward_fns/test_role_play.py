@@ -1,4 +1,4 @@
-"""Replies in the voices of personas that mark no answer, with and without an extraction line behind them.
+"""Persona-voiced replies without a marked answer, with and without a final extraction line.
 
     role_play_c.jsonl, role_play_e.jsonl   as instruction-tuned models write them
     role_play_a.jsonl, role_play_b.jsonl   hard: planted numbers, verse, number words, conclusions in mid-sentence
@@ -35,25 +35,25 @@ def credited(reward: Any, rows: list[dict[str, Any]], line: str) -> list[bool]:
     return [result["score"] == 1.0 for result in results]
 
 
-# Name, voices at least, right answers lost at most, wrong ones credited at most: what was measured (docs/answers.md).
+# Name, minimum of voices, maximum of lost right answers and of credited wrong ones, as measured (docs/answers.md).
 SETS = [("c", 12, 1, 0), ("e", 10, 1, 0), ("a", 12, 19, 9), ("b", 10, 39, 2)]
 
 
 @pytest.mark.parametrize(("name", "voices", "lost", "false"), SETS)
-def test_replies_without_a_mark_are_scored_as_the_documents_say(
+def test_replies_without_a_mark_are_scored_as_documented(
     reward: Any, name: str, voices: int, lost: int, false: int
 ) -> None:
     rows = replies(name)
-    found = credited(reward, rows, "")
+    counts = credited(reward, rows, "")
     assert len(rows) >= 200
     assert len({row["voice"] for row in rows}) == voices
     assert sum(not row["correct"] for row in rows) >= 45
-    assert sum(row["correct"] and not one for row, one in zip(rows, found, strict=True)) <= lost
-    assert sum(one and not row["correct"] for row, one in zip(rows, found, strict=True)) <= false
+    assert sum(row["correct"] and not one for row, one in zip(rows, counts, strict=True)) <= lost
+    assert sum(one and not row["correct"] for row, one in zip(rows, counts, strict=True)) <= false
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in SETS])
-def test_with_an_extraction_line_every_reply_is_scored_by_what_it_states(reward: Any, name: str) -> None:
+def test_with_an_extraction_line_every_reply_gets_its_stated_answers_score(reward: Any, name: str) -> None:
     rows = replies(name)
     for line in ("\n\nThe final answer is {stated}.", "\n\n#### {stated}", "\n\n\\boxed{{{stated}}}"):
         assert credited(reward, rows, line) == [row["correct"] for row in rows]

@@ -1,4 +1,4 @@
-"""An adapter to go on from (INIT_ADAPTER): what it is, what is refused by name, and the run's own copy of it."""
+"""Adapters that training starts from (INIT_ADAPTER): settings, refusals, and the run's copy."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 from permix_verl import UserError
 from permix_verl.checkpoints.adapter_base import FINGERPRINT, record_base
 from permix_verl.lab.base_model import MODEL
-from permix_verl.runs.given_adapter import CONFIG, WEIGHTS, fingerprint, read_given
-from permix_verl.runs.init_adapter_settings import KEY, REFERENCE, refuse_unfit_adapter
-from permix_verl.training.hooks.initial_adapter import check_given, put_initial_adapter, take_initial_adapter
+from permix_verl.runs.given_adapter import CONFIG, WEIGHTS, fingerprint, read_given_adapter
+from permix_verl.runs.init_adapter_settings import FROZEN_REFERENCE, INIT_ADAPTER_KEY, refuse_unfit_adapter
+from permix_verl.training.hooks.initial_adapter import check_given_adapter, copy_initial_adapter, write_initial_adapter
 
 from ..checkpoints.test_merge import other_base, rename_base, rewrite, trained_adapter
 
@@ -32,7 +32,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(given: Path, out: Path, **config: Any) -> Path:
-    """A copy of an adapter with another configuration."""
+    """Copy an adapter with another configuration."""
     shutil.copytree(given, out)
     was = json.loads((out / CONFIG).read_text())
     (out / CONFIG).write_text(json.dumps(was | config))
@@ -40,9 +40,9 @@ def changed(given: Path, out: Path, **config: Any) -> Path:
 
 
 def test_rank_alpha_and_modules_are_read(adapter: Path) -> None:
-    given = read_given(adapter)
+    given = read_given_adapter(adapter)
     assert (given.rank, given.alpha, f"[{','.join(given.modules)}]") == (4, 8, MODULES)
-    assert sorted(given.listed) == list(given.modules)
+    assert sorted(given.listed_modules) == list(given.modules)
     done = subprocess.run(
         [sys.executable, "-m", "permix_verl.runs.given_adapter", str(adapter)], capture_output=True, text=True
     )
@@ -52,7 +52,7 @@ def test_rank_alpha_and_modules_are_read(adapter: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"use_dora": True}, "has use_dora=True, which training here does not go on with; merge it into its base"),
+        ({"use_dora": True}, "has use_dora=True, which training here does not support; merge it into its base"),
         ({"use_rslora": True}, "has use_rslora=True, "),
         ({"bias": "lora_only"}, "has bias=lora_only, "),
         ({"modules_to_save": ["lm_head"]}, r"has modules_to_save=\['lm_head'\], "),
@@ -60,12 +60,15 @@ def test_rank_alpha_and_modules_are_read(adapter: Path) -> None:
         ({"trainable_token_indices": [1, 2]}, "has trainable_token_indices="),
         ({"lora_bias": True}, "has lora_bias=True, "),
         ({"something_new": {"on": 1}}, "has something_new="),
-        ({"init_lora_weights": "pissa_niter_4"}, "has init_lora_weights=pissa_niter_4: it belongs to a base that was"),
-        ({"peft_type": "IA3"}, "has peft_type=IA3, task_type=CAUSAL_LM; training goes on from LORA of CAUSAL_LM only"),
+        (
+            {"init_lora_weights": "pissa_niter_4"},
+            "has init_lora_weights=pissa_niter_4: its initialization changed the base",
+        ),
+        ({"peft_type": "IA3"}, "has peft_type=IA3, task_type=CAUSAL_LM; training starts from LORA with CAUSAL_LM only"),
         ({"task_type": "SEQ_CLS"}, "has peft_type=LORA, task_type=SEQ_CLS; "),
-        ({"lora_alpha": 2.5}, "has lora_alpha=2.5, and verl records a whole number"),
-        ({"lora_alpha": 0}, "has lora_alpha=0, and verl records a whole number of 1 or more"),
-        ({"r": None}, "has r=None; a rank of 1 or more"),
+        ({"lora_alpha": 2.5}, "has lora_alpha=2.5, but verl records an integer"),
+        ({"lora_alpha": 0}, "has lora_alpha=0, but verl records an integer of 1 or more"),
+        ({"r": None}, "has r=None; give an adapter with a rank of 1 or more"),
     ],
 )
 def test_what_training_would_lose_or_change_is_refused_by_name(
@@ -75,11 +78,11 @@ def test_what_training_would_lose_or_change_is_refused_by_name(
     told: str,
 ) -> None:
     with pytest.raises(UserError, match=told):
-        read_given(changed(adapter, tmp_path / "other", **config))
+        read_given_adapter(changed(adapter, tmp_path / "other", **config))
 
 
 def test_what_changes_no_weight_is_taken(adapter: Path, tmp_path: Path) -> None:
-    """Negative control, and an adapter is the same one with it."""
+    """Negative control; the fingerprint stays the same."""
     harmless = {
         **{"lora_dropout": 0.3, "inference_mode": False, "task_type": None, "base_model_name_or_path": "other/name"},
         **{
@@ -91,7 +94,7 @@ def test_what_changes_no_weight_is_taken(adapter: Path, tmp_path: Path) -> None:
         },
     }
     other = changed(adapter, tmp_path / "other", **harmless)
-    assert read_given(other).modules == read_given(adapter).modules
+    assert read_given_adapter(other).modules == read_given_adapter(adapter).modules
     assert fingerprint(other) == fingerprint(adapter)
 
 
@@ -103,24 +106,27 @@ def cut(folder: Path) -> None:
 FOLDERS: Mapping[str, tuple[Callable[[Path], Any], str]] = {
     "nothing": (
         lambda folder: shutil.rmtree(folder),
-        "is no adapter: no adapter_config.json there; give a PEFT folder",
+        "is not an adapter: it has no adapter_config.json; give a PEFT folder",
     ),
-    "no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is no JSON"),
+    "no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is not JSON"),
     "no weights": (
         lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"),
         f"has no {WEIGHTS}; load it",
     ),
-    "cut short": (cut, "cannot be read .*cut short.*; copy the adapter again"),
+    "cut short": (cut, "cannot be read .*truncated.*; copy the adapter again"),
     "a pointer": (
         lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         "cannot be read ",
     ),
-    "empty": (lambda folder: save_file({}, folder / WEIGHTS), "holds no weights: LoRA weights of linear layers"),
+    "empty": (
+        lambda folder: save_file({}, folder / WEIGHTS),
+        "holds no weights, but training starts only from LoRA weights of linear layers",
+    ),
     "more": (
         lambda folder: save_file(
             load_file(folder / WEIGHTS) | {"base_model.model.lm_head.weight": torch.zeros(2)}, folder / WEIGHTS
         ),
-        r"holds base_model\.model\.lm_head\.weight: LoRA weights of linear layers",
+        r"holds base_model\.model\.lm_head\.weight, but training starts only from LoRA weights of linear layers",
     ),
 }
 
@@ -131,13 +137,13 @@ def test_a_folder_that_is_no_whole_adapter_is_refused(adapter: Path, tmp_path: P
     folder = Path(shutil.copytree(adapter, tmp_path / "other"))
     spoil(folder)
     with pytest.raises(UserError, match=told):
-        read_given(folder)
+        read_given_adapter(folder)
 
 
 def test_keys_with_the_adapters_name_are_refused_for_that(adapter: Path, tmp_path: Path) -> None:
     named = rewrite(adapter, tmp_path / "named", lambda key: key.replace(".weight", ".default.weight"))
-    with pytest.raises(UserError, match=r'hold the name of the adapter, "default"'):
-        read_given(named)
+    with pytest.raises(UserError, match=r'contain the adapter.s name, "default"'):
+        read_given_adapter(named)
 
 
 def logits_with(folder: Path) -> torch.Tensor:
@@ -150,7 +156,7 @@ def logits_with(folder: Path) -> torch.Tensor:
 
 def test_the_runs_copy_is_the_adapter_with_the_runs_dropout(adapter: Path, tmp_path: Path) -> None:
     out = tmp_path / "initial_adapter"
-    assert take_initial_adapter(read_given(adapter), str(MODEL), out, dropout=0.05) is None
+    assert copy_initial_adapter(read_given_adapter(adapter), str(MODEL), out, dropout=0.05) is None
     config = json.loads((out / CONFIG).read_text())
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 8, 0.05)
     assert config["task_type"] == "CAUSAL_LM"
@@ -159,13 +165,13 @@ def test_the_runs_copy_is_the_adapter_with_the_runs_dropout(adapter: Path, tmp_p
     assert (out / WEIGHTS).stat().st_mode == (out / CONFIG).stat().st_mode
 
     written = (out / WEIGHTS).stat().st_mtime_ns
-    take_initial_adapter(read_given(adapter), str(MODEL), out, dropout=0.05)
+    copy_initial_adapter(read_given_adapter(adapter), str(MODEL), out, dropout=0.05)
     assert (out / WEIGHTS).stat().st_mtime_ns == written, "the same one is not written twice"
     weights = load_file(out / WEIGHTS)
     save_file({name: value + 1 for name, value in weights.items()}, out / WEIGHTS)
-    take_initial_adapter(read_given(adapter), str(MODEL), out, dropout=0.05)
+    copy_initial_adapter(read_given_adapter(adapter), str(MODEL), out, dropout=0.05)
     assert fingerprint(out) == fingerprint(adapter), "one that was changed is written anew"
-    take_initial_adapter(read_given(out), str(MODEL), out, dropout=0.1)
+    copy_initial_adapter(read_given_adapter(out), str(MODEL), out, dropout=0.1)
     assert fingerprint(out) == fingerprint(adapter), "it may be given itself"
     assert json.loads((out / CONFIG).read_text())["lora_dropout"] == 0.1
 
@@ -173,15 +179,15 @@ def test_the_runs_copy_is_the_adapter_with_the_runs_dropout(adapter: Path, tmp_p
 def test_an_adapter_of_another_base_is_refused(adapter: Path, tmp_path: Path) -> None:
     other = other_base(tmp_path / "other")
     with pytest.raises(UserError, match=r"has other weights .*; give MODEL the model that it was trained on"):
-        take_initial_adapter(read_given(adapter), str(other), tmp_path / "out", dropout=0.0)
+        copy_initial_adapter(read_given_adapter(adapter), str(other), tmp_path / "out", dropout=0.0)
     assert not (tmp_path / "out").exists()
     gone = rename_base(adapter, tmp_path / "gone", "/gone/base")
-    doubt = check_given(read_given(gone), str(MODEL))
+    doubt = check_given_adapter(read_given_adapter(gone), str(MODEL))
     assert doubt is not None
     assert "was trained on /gone/base, and MODEL is" in doubt
     record_base(gone, str(MODEL))
     assert (gone / FINGERPRINT).is_file()
-    assert check_given(read_given(gone), str(MODEL)) is None
+    assert check_given_adapter(read_given_adapter(gone), str(MODEL)) is None
 
 
 def without_v(key: str) -> str | None:
@@ -204,19 +210,22 @@ def test_weights_that_do_not_fit_the_base_are_named(
 ) -> None:
     half = rewrite(adapter, tmp_path / "half", change)
     with pytest.raises(UserError, match=rf"does not fit .* keys, such as .*{reason}"):
-        check_given(read_given(half), str(MODEL))
-    assert check_given(read_given(rewrite(adapter, tmp_path / "whole", lambda key: key)), str(MODEL)) is None
+        check_given_adapter(read_given_adapter(half), str(MODEL))
+    assert (
+        check_given_adapter(read_given_adapter(rewrite(adapter, tmp_path / "whole", lambda key: key)), str(MODEL))
+        is None
+    )
 
 
 def test_fewer_kinds_of_layers_are_fine_and_some_layers_of_a_kind_are_not(adapter: Path, tmp_path: Path) -> None:
     fewer = rewrite(adapter, tmp_path / "fewer", without_v)
-    names = [name for name in read_given(adapter).modules if name != "v_proj"]
-    assert read_given(changed(fewer, tmp_path / "listed", target_modules=names)).modules == tuple(names)
-    assert check_given(read_given(tmp_path / "listed"), str(MODEL)) is None
+    names = [name for name in read_given_adapter(adapter).modules if name != "v_proj"]
+    assert read_given_adapter(changed(fewer, tmp_path / "listed", target_modules=names)).modules == tuple(names)
+    assert check_given_adapter(read_given_adapter(tmp_path / "listed"), str(MODEL)) is None
     first = rewrite(adapter, tmp_path / "first", lambda key: key if "layers.0." in key else None)
     only = changed(first, tmp_path / "only", layers_to_transform=[0])
     with pytest.raises(UserError, match="missing in the adapter"):
-        check_given(read_given(only), str(MODEL))
+        check_given_adapter(read_given_adapter(only), str(MODEL))
 
 
 def test_values_that_are_no_numbers_are_refused(adapter: Path, tmp_path: Path) -> None:
@@ -224,8 +233,8 @@ def test_values_that_are_no_numbers_are_refused(adapter: Path, tmp_path: Path) -
     weights = load_file(folder / WEIGHTS)
     weights[next(iter(weights))][0, 0] = float("nan")
     save_file(weights, folder / WEIGHTS)
-    with pytest.raises(UserError, match="has values that are not finite, in 1 weights such as base_model"):
-        check_given(read_given(folder), str(MODEL))
+    with pytest.raises(UserError, match="has non-finite values in 1 weights such as base_model"):
+        check_given_adapter(read_given_adapter(folder), str(MODEL))
 
 
 @pytest.mark.filterwarnings("ignore:.*tie_word_embeddings")
@@ -238,7 +247,7 @@ def test_the_output_layer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="adapts the output layer too, which the rollout engine would leave out; merge it"
     ):
-        check_given(read_given(tmp_path / "head"), str(MODEL))
+        check_given_adapter(read_given_adapter(tmp_path / "head"), str(MODEL))
 
 
 RUN = Path("/runs/x")
@@ -251,9 +260,9 @@ def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -
         f"{model}.lora_rank": "4",
         f"{model}.lora_alpha": "8",
         f"{model}.target_modules": MODULES,
-        f"{model}.external_lib": f"[{REFERENCE}]",
+        f"{model}.external_lib": f"[{FROZEN_REFERENCE}]",
         "actor_rollout_ref.actor.strategy": "fsdp2",
-        KEY: str(given),
+        INIT_ADAPTER_KEY: str(given),
         **more,
     }
 
@@ -261,14 +270,14 @@ def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"lora_rank": "8"}, r"lora_rank=8, and INIT_ADAPTER=.* has 4; leave it unset"),
-        ({"lora_alpha": "16"}, r"lora_alpha=16, and INIT_ADAPTER=.* has 8"),
+        ({"lora_rank": "8"}, r"lora_rank=8, but INIT_ADAPTER=.* has 4; leave it unset"),
+        ({"lora_alpha": "16"}, r"lora_alpha=16, but INIT_ADAPTER=.* has 8"),
         (
             {"target_modules": "[q_proj,v_proj]"},
-            r"target_modules=\[q_proj,v_proj\], and INIT_ADAPTER=.* has \[down_proj,",
+            r"target_modules=\[q_proj,v_proj\], but INIT_ADAPTER=.* has \[down_proj,",
         ),
-        ({"target_modules": "all-linear"}, r"target_modules=all-linear, and INIT_ADAPTER="),
-        ({"external_lib": "mine"}, f"external_lib=mine leaves out {re.escape(REFERENCE)}"),
+        ({"target_modules": "all-linear"}, r"target_modules=all-linear, but INIT_ADAPTER="),
+        ({"external_lib": "mine"}, f"external_lib=mine lacks {re.escape(FROZEN_REFERENCE)}"),
         (
             {"lora_adapter_path": "/a/b"},
             "lora_adapter_path=/a/b: the KL reference would be the base without it; set INIT_",
@@ -288,7 +297,7 @@ def test_settings_that_are_not_the_adapters_are_refused(
 
 def test_an_adapter_in_verls_own_key_is_refused_with_the_knob_to_set() -> None:
     ours, key = {"trainer.default_local_dir": str(RUN / "checkpoints")}, "actor_rollout_ref.model.lora_adapter_path"
-    with pytest.raises(UserError, match="set INIT_ADAPTER=/my/adapter, to go on from that adapter"):
+    with pytest.raises(UserError, match="set INIT_ADAPTER=/my/adapter to start from that adapter"):
         refuse_unfit_adapter(ours | {key: "/my/adapter"})
     with pytest.raises(UserError, match=r"^model\.lora_adapter_path=/my/adapter: set INIT_ADAPTER=/my/adapter"):
         refuse_unfit_adapter(ours | {"model.lora_adapter_path": "/my/adapter"})
@@ -304,7 +313,7 @@ def test_supervised_training_needs_no_reference(adapter: Path) -> None:
 
 
 def test_the_engine_is_fsdp2(adapter: Path) -> None:
-    with pytest.raises(UserError, match=r"actor\.strategy=fsdp: INIT_ADAPTER's KL reference needs fsdp2"):
+    with pytest.raises(UserError, match=r"actor\.strategy=fsdp: the KL reference of INIT_ADAPTER needs fsdp2"):
         refuse_unfit_adapter(settings(adapter) | {"actor_rollout_ref.actor.strategy": "fsdp"})
 
 
@@ -314,12 +323,12 @@ def test_the_launcher_puts_the_given_adapter_in_place_of_a_seeds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = settings(adapter) | {"permix.lora_dropout": "0.05", "data.seed": "0"}
-    put_initial_adapter(given, "actor_rollout_ref.model", tmp_path / "a", str(MODEL))
+    write_initial_adapter(given, "actor_rollout_ref.model", tmp_path / "a", str(MODEL))
     assert fingerprint(tmp_path / "a") == fingerprint(adapter)
-    seeds = {key: value for key, value in given.items() if key != KEY}
-    put_initial_adapter(seeds, "actor_rollout_ref.model", tmp_path / "b", str(MODEL))
+    seeds = {key: value for key, value in given.items() if key != INIT_ADAPTER_KEY}
+    write_initial_adapter(seeds, "actor_rollout_ref.model", tmp_path / "b", str(MODEL))
     assert not any(value.any() for name, value in load_file(tmp_path / "b" / WEIGHTS).items() if "lora_B" in name)
     assert capsys.readouterr().out == ""
-    gone = given | {KEY: str(rename_base(adapter, tmp_path / "gone", "/gone/base"))}
-    put_initial_adapter(gone, "actor_rollout_ref.model", tmp_path / "c", str(MODEL))
+    gone = given | {INIT_ADAPTER_KEY: str(rename_base(adapter, tmp_path / "gone", "/gone/base"))}
+    write_initial_adapter(gone, "actor_rollout_ref.model", tmp_path / "c", str(MODEL))
     assert "warning: " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Reading a run's metrics: merging launches, personas in validation, disagreement."""
+"""Metrics of a run: merging launches, validation by persona, rollout mismatch."""
 
 import json
 import math
@@ -8,8 +8,8 @@ import pytest
 
 from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.persona_validation import Arms
-from permix_verl.training.observability.curves import draw_curves
+from permix_verl.runs.persona_validation import ValidationPersonas
+from permix_verl.training.observability.curves import plot_curves
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_checks import agreement_problems
 
@@ -19,7 +19,7 @@ def write(file: Path, *records: tuple[int, dict[str, float]], tail: str = "") ->
 
 
 def step(reward: float, agreement: float = 0.999) -> dict[str, float]:
-    return {m.REWARD: reward, m.LENGTH: 20.0, m.KL: 0.01, m.AGREEMENT: agreement, m.STEP_SECONDS: 9.0}
+    return {m.REWARD: reward, m.LENGTH: 20.0, m.KL: 0.01, m.ROLLOUT_ACTOR_CORR: agreement, m.STEP_SECONDS: 9.0}
 
 
 VALIDATION = {
@@ -39,7 +39,7 @@ def test_launches_merge_and_the_later_one_wins(tmp_path: Path) -> None:
 
 
 def test_what_a_launch_saw_beyond_the_checkpoint_that_the_next_one_began_with_does_not_count(tmp_path: Path) -> None:
-    """Steps 3 and 4 are trained anew; so far only the third is, and nobody has validated the new one."""
+    """Steps 3 and 4 are retrained; so far only step 3 is, and it is not validated yet."""
     write(
         tmp_path / "20260101T000000.jsonl", (1, step(0.1)), (2, step(0.2)), (3, step(0.3) | VALIDATION), (4, step(0.4))
     )
@@ -74,7 +74,7 @@ def test_a_run_without_metrics_is_a_problem() -> None:
 def test_progress_shows_each_step_once_and_warns_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder(tmp_path)
     folder.metrics.mkdir()
-    bad = step(0.25, 0.5) | {"reward/error_rate": 0.03, m.ADAPTER_SYNC: 0.5}
+    bad = step(0.25, 0.5) | {"reward/error_rate": 0.03, m.ADAPTER_NORM_RATIO: 0.5}
     progress = Progress(folder, tmp_path / "log", total=3, min_agreement=0.99)
     progress.begin(0)
     write(folder.metrics / "a.jsonl", (0, VALIDATION), (1, step(0.125)), (2, bad))
@@ -107,6 +107,8 @@ def test_steps_that_are_trained_again_are_shown_again(tmp_path: Path, capsys: py
 
 
 def test_the_figure_is_a_png_and_leaves_no_partial_file(tmp_path: Path) -> None:
-    out = draw_curves({0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99, Arms())
+    out = plot_curves(
+        {0: VALIDATION, 1: step(0.1), 2: step(0.2)}, tmp_path / "curves.png", "x", 0.99, ValidationPersonas()
+    )
     assert out.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]

@@ -1,4 +1,4 @@
-"""Data files that a user names in place of the prepared ones: refused before verl starts, or trained on."""
+"""Data files that a user names instead of the prepared ones: refused before verl starts, or trained on."""
 
 import json
 import time
@@ -16,10 +16,10 @@ from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.preflight.doctor.data import prepared_rows
 from permix_verl.preflight.doctor.types import Setup
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.overrides import as_dict, total_steps
+from permix_verl.runs.overrides import overrides_by_key, total_steps
 from permix_verl.runs.own_files import check_own_files
-from permix_verl.runs.persona_validation import Arms, read_arms, robustness
-from permix_verl.runs.settings import begin
+from permix_verl.runs.persona_validation import ValidationPersonas, persona_validation, read_validation_personas
+from permix_verl.runs.settings import begin_run
 
 POOL = load_pool("train")
 VERL = {
@@ -73,7 +73,7 @@ def overrides(run: RunFolder, train: str, val: str | None = None) -> list[str]:
 def refusal(run: RunFolder, train: object, val: str | None = None) -> str:
     began = time.monotonic()
     with pytest.raises(UserError) as refused:
-        begin(run, overrides(run, str(train), val))
+        begin_run(run, overrides(run, str(train), val))
     assert time.monotonic() - began < 5
     assert not run.settings.exists(), "nothing was begun"
     assert "\n" not in str(refused.value)
@@ -82,8 +82,8 @@ def refusal(run: RunFolder, train: object, val: str | None = None) -> str:
 
 def test_rows_of_verls_schema_are_refused_with_what_they_lack(run: RunFolder, tmp_path: Path) -> None:
     said = refusal(run, parquet(tmp_path / "verl.parquet", [VERL] * 3))
-    assert "verl.parquet, row 0: 'extra_info.persona' is missing: rows of verl's schema alone say nothing of" in said
-    assert "leave data.train_files alone and set DATA to a file of question and answer" in said
+    assert "verl.parquet, row 0: 'extra_info.persona' is missing: verl's schema alone has no personas" in said
+    assert "leave data.train_files unset and set DATA to a file of question and answer" in said
 
 
 def test_rows_that_lack_it_far_behind_are_refused_too(run: RunFolder, tmp_path: Path) -> None:
@@ -95,20 +95,20 @@ def test_rows_that_lack_it_far_behind_are_refused_too(run: RunFolder, tmp_path: 
 def test_problems_are_no_rows(run: RunFolder, tmp_path: Path) -> None:
     said = refusal(run, lines(tmp_path / "train.jsonl", [{"question": "1 + 1 = ?", "answer": "#### 2"}]))
     assert "has no 'data_source', but 'question', 'answer'" in said
-    assert "go to DATA" in said
+    assert "as DATA" in said
 
 
 def test_a_run_that_trains_under_personas_refuses_rows_without_any(run: RunFolder, tmp_path: Path) -> None:
     file = parquet(tmp_path / "none.parquet", [ours(0), ours(1)])
     said = refusal(run, file)
-    assert "none of the 2 rows has a persona, and this recipe trains under personas" in said
+    assert "none of the 2 rows has a persona, but this recipe trains with personas" in said
     # The same rows are plain RLVR's, and no figure of that run is about personas that were trained on.
     (run.new_data / "manifest.json").write_text(json.dumps({"no_persona_probability": 1.0}))
-    begin(run, overrides(run, str(file)))
-    assert read_arms(run.data).label == "no persona was trained on"
+    begin_run(run, overrides(run, str(file)))
+    assert read_validation_personas(run.data).label == "no persona was trained on"
     (run.data / "manifest.json").write_text(json.dumps({"no_persona_probability": 1.0}))
-    with pytest.raises(UserError, match="1 of 1 rows have a persona, and this recipe trains without any"):
-        begin(run, overrides(run, str(parquet(tmp_path / "some.parquet", [ours(0, "chef")]))))
+    with pytest.raises(UserError, match="1 of 1 rows have a persona, but this recipe trains without personas"):
+        begin_run(run, overrides(run, str(parquet(tmp_path / "some.parquet", [ours(0, "chef")]))))
 
 
 def test_rows_of_personas_that_are_held_out_are_refused(run: RunFolder, tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_rows_of_ones_own_are_counted_and_their_personas_named(run: RunFolder, t
         lines(file, rows)
     else:
         file.write_text(json.dumps(rows))
-    begin(run, overrides(run, str(file)))
+    begin_run(run, overrides(run, str(file)))
     assert total_steps(overrides(run, str(file))) == 2
-    arms = read_arms(run.data)
+    arms = read_validation_personas(run.data)
     assert arms.held_out == {"pilot"}
     assert arms.label == "1 personas held out of training"
 
@@ -137,10 +137,10 @@ def test_a_list_of_files_is_one_data_set(run: RunFolder, tmp_path: Path) -> None
     one = parquet(tmp_path / "one.parquet", [ours(number, "chef") for number in range(3)])
     two = lines(tmp_path / "two, with a comma.jsonl", [ours(number, "zen master") for number in range(5)])
     for both in (f"['{one}','{two}']", f'["{one}","{two}"]'):
-        begin(run, overrides(run, both))
+        begin_run(run, overrides(run, both))
         assert total_steps(overrides(run, both)) == 4
     assert json.loads(run.settings.read_text())["own_files"]["train"]["personas"] == ["chef", "zen master"]
-    with pytest.raises(UserError, match=r"one.parquet,.* do not say how its personas were drawn.*set EPOCHS=1"):
+    with pytest.raises(UserError, match=r"one.parquet,.* have no persona draw in the metadata.*set EPOCHS=1"):
         total_steps([*overrides(run, both), "data.epochs=2"])
 
 
@@ -149,12 +149,12 @@ def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
     good = parquet(tmp_path / "good.parquet", [ours(0, "chef")])
     assert "no such data file: /nowhere/b.parquet" in refusal(run, f"[{good},/nowhere/b.parquet]")
     assert f"name its files: [{tmp_path}/good.parquet]" in refusal(run, tmp_path)
-    assert "holds no row" in refusal(run, parquet(tmp_path / "empty.parquet", []))
-    assert "holds no row" in refusal(run, lines(tmp_path / "empty.jsonl", []))
+    assert "has no rows" in refusal(run, parquet(tmp_path / "empty.parquet", []))
+    assert "has no rows" in refusal(run, lines(tmp_path / "empty.jsonl", []))
     (tmp_path / "text.parquet").write_text("hello")
-    assert "is no parquet file" in refusal(run, tmp_path / "text.parquet")
-    assert "has the ending '.csv', and verl reads .parquet" in refusal(run, lines(tmp_path / "x.csv", [VERL]))
-    assert "does not read" in refusal(run, "[a.parquet,")
+    assert "is not a parquet file" in refusal(run, tmp_path / "text.parquet")
+    assert "has the suffix '.csv', but verl reads .parquet" in refusal(run, lines(tmp_path / "x.csv", [VERL]))
+    assert "cannot be parsed" in refusal(run, "[a.parquet,")
     assert "names no file" in refusal(run, "[]")
     bad = lines(tmp_path / "bad.jsonl", [ours(0, "chef")])
     bad.write_text(bad.read_text() + "{")
@@ -165,36 +165,36 @@ def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
 
 def test_other_rows_under_the_same_name_do_not_go_on(run: RunFolder, tmp_path: Path) -> None:
     file = parquet(tmp_path / "mine.parquet", [ours(number, "chef") for number in range(4)])
-    begin(run, overrides(run, str(file)))
+    begin_run(run, overrides(run, str(file)))
     path = run.checkpoints / "global_step_1"
     (path / "actor").mkdir(parents=True)
     (path / "actor" / "lora_train_meta.json").touch()
     (path / "data.pt").touch()
     run.tracker.write_text("1")
-    begin(run, overrides(run, str(file)))
+    begin_run(run, overrides(run, str(file)))
     parquet(file, [ours(number, "chef") for number in range(4, 8)])
     with pytest.raises(UserError, match="holds a run with data files="):
-        begin(run, overrides(run, str(file)))
+        begin_run(run, overrides(run, str(file)))
 
 
 def test_a_curve_of_no_persona_is_no_personas(run: RunFolder, tmp_path: Path) -> None:
     """verl names its own GSM8K rows openai/gsm8k: a curve named gsm8k, and no persona of that name."""
     row = ours(0, source="openai/gsm8k")
     train = parquet(tmp_path / "mine.parquet", [ours(0, "chef")])
-    begin(run, overrides(run, str(train), str(parquet(tmp_path / "val.parquet", [row]))))
+    begin_run(run, overrides(run, str(train), str(parquet(tmp_path / "val.parquet", [row]))))
     values = {"val-core/openai/gsm8k/acc/mean@1": 0.5}
-    assert robustness(0, values, read_arms(run.data)) is None
-    assert robustness(0, values, Arms()) is not None, "of prepared data every curve counts"
+    assert persona_validation(0, values, read_validation_personas(run.data)) is None
+    assert persona_validation(0, values, ValidationPersonas()) is not None, "of prepared data every curve counts"
 
 
 def test_a_class_of_ones_own_reads_what_it_likes(run: RunFolder, tmp_path: Path) -> None:
     file = parquet(tmp_path / "verl.parquet", [VERL] * 3)
-    begin(run, [*overrides(run, str(file)), "data.custom_cls.name=Mine"])
+    begin_run(run, [*overrides(run, str(file)), "data.custom_cls.name=Mine"])
 
 
 def test_prepared_files_are_not_the_users(run: RunFolder) -> None:
-    assert check_own_files(as_dict(overrides(run, str(run.data / "train.parquet"))), run.path, "grpo") == {}
-    begin(run, overrides(run, f"'{run.data / 'train.parquet'}'"))
+    assert check_own_files(overrides_by_key(overrides(run, str(run.data / "train.parquet"))), run.path, "grpo") == {}
+    begin_run(run, overrides(run, f"'{run.data / 'train.parquet'}'"))
     assert json.loads(run.settings.read_text())["own_files"] == {}
 
 
@@ -202,8 +202,8 @@ def test_prepared_files_are_not_the_users(run: RunFolder) -> None:
     ("rows", "severity", "text"),
     [
         ([VERL], "error", "'extra_info.persona' is missing"),
-        ([ours(0)], "warning", "1 train rows of the user's own, 0 of them under a persona"),
-        ([ours(0, "chef")], "ok", "1 train rows of the user's own, 1 of them under a persona"),
+        ([ours(0)], "warning", "1 train rows in the user's own files, 0 of them with a persona"),
+        ([ours(0, "chef")], "ok", "1 train rows in the user's own files, 1 of them with a persona"),
     ],
 )
 def test_the_doctor_says_it_before_anything_is_prepared(
@@ -219,11 +219,11 @@ def test_supervised_files_of_ones_own(tmp_path: Path) -> None:
         check_own_files({"data.train_files": str(train)}, tmp_path, "sft")
 
     one = parquet(tmp_path / "rl.parquet", [ours(0, "chef")])
-    with pytest.raises(UserError, match=r"names 2 files, and supervised data are one"):
+    with pytest.raises(UserError, match=r"names 2 files, but SFT takes one"):
         check(f"[{one},{one}]")
     with pytest.raises(UserError, match=r"has no column 'messages'.*gsm8k_sft.py"):
         check(one)
-    with pytest.raises(UserError, match=r"is no parquet file; write it with data_prep/gsm8k_sft.py"):
+    with pytest.raises(UserError, match=r"is not a parquet file; write it with data_prep/gsm8k_sft.py"):
         check(lines(tmp_path / "x.jsonl", [VERL]))
     good, bare = tmp_path / "sft.parquet", tmp_path / "bare.parquet"
     chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
@@ -231,5 +231,5 @@ def test_supervised_files_of_ones_own(tmp_path: Path) -> None:
     for file, draw in ((good, PersonaDraw(POOL, seed=0)), (bare, None)):
         pq.write_table(pa.Table.from_pylist([row], schema=arrow_schema(draw, "messages")), file)
     check(good)
-    with pytest.raises(UserError, match=r"does not say how its personas were drawn"):
+    with pytest.raises(UserError, match=r"has no persona draw in the metadata"):
         check(bare)

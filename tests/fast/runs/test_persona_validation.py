@@ -1,4 +1,4 @@
-"""Robustness over personas in validation: figures, file, what the personas are, and the step that is chosen by it."""
+"""Validation by persona: metrics, file, labels, and the choice of the best step."""
 
 import csv
 import json
@@ -8,18 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from permix_verl.checkpoints.best import best_of, keep, keep_only, kept, kept_steps, never_compared, write_choice
+from permix_verl.checkpoints.best import (
+    best_of,
+    prune_stash,
+    stash_adapter,
+    stash_dir,
+    stashed_steps,
+    validation_gap_warning,
+    write_choice,
+)
 from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.persona_validation import (
-    Arms,
-    Robustness,
-    read_arms,
-    robustness,
-    robustness_curve,
-    write_robustness,
+    PersonaValidation,
+    ValidationPersonas,
+    persona_validation,
+    persona_validations,
+    read_validation_personas,
+    write_robustness_csv,
 )
-from permix_verl.training.observability.curves import draw_curves
+from permix_verl.training.observability.curves import plot_curves
 from permix_verl.training.progress import Progress
 
 
@@ -32,11 +40,11 @@ METRICS: m.Metrics = {
     1: {m.REWARD: 0.3},
     2: validation(chef=0.5, zen_master=0.25, pilot=0.75, no_persona=0.5) | {m.REWARD: 0.4},
 }
-HELD_OUT = Arms(held_out=frozenset({"chef", "zen_master"}), problems=16)
+HELD_OUT = ValidationPersonas(held_out=frozenset({"chef", "zen_master"}), problems=16)
 
 
 def test_worst_mean_best_and_pss_leave_out_the_arm_without_a_persona() -> None:
-    first, last = robustness_curve(METRICS, Arms())
+    first, last = persona_validations(METRICS, ValidationPersonas())
     assert (first.step, first.worst, first.worst_persona, first.best_persona) == (0, 0.2, "chef", "pilot")
     assert last.mean == 0.5
     assert last.pss == pytest.approx(0.25 / 0.75)
@@ -45,7 +53,7 @@ def test_worst_mean_best_and_pss_leave_out_the_arm_without_a_persona() -> None:
 
 
 def test_with_personas_held_out_only_they_count_and_the_others_are_beside() -> None:
-    last = robustness_curve(METRICS, HELD_OUT)[-1]
+    last = persona_validations(METRICS, HELD_OUT)[-1]
     assert (last.worst, last.best, last.pss) == (0.25, 0.5, 0.5)
     assert last.others_mean == 0.75
     assert "the other personas 0.750" in last.sentence()
@@ -53,31 +61,31 @@ def test_with_personas_held_out_only_they_count_and_the_others_are_beside() -> N
 
 def test_pss_is_undefined_where_nothing_is_solved(tmp_path: Path) -> None:
     nothing = {4: validation(chef=0.0, pilot=0.0)}
-    found = robustness(4, nothing[4], Arms())
+    found = persona_validation(4, nothing[4], ValidationPersonas())
     assert found is not None
     assert found.pss is None
     assert "PSS undefined (nothing solved)" in found.sentence()
-    write_robustness(tmp_path / "robustness.csv", nothing, Arms())
+    write_robustness_csv(tmp_path / "robustness.csv", nothing, ValidationPersonas())
     assert next(csv.DictReader((tmp_path / "robustness.csv").open()))["pss"] == ""
 
 
 def test_standard_errors_are_of_the_samples_and_absent_where_their_number_is_not_known() -> None:
     metrics = {2: validation(4, chef=0.5, zen_master=0.25)}
-    known = robustness_curve(metrics, HELD_OUT)[0]
+    known = persona_validations(metrics, HELD_OUT)[0]
     assert known.samples == 64
     assert known.record()["best_se"] == pytest.approx((0.5 * 0.5 / 64) ** 0.5)
-    unknown = robustness_curve(metrics, Arms())[0]
+    unknown = persona_validations(metrics, ValidationPersonas())[0]
     assert unknown.record()["samples"] is unknown.record()["worst_se"] is None
 
 
 def test_the_file_has_a_row_a_validation_that_a_script_can_read(tmp_path: Path) -> None:
-    write_robustness(tmp_path / "robustness.csv", METRICS, HELD_OUT)
+    write_robustness_csv(tmp_path / "robustness.csv", METRICS, HELD_OUT)
     rows = list(csv.DictReader((tmp_path / "robustness.csv").open()))
     assert [row["step"] for row in rows] == ["0", "2"]
     assert [row["held_out"] for row in rows] == ["1", "1"]
     assert rows[1]["worst_persona"] == "zen_master"
     assert float(rows[1]["worst_se"]) == pytest.approx((0.25 * 0.75 / 16) ** 0.5)
-    write_robustness(tmp_path / "none.csv", {1: {m.REWARD: 0.3}}, HELD_OUT)
+    write_robustness_csv(tmp_path / "none.csv", {1: {m.REWARD: 0.3}}, HELD_OUT)
     assert [file.name for file in tmp_path.iterdir()] == ["robustness.csv"]
 
 
@@ -98,17 +106,17 @@ def test_what_the_personas_are_is_read_from_the_data_and_said(
         path.mkdir()
     if manifest is not None:
         (folder.data / "manifest.json").write_text(json.dumps(manifest | {"rows": {"val_problems": 8}}))
-    assert read_arms(folder.data).label == label
+    assert read_validation_personas(folder.data).label == label
     progress = Progress(folder, tmp_path / "log", total=3, min_agreement=0.99)
     progress.begin(0)
     (folder.metrics / "1.jsonl").write_text(json.dumps({"step": 2, "data": METRICS[2]}) + "\n")
     progress.update()
     assert f"validation ({label}): mean" in capsys.readouterr().out
-    assert folder.robustness.is_file()
+    assert folder.robustness_csv.is_file()
 
 
-def at(step: int, worst: float, mean: float) -> Robustness:
-    return Robustness(step, {"chef": worst, "pilot": 2 * mean - worst})
+def at(step: int, worst: float, mean: float) -> PersonaValidation:
+    return PersonaValidation(step, {"chef": worst, "pilot": 2 * mean - worst})
 
 
 def test_the_best_step_has_the_highest_worst_then_the_highest_mean_then_comes_first() -> None:
@@ -127,7 +135,7 @@ def test_the_best_step_has_the_highest_worst_then_the_highest_mean_then_comes_fi
 
 
 def save(folder: RunFolder, step: int, text: str) -> Path:
-    """A checkpoint as verl leaves it, as far as it is kept."""
+    """Write the files of a checkpoint that are stashed, and one that is not."""
     checkpoint = folder.checkpoints / f"global_step_{step}"
     (checkpoint / "actor").mkdir(parents=True)
     (checkpoint / "actor" / "model_world_size_1_rank_0.pt").write_text(text)
@@ -147,32 +155,32 @@ def test_the_best_adapter_outlives_its_checkpoint_and_the_others_are_let_go(tmp_
     folder = RunFolder(tmp_path)
     for step, worst in ((2, 0.2), (4, 0.6), (6, 0.4), (8, 0.5)):
         checkpoint = save(folder, step, f"weights {step}")
-        keep(folder, checkpoint)
+        stash_adapter(folder, checkpoint)
         log_validation(folder, step, worst)
         shutil.rmtree(checkpoint / "actor")  # as verl removes an old one
-    assert kept_steps(folder) == [4, 8], "8 was not validated when it was kept"
-    files = {file.name for file in kept(folder, 4).rglob("*") if file.is_file()}
+    assert stashed_steps(folder) == [4, 8], "8 was not validated when it was kept"
+    files = {file.name for file in stash_dir(folder, 4).rglob("*") if file.is_file()}
     assert files == {"model_world_size_1_rank_0.pt", "lora_train_meta.json", "rollout_log_probs.pt"}
-    assert (kept(folder, 4) / "actor" / "model_world_size_1_rank_0.pt").read_text() == "weights 4"
-    keep_only(folder, [4])
-    assert kept_steps(folder) == [4]
+    assert (stash_dir(folder, 4) / "actor" / "model_world_size_1_rank_0.pt").read_text() == "weights 4"
+    prune_stash(folder, [4])
+    assert stashed_steps(folder) == [4]
 
 
 def test_a_step_that_is_saved_again_is_kept_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    keep(folder, save(folder, 2, "first"))
+    stash_adapter(folder, save(folder, 2, "first"))
     shutil.rmtree(folder.checkpoints)
-    keep(folder, save(folder, 2, "second"))
-    assert (kept(folder, 2) / "actor" / "model_world_size_1_rank_0.pt").read_text() == "second"
-    assert [path.name for path in folder.kept.iterdir()] == ["global_step_2"]
+    stash_adapter(folder, save(folder, 2, "second"))
+    assert (stash_dir(folder, 2) / "actor" / "model_world_size_1_rank_0.pt").read_text() == "second"
+    assert [path.name for path in folder.stash.iterdir()] == ["global_step_2"]
 
 
 def test_a_checkpoint_without_lora_is_not_kept(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     checkpoint = save(folder, 2, "all weights")
     (checkpoint / "actor" / "lora_train_meta.json").unlink()
-    keep(folder, checkpoint)
-    assert not folder.kept.exists()
+    stash_adapter(folder, checkpoint)
+    assert not folder.stash.exists()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +196,7 @@ def test_a_checkpoint_without_lora_is_not_kept(tmp_path: Path) -> None:
 def test_checkpoints_that_are_never_validated_are_said_before_the_run(
     save_freq: str, test_freq: str, said: str | None
 ) -> None:
-    found = never_compared({"trainer.save_freq": save_freq, "trainer.test_freq": test_freq}, total=116)
+    found = validation_gap_warning({"trainer.save_freq": save_freq, "trainer.test_freq": test_freq}, total=116)
     if said is None:
         assert found is None
     else:
@@ -199,7 +207,7 @@ def test_checkpoints_that_are_never_validated_are_said_before_the_run(
 def test_the_record_of_the_choice_says_how_far_to_trust_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     save(folder, 2, "weights")
-    curve = robustness_curve(METRICS | {3: METRICS[2]}, HELD_OUT)
+    curve = persona_validations(METRICS | {3: METRICS[2]}, HELD_OUT)
     write_choice(folder, curve[1], curve, HELD_OUT, last_step=8)
     record = json.loads(folder.best.read_text())
     assert (record["step"], record["last_step"], record["worst_persona"]) == (2, 8, "zen_master")
@@ -213,5 +221,5 @@ def test_a_validated_run_has_a_wider_figure_and_undefined_pss_is_a_gap_in_it(tmp
     from PIL import Image
 
     metrics = METRICS | {4: validation(chef=0.0, zen_master=0.0) | {m.REWARD: 0.0}}
-    picture = Image.open(draw_curves(metrics, tmp_path / "curves.png", "x", 0.99, HELD_OUT, best_step=2))
+    picture = Image.open(plot_curves(metrics, tmp_path / "curves.png", "x", 0.99, HELD_OUT, best_step=2))
     assert picture.width > 2 * picture.height, "a third column beside the four panels of every run"

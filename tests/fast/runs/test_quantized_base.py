@@ -1,4 +1,4 @@
-"""Bases that are quantised on disk: named and refused where their weights would be trained on or merged into."""
+"""Bases quantized on disk: detected, and refused for training and merging."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from permix_verl.lab.base_model import MODEL
 from permix_verl.preflight.doctor.model import model_files
 from permix_verl.preflight.doctor.types import Setup
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.quantized_base import quantisation
-from permix_verl.runs.settings import begin
+from permix_verl.runs.quantized_base import quantization_of
+from permix_verl.runs.settings import begin_run
 from permix_verl.runs.trainers import GRPO, SFT, Trainer
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -37,12 +37,14 @@ def base(folder: Path, method: dict[str, Any] | None) -> str:
 @pytest.mark.parametrize("name", METHODS)
 def test_each_is_named_and_refused(name: str, tmp_path: Path) -> None:
     model = base(tmp_path, METHODS[name])
-    assert quantisation(model) == name
-    said = rf"is quantised on disk \({name}\)"
-    with pytest.raises(UserError, match=rf"{said}, and an adapter cannot be added .*; give --base the model that it"):
+    assert quantization_of(model) == name
+    said = rf"is quantized on disk \({name}\)"
+    with pytest.raises(
+        UserError, match=rf"{said}, and an adapter cannot be added .*; give --base the unquantized model"
+    ):
         merge(model, tmp_path / "adapter", tmp_path / "merged")
     (found,) = model_files(Setup(model=model))
-    assert (found.severity, "quantised on disk" in found.text, "QLORA=1" in found.remedy) == ("error", True, True)
+    assert (found.severity, "quantized on disk" in found.text, "QLORA=1" in found.remedy) == ("error", True, True)
 
 
 @pytest.mark.parametrize("trainer", [GRPO, SFT])
@@ -54,18 +56,18 @@ def test_a_run_on_one_is_refused_before_anything_is_begun(
     run.checkpoints.mkdir(parents=True)
     overrides = [f"{trainer.model}.path='{base(tmp_path, method)}'"]
     if method is None:
-        begin(run, overrides)
+        begin_run(run, overrides)
         return
-    with pytest.raises(UserError, match=r"quantised on disk .*verl's engine casts and shards .*QLORA=1 trains on NF4"):
-        begin(run, overrides)
+    with pytest.raises(UserError, match=r"quantized on disk .*verl's engine cannot cast and shard .*QLORA=1 quantizes"):
+        begin_run(run, overrides)
     assert not run.settings.exists()
 
 
-def test_what_is_not_quantised_or_not_at_hand_says_nothing(tmp_path: Path) -> None:
+def test_what_is_not_quantized_or_not_at_hand_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
     for model in (str(MODEL), "some/model-that-is-not-cached", "/nowhere", "", *map(str, tmp_path.iterdir())):
-        assert quantisation(model) == "", model
+        assert quantization_of(model) == "", model
     (found,) = model_files(Setup(model=str(MODEL)))
     assert found.severity == "ok"

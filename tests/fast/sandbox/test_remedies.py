@@ -1,4 +1,4 @@
-"""A bubblewrap that fails, its real messages and the remedy that is named first."""
+"""Failures of bubblewrap: its real messages, and the remedy that the error names first."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ FAILURES = [
 def on_machine(
     monkeypatch: pytest.MonkeyPatch, folder: Path, said: str, settings: dict[str, str], contained: bool, root: bool
 ) -> str:
-    """The error of a bubblewrap that says this, on a machine with these settings."""
+    """Return the sandbox's error for a message of bubblewrap, on a machine with these settings."""
     for name, value in settings.items():
         file = folder / "sys" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def on_machine(
 
 
 @pytest.mark.parametrize(("said", "settings", "contained", "root", "name"), FAILURES)
-def test_the_remedy_that_fits_is_named_first(
+def test_the_fitting_remedy_is_named_first(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     said: str,
@@ -69,16 +69,14 @@ def test_the_remedy_that_fits_is_named_first(
     root: bool,
     name: str,
 ) -> None:
-    told = on_machine(monkeypatch, tmp_path, said, settings, contained, root)
-    assert f"{said}); {remedies.REMEDIES[name]}; if that is not enough: " in told
-    assert all(told.count(text) == 1 for text in remedies.REMEDIES.values()), "the others follow, each once"
-    assert "\n" not in told
-    assert OFF in told
+    message = on_machine(monkeypatch, tmp_path, said, settings, contained, root)
+    assert f"{said}); {remedies.REMEDIES[name]}; if that is not enough: " in message
+    assert all(message.count(text) == 1 for text in remedies.REMEDIES.values()), "the others follow, each once"
+    assert "\n" not in message
+    assert OFF in message
 
 
-def test_a_filter_on_system_calls_is_a_container_without_its_mark(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_system_call_filter_is_treated_as_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "one of these helps" in on_machine(monkeypatch, tmp_path, NO_PERMISSIONS, {}, False, False)
     (tmp_path / "filtered").write_text("Name:\tpython\nSeccomp:\t2\nSeccomp_filters:\t1\n")
     monkeypatch.setattr(remedies, "STATUS", tmp_path / "filtered")
@@ -86,10 +84,10 @@ def test_a_filter_on_system_calls_is_a_container_without_its_mark(
 
 
 @pytest.mark.parametrize("said", ["bwrap: execvp python3: No such file or directory", "no message", ""])
-def test_a_message_that_points_nowhere_gets_all_remedies_and_none_first(
+def test_an_unspecific_message_gets_all_remedies_unranked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
 ) -> None:
     """Negative control: a container and a strict kernel, and a failure that has nothing to do with them."""
-    told = on_machine(monkeypatch, tmp_path, said, {CLONE: "0", APPARMOR: "1"}, True, False)
-    assert "; one of these helps: " in told
-    assert "if that is not enough" not in told
+    message = on_machine(monkeypatch, tmp_path, said, {CLONE: "0", APPARMOR: "1"}, True, False)
+    assert "; one of these helps: " in message
+    assert "if that is not enough" not in message

@@ -139,7 +139,7 @@ def test_parameters_that_a_reasoning_model_refuses_are_left_out_and_said(
     server: Server, engine_for: MakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answer = reasoning_model
-    engine = engine_for(adapt=ADAPTED, request_args={"reasoning_effort": "minimal"}, retries=5)
+    engine = engine_for(droppable_fields=ADAPTED, request_args={"reasoning_effort": "minimal"}, retries=5)
     engine.check([SYSTEM, USER], [USER])  # asks for more than one token, of which such a model could not say anything
     found = completions(engine, requests(20))
     assert all(completion.error is None for completion in found.values())
@@ -156,7 +156,7 @@ def test_parameters_that_a_reasoning_model_refuses_are_left_out_and_said(
 
 def test_a_teachers_temperature_is_not_left_out(server: Server, engine_for: MakeEngine) -> None:
     server.answer = reasoning_model
-    completion = only(engine_for(adapt=("max_tokens",), retries=5))
+    completion = only(engine_for(droppable_fields=("max_tokens",), retries=5))
     assert "Only the default (1) value is supported." in str(completion.error)
 
 

@@ -1,11 +1,11 @@
-"""Keys that would not do what they say are refused before anything starts."""
+"""Keys that verl ignores or misinterprets are refused before the run starts."""
 
 from pathlib import Path
 
 import pytest
 
 from permix_verl import UserError
-from permix_verl.runs.overrides import as_dict, compose_without_verl, with_file_logging
+from permix_verl.runs.overrides import add_file_logger, compose_without_verl, overrides_by_key
 from permix_verl.training import launch
 from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
 
@@ -20,7 +20,7 @@ from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_F
         ("trainer.total_epochs", "3", "set EPOCHS=3"),
         ("data.gen_batch_size", "32", "leave it unset"),
         ("data.filter_overlong_prompts", "True", "set PROMPT_LENGTH"),
-        ("algorithm.filter_groups.enable", "True", "the recipe's has none of it"),
+        ("algorithm.filter_groups.enable", "True", "the recipe's replay buffer does not filter groups"),
         ("trainer.use_v1", "False", "leave it True"),
         ("data.shuffle", "True", "leave it False"),
     ],
@@ -47,7 +47,7 @@ def test_values_that_do_work_pass() -> None:
     )
 
 
-def test_a_dataset_of_ones_own_may_shuffle_and_full_weights_may_load_anything() -> None:
+def test_a_users_own_dataset_may_shuffle_and_full_weights_may_load_anything() -> None:
     refuse_dead_keys({"data.custom_cls.name": "Mine", "data.shuffle": "True", "trainer.total_epochs": "3"})
     load_format = {"actor_rollout_ref.rollout.load_format": "dummy"}
     refuse_dead_keys({"actor_rollout_ref.model.lora_rank": "0", **load_format})
@@ -71,7 +71,7 @@ def test_the_sft_trainers_dead_keys_are_refused_too(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", V1_FIXED)
-def test_what_verls_v1_trainer_does_not_read_is_refused_unless_it_is_what_v1_does(key: str) -> None:
+def test_keys_that_v1_does_not_read_are_refused_unless_set_to_its_behaviour(key: str) -> None:
     acted_by, _ = V1_FIXED[key]
     other = {"True": "false", "False": "true"}.get(acted_by, "7")
     with pytest.raises(UserError, match=f"{key}={other} would have no effect: .*; leave it {acted_by}"):
@@ -80,27 +80,27 @@ def test_what_verls_v1_trainer_does_not_read_is_refused_unless_it_is_what_v1_doe
         refuse_dead_keys({key: spelling})
 
 
-def test_what_v1_does_is_what_verls_own_defaults_say() -> None:
+def test_v1s_behaviour_is_verls_default() -> None:
     from omegaconf import OmegaConf
 
     config = compose_without_verl([], "grpo")
     assert {key: str(OmegaConf.select(config, key)) for key in V1_FIXED} == {key: V1_FIXED[key][0] for key in V1_FIXED}
 
 
-def test_a_dataset_of_ones_own_may_read_the_keys_that_verls_does_not() -> None:
+def test_a_users_own_dataset_may_read_keys_that_verls_does_not() -> None:
     refuse_dead_keys({"data.custom_cls.name": "Mine", "data.return_full_prompt": "True"})
 
 
 @pytest.mark.parametrize("name", V1_LACKS)
 @pytest.mark.parametrize("spelling", ["{}", '"{}"'])
-def test_estimators_that_v1_has_not_the_fields_for_are_refused(name: str, spelling: str) -> None:
+def test_estimators_whose_fields_v1_lacks_are_refused(name: str, spelling: str) -> None:
     refused = f"algorithm.adv_estimator={name} would end the run at its first step: verl's V1 trainer .*; set grpo"
     with pytest.raises(UserError, match=refused):
-        refuse_dead_keys(as_dict([f"algorithm.adv_estimator={spelling.format(name)}"]))
+        refuse_dead_keys(overrides_by_key([f"algorithm.adv_estimator={spelling.format(name)}"]))
 
 
-def test_the_other_estimators_of_verl_compute_from_what_v1_hands_them() -> None:
-    """Provoked on verl itself: with the fields that V1 fetches, those that are refused fail and the others do not."""
+def test_the_other_estimators_need_only_the_fields_of_v1() -> None:
+    """Run verl's own estimators on the fields that V1 fetches: exactly the refused ones fail."""
     import numpy as np
     import torch
     from verl import DataProto
@@ -149,7 +149,7 @@ def test_settings_of_estimators_that_would_not_reach_them_are_refused() -> None:
     ],
 )
 def test_logging_to_the_file_cannot_be_dropped(trainer: str, given: list[str], loggers: list[str]) -> None:
-    overrides, said = with_file_logging(given, trainer)
+    overrides, said = add_file_logger(given, trainer)
     assert list(compose_without_verl(overrides, trainer).trainer.logger) == [*loggers, "file"]
     assert said.startswith(f"trainer.logger=[{','.join(loggers)}] has no 'file'")
     assert "\n" not in said
@@ -159,11 +159,11 @@ def test_logging_to_the_file_cannot_be_dropped(trainer: str, given: list[str], l
     "given", ["trainer.logger=[console,file]", 'trainer.logger=["file"]', "trainer.logger=file", "trainer.no_such=1"]
 )
 def test_loggers_with_the_file_and_overrides_that_do_not_compose_stay_as_they_are(given: str) -> None:
-    assert with_file_logging([given], "grpo") == ([given], "")
+    assert add_file_logger([given], "grpo") == ([given], "")
 
 
 @pytest.mark.parametrize(("given", "said"), [("[console,tensorboard]", True), ("[console,file]", False)])
-def test_the_launcher_puts_it_back_and_says_so_in_one_line(
+def test_the_launcher_adds_the_file_logger_and_prints_one_line(
     given: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun: list[str] = []
@@ -172,9 +172,9 @@ def test_the_launcher_puts_it_back_and_says_so_in_one_line(
         begun.extend(overrides)
         raise UserError("far enough")
 
-    monkeypatch.setattr(launch, "begin", stop)
+    monkeypatch.setattr(launch, "begin_run", stop)
     with pytest.raises(UserError, match="far enough"):
         launch.main(["--trainer", "sft", "--run-dir", str(tmp_path), "--base", "x", "--", f"trainer.logger={given}"])
     assert list(compose_without_verl(begun, "sft").trainer.logger)[-1] == "file"
-    line = "trainer.logger=[console,tensorboard] has no 'file', which the checks of a run read; it is added\n"
+    line = "trainer.logger=[console,tensorboard] has no 'file', which the run checks read; it is added\n"
     assert capsys.readouterr().out == (line if said else "")

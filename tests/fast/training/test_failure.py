@@ -1,4 +1,4 @@
-"""What the launcher says of a run that did not reach its end."""
+"""Final messages of the launcher about a run that failed."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ permix_verl.errors.UserError: row 3: bad
         ("nothing to see\n", None),
     ],
 )
-def test_a_failure_names_its_cause_out_of_verls_log(
+def test_the_cause_of_a_failure_is_read_from_verls_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str, cause: str | None
 ) -> None:
     file = tmp_path / "log"
@@ -38,7 +38,7 @@ def test_a_failure_names_its_cause_out_of_verls_log(
     assert last == (f"error: {cause}" if cause else f"error: verl ended with status 1; full log: {file}")
 
 
-def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_watchdogs_cause_is_the_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, cause = tmp_path / "log", tmp_path / "cause.txt"
     log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: something else\n")
     explain_failure(1, log, cause)
@@ -56,7 +56,7 @@ def test_the_watchdogs_cause_is_the_last_word(tmp_path: Path, capsys: pytest.Cap
         (UserError("nobody answers"), "error: the Ray cluster is gone, or its first node: nobody answers"),
     ],
 )
-def test_a_node_that_is_gone_is_the_last_word(
+def test_a_lost_node_is_the_last_line(
     lost: list[str] | Exception,
     last: str,
     tmp_path: Path,
@@ -72,9 +72,9 @@ def test_a_node_that_is_gone_is_the_last_word(
     monkeypatch.setattr("permix_verl.training.failure.nodes_lost", nodes_lost)
     (tmp_path / "log").write_text("RuntimeError: Connection closed by peer\n")
     explain_failure(1, tmp_path / "log", tmp_path / "cause.txt", ["c0de", "beef"])
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[-1].startswith(last)
-    assert any(line.startswith("error: ") and "(RuntimeError: Connection closed by peer)" in line for line in said)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith(last)
+    assert any(line.startswith("error: ") and "(RuntimeError: Connection closed by peer)" in line for line in lines)
 
 
 NODE_LOST = """
@@ -84,7 +84,7 @@ Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.
 """.splitlines()
 
 
-def test_a_trainer_that_went_with_its_node_is_said_to_be_gone() -> None:
+def test_a_trainer_lost_with_its_node_is_reported() -> None:
     cause = probable_cause(explain(NODE_LOST))
     assert cause is not None
     assert cause.startswith("a process cannot be reached any more, perhaps with its node (ray.exceptions.ActorUnav")
@@ -92,19 +92,17 @@ def test_a_trainer_that_went_with_its_node_is_said_to_be_gone() -> None:
     assert probable_cause(explain([*RAY_LOG.splitlines(), *NODE_LOST])) == "row 3: bad", "what says why comes first"
 
 
-def test_what_is_known_is_said_in_words_with_its_remedy_and_where_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_known_cause_is_reported_with_remedy_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log").write_text(
         "Loading: 10%\r20%\r30%\n"
         "(WorkerDict pid=7) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.\n"
         "ray.exceptions.ActorDiedError: The actor died unexpectedly\n"
     )
     explain_failure(1, tmp_path / "log", tmp_path / "cause.txt")
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[-1].startswith("error: a GPU is out of memory (torch.OutOfMemoryError: CUDA out of memory. Tried to")
-    assert "ppo_micro_batch_size_per_gpu" in said[-1]
-    assert said[-2].strip() == (
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: a GPU is out of memory (torch.OutOfMemoryError: CUDA out of memory. Tried to")
+    assert "ppo_micro_batch_size_per_gpu" in lines[-1]
+    assert lines[-2].strip() == (
         "line 2 by WorkerDict pid=7: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.; "
         f"1 other errors; permix doctor --explain {tmp_path / 'log'}"
     )

@@ -1,4 +1,4 @@
-"""The adapter that training starts from: seeded, with dropout, and without effect."""
+"""The initial adapter: seeded, with dropout, and without effect."""
 
 import json
 from pathlib import Path
@@ -43,18 +43,18 @@ def test_peft_loads_it_and_it_changes_nothing(base: Path, tmp_path: Path) -> Non
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(base: Path, tmp_path: Path) -> None:
-    one, same, other = make(base, tmp_path / "a"), make(base, tmp_path / "b"), make(base, tmp_path / "c", seed=1)
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    a = [name for name in one if "lora_A" in name]
+    first, same, other = make(base, tmp_path / "a"), make(base, tmp_path / "b"), make(base, tmp_path / "c", seed=1)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    a = [name for name in first if "lora_A" in name]
     assert a
-    assert not any(torch.equal(one[name], other[name]) for name in a)
-    assert not torch.equal(one[a[0]], one[a[1]]), "layers must not start alike"
-    bound = one[a[0]].shape[1] ** -0.5
-    assert 0.9 * bound < float(one[a[0]].abs().max()) <= bound
-    assert not any(one[name].any() for name in one if "lora_B" in name)
+    assert not any(torch.equal(first[name], other[name]) for name in a)
+    assert not torch.equal(first[a[0]], first[a[1]]), "layers must not start alike"
+    bound = first[a[0]].shape[1] ** -0.5
+    assert 0.9 * bound < float(first[a[0]].abs().max()) <= bound
+    assert not any(first[name].any() for name in first if "lora_B" in name)
 
 
-def test_its_config_says_what_was_asked_for(base: Path, tmp_path: Path) -> None:
+def test_its_config_has_the_settings(base: Path, tmp_path: Path) -> None:
     make(base, tmp_path / "a", target_modules=["q_proj", "v_proj"])
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (8, 16, 0.05)
@@ -62,7 +62,7 @@ def test_its_config_says_what_was_asked_for(base: Path, tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == str(base)
 
 
-def test_the_same_adapter_is_not_written_twice_and_another_replaces_it(base: Path, tmp_path: Path) -> None:
+def test_an_identical_adapter_is_not_rewritten_and_another_replaces_it(base: Path, tmp_path: Path) -> None:
     make(base, tmp_path / "a")
     written = (tmp_path / "a" / "adapter_model.safetensors").stat().st_mtime_ns
     make(base, tmp_path / "a")

@@ -1,4 +1,4 @@
-"""The launcher's bookkeeping: settings of a run, its length, its folder."""
+"""Bookkeeping of the launcher: the settings, length and folder of a run."""
 
 import subprocess
 import sys
@@ -12,9 +12,9 @@ import pytest
 from permix_verl import UserError, load_pool
 from permix_verl.data.schema import DRAW_METADATA
 from permix_verl.personas.mixing import PersonaDraw
-from permix_verl.runs.folder import RunFolder, exclusive, finished_step, recorded_step, step_back
-from permix_verl.runs.overrides import as_dict, quoted, total_steps
-from permix_verl.runs.settings import begin
+from permix_verl.runs.folder import RunFolder, finished_step, lock_run_folder, recorded_step, rewind_tracker
+from permix_verl.runs.overrides import overrides_by_key, quote_value, total_steps
+from permix_verl.runs.settings import begin_run
 from permix_verl.utils import processes
 
 
@@ -40,7 +40,7 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
     assert total_steps(overrides(folder, "trainer.total_training_steps=null")) == 12
     assert total_steps(overrides(folder, "data.train_batch_size=16")) == 6
     assert total_steps(overrides(folder, "data.train_max_samples=20")) == 5
-    with pytest.raises(UserError, match=r"total_training_steps=13 needs 104 rows .* has 100.*set EPOCHS to at least 3"):
+    with pytest.raises(UserError, match=r"total_training_steps=13 needs 104 rows .* have 100 .*set EPOCHS to at least 3"):
         total_steps(overrides(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
         total_steps(overrides(folder, "data.train_batch_size=128"))
@@ -51,30 +51,28 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
     [
         ([4, 5], [3, 4, 5], 5),
         ([4, 5], [3, 4], 4),  # killed between saving step 5 and recording it
-        ([5], [3, 4], 5),  # nothing older to go on from: a missing record is the lesser loss
-        ([1], [], 0),  # one step is soon trained again
-        ([9, 12], [9], 9),  # the last step, with a longer way back
+        ([5], [3, 4], 5),  # no older checkpoint: a missing record is the smaller loss
+        ([1], [], 0),  # one step is soon retrained
+        ([9, 12], [9], 9),  # the last step, with an older checkpoint
         ([12], [9], 0),
     ],
 )
-def test_a_step_that_left_no_record_is_trained_again(
-    folder: RunFolder, checkpoints: list[int], logged: list[int], step: int
-) -> None:
+def test_an_unlogged_step_is_retrained(folder: RunFolder, checkpoints: list[int], logged: list[int], step: int) -> None:
     for number in checkpoints:
         checkpoint(folder, number)
     assert recorded_step(folder, logged, total=12) == step
     assert finished_step(folder) == step
 
 
-def test_rows_without_a_draw_are_not_read_twice(folder: RunFolder) -> None:
+def test_rows_without_a_persona_draw_allow_one_epoch(folder: RunFolder) -> None:
     pq.write_table(pa.table({"x": list(range(50))}), folder.data / "train.parquet")
     assert total_steps(overrides(folder, "data.epochs=1")) == 6
-    with pytest.raises(UserError, match=r"train.parquet does not say how its personas were drawn.*set EPOCHS=1"):
+    with pytest.raises(UserError, match=r"train.parquet has no persona draw in the metadata.*set EPOCHS=1"):
         total_steps(overrides(folder))
 
 
 def checkpoint(folder: RunFolder, step: int) -> None:
-    """A checkpoint that verl finished writing."""
+    """Write a complete checkpoint."""
     path = folder.checkpoints / f"global_step_{step}"
     (path / "actor").mkdir(parents=True)
     (path / "actor" / "lora_train_meta.json").touch()
@@ -87,46 +85,46 @@ def new_data(folder: RunFolder, rows: int) -> None:
     pq.write_table(pa.table({"x": list(range(rows))}), folder.new_data / "train.parquet")
 
 
-def test_a_run_goes_on_with_its_own_settings_only(folder: RunFolder) -> None:
-    begin(folder, overrides(folder, "+a.b=1", "micro=4"))
+def test_a_run_resumes_with_its_own_settings_only(folder: RunFolder) -> None:
+    begin_run(folder, overrides(folder, "+a.b=1", "micro=4"))
     checkpoint(folder, 2)
-    begin(folder, overrides(folder, "+a.b=1", "micro=4"))
-    begin(folder, overrides(folder, "+a.b=1", "micro=4", "trainer.save_freq=3"))
-    begin(folder, overrides(folder, "+a.b=1", "micro=2"), hardware_keys=["micro"])
-    with pytest.raises(UserError, match=r"holds a run with a\.b=1, and this command has a\.b=2; set another RUN_DIR"):
-        begin(folder, overrides(folder, "+a.b=2", "micro=2"))
+    begin_run(folder, overrides(folder, "+a.b=1", "micro=4"))
+    begin_run(folder, overrides(folder, "+a.b=1", "micro=4", "trainer.save_freq=3"))
+    begin_run(folder, overrides(folder, "+a.b=1", "micro=2"), hardware_keys=["micro"])
+    with pytest.raises(UserError, match=r"holds a run with a\.b=1, but this command has a\.b=2; set another RUN_DIR"):
+        begin_run(folder, overrides(folder, "+a.b=2", "micro=2"))
     with pytest.raises(UserError, match=r"holds a run with data\.epochs=2"):
-        begin(folder, overrides(folder, "+a.b=1", "micro=2", "data.epochs=3"))
+        begin_run(folder, overrides(folder, "+a.b=1", "micro=2", "data.epochs=3"))
 
 
-def test_a_run_without_a_checkpoint_may_be_begun_anew(folder: RunFolder) -> None:
+def test_a_run_without_a_checkpoint_may_restart_with_other_settings(folder: RunFolder) -> None:
     folder.metrics.mkdir()
     (folder.metrics / "1.jsonl").write_text('{"step": 1, "data": {}}\n')
-    begin(folder, overrides(folder, "actor_rollout_ref.rolout.n=4"))
-    begin(folder, overrides(folder, "actor_rollout_ref.rollout.n=4"))
+    begin_run(folder, overrides(folder, "actor_rollout_ref.rolout.n=4"))
+    begin_run(folder, overrides(folder, "actor_rollout_ref.rollout.n=4"))
     assert list(folder.metrics.iterdir()) == []
     assert [file.name for file in folder.path.glob("superseded/*/*")] == ["1.jsonl"]
 
 
-def test_a_run_does_not_go_on_with_other_data_and_keeps_its_own(folder: RunFolder) -> None:
-    begin(folder, overrides(folder))
+def test_a_run_refuses_other_data_and_keeps_its_own(folder: RunFolder) -> None:
+    begin_run(folder, overrides(folder))
     checkpoint(folder, 2)
     before = (folder.data / "train.parquet").read_bytes()
     new_data(folder, 51)
     with pytest.raises(UserError, match="holds a run with training data"):
-        begin(folder, overrides(folder))
+        begin_run(folder, overrides(folder))
     assert (folder.data / "train.parquet").read_bytes() == before
     assert not folder.new_data.exists()
 
 
 def test_prepared_data_becomes_the_runs_data(folder: RunFolder) -> None:
     new_data(folder, 51)
-    begin(folder, overrides(folder))
+    begin_run(folder, overrides(folder))
     assert pq.read_metadata(folder.data / "train.parquet").num_rows == 51
     assert not folder.new_data.exists()
 
 
-def test_a_tracker_cut_short_falls_back_to_the_newest_whole_checkpoint(folder: RunFolder) -> None:
+def test_a_truncated_tracker_falls_back_to_the_newest_complete_checkpoint(folder: RunFolder) -> None:
     assert finished_step(folder) == 0
     for step in (2, 4):
         checkpoint(folder, step)
@@ -134,21 +132,21 @@ def test_a_tracker_cut_short_falls_back_to_the_newest_whole_checkpoint(folder: R
     folder.tracker.write_text("")
     assert finished_step(folder) == 4
     assert folder.tracker.read_text() == "4"
-    (folder.checkpoints / "global_step_4" / "data.pt").unlink()  # killed while it was saved
+    (folder.checkpoints / "global_step_4" / "data.pt").unlink()  # killed during the save
     folder.tracker.write_text("")
     assert finished_step(folder) == 2
 
 
-def test_a_last_step_that_nobody_saw_is_trained_again(folder: RunFolder) -> None:
+def test_an_unlogged_last_step_is_retrained(folder: RunFolder) -> None:
     for step in (2, 4):
         checkpoint(folder, step)
-    assert step_back(folder, before=4) == 2
+    assert rewind_tracker(folder, before=4) == 2
     assert folder.tracker.read_text() == "2"
-    assert step_back(folder, before=2) == 0
+    assert rewind_tracker(folder, before=2) == 0
     assert not folder.tracker.exists()
 
 
-def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolder) -> None:
+def test_the_next_launch_ends_the_processes_of_a_killed_one(folder: RunFolder) -> None:
     token = processes.new_token()
     environment = {processes.TOKEN_VARIABLE: token, "PATH": "/usr/bin:/bin"}
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
@@ -157,20 +155,20 @@ def test_what_a_killed_launch_left_running_is_ended_by_the_next(folder: RunFolde
     while not processes.find_processes(token) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes.find_processes(token)
-    with exclusive(folder):
+    with lock_run_folder(folder):
         assert processes.find_processes(token) == []
     left.wait(timeout=10)
 
 
 def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
-    with exclusive(folder), pytest.raises(UserError, match="another run is using"), exclusive(folder):
+    with lock_run_folder(folder), pytest.raises(UserError, match="another run is using"), lock_run_folder(folder):
         pass
-    with exclusive(folder):
+    with lock_run_folder(folder):
         pass
 
 
-def test_overrides_are_read_as_hydra_reads_them() -> None:
-    assert as_dict(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
+def test_overrides_are_parsed_as_by_hydra() -> None:
+    assert overrides_by_key(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
 
 
 @pytest.mark.parametrize("saved_with", [0, 1, 2])
@@ -205,4 +203,4 @@ def test_the_data_loaders_position_survives_another_number_of_workers(
 def test_environment_values_survive_hydras_grammar(value: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    assert OverridesParser.create().parse_override(f"+a.b={quoted(value)}").value() == value
+    assert OverridesParser.create().parse_override(f"+a.b={quote_value(value)}").value() == value

@@ -1,4 +1,4 @@
-"""A run that had nothing to learn from says so, from its fifth step on, and does not end as verified."""
+"""A run without a learning signal is reported from its fifth step on, and fails its checks."""
 
 import argparse
 import json
@@ -10,15 +10,15 @@ import pytest
 from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
 from permix_verl.training import run_checks
-from permix_verl.training.guards.learning_signal import ENOUGH_STEPS, nothing_to_learn
+from permix_verl.training.guards.learning_signal import MIN_STEPS, diagnose_no_signal
 from permix_verl.training.progress import Progress
-from permix_verl.training.run_checks import CHECK_FAILED, conclude, lesson_problems
+from permix_verl.training.run_checks import CHECK_FAILED, check_run, learning_problems
 
 
 def step(reward: float, low: float | None = None, high: float | None = None, **rates: float) -> dict[str, float]:
-    found = {m.REWARD: reward, m.AGREEMENT: 1.0, m.CUT: 0.25, m.STEP_SECONDS: 1.0}
+    values = {m.REWARD: reward, m.ROLLOUT_ACTOR_CORR: 1.0, m.TRUNCATED: 0.25, m.STEP_SECONDS: 1.0}
     bounds = {m.REWARD_MIN: reward if low is None else low, m.REWARD_MAX: reward if high is None else high}
-    return found | bounds | {f"reward/{flag}_rate": rates.get(flag, 0.0) for flag in ("no_answer", "timeout", "error")}
+    return values | bounds | {f"reward/{flag}_rate": rates.get(flag, 0.0) for flag in ("no_answer", "timeout", "error")}
 
 
 def run_of(count: int, *args: float, **rates: float) -> m.Metrics:
@@ -32,23 +32,21 @@ MIXED = step(0.5, 0.0, 1.0)
     ("metrics", "head", "cause"),
     [
         (run_of(5, 0.0), "every reward of all 5 steps is 0:", "wrong gold answers or data"),
-        (run_of(5, 0.0), "every reward", "cuts the answers (25% of the responses are at the limit)"),
+        (run_of(5, 0.0), "every reward", "truncates the completions (25% of the responses are at the limit)"),
         (run_of(7, 1.0), "every reward of all 7 steps is 1:", "too easy"),
-        (run_of(5, 0.1), "every reward of all 5 steps is 0.1:", "does not look at the answer"),
+        (run_of(5, 0.1), "every reward of all 5 steps is 0.1:", "ignores the answer"),
         (run_of(5, 0.0, no_answer=1.0), "no answer could be read in 100.0%", "an answer mark that the prompt asks for"),
         (run_of(5, 0.02, 0.0, 1.0, no_answer=0.97), "no answer could be read in 97.0%", "response length"),
         (run_of(5, 0.0, timeout=1.0), "the reward ran out of time in 100.0%", "CPUs"),
         (run_of(5, 0.0, error=0.9, no_answer=0.1), "the reward failed in 90.0%", "gold answers that it cannot read"),
     ],
 )
-def test_a_run_without_differences_or_without_answers_teaches_nothing(
-    metrics: m.Metrics, head: str, cause: str
-) -> None:
-    found = nothing_to_learn(metrics)
-    assert found is not None
-    assert found.startswith(f"nothing to learn from, {head}")
-    assert cause in found
-    assert "\n" not in found
+def test_equal_rewards_or_unread_completions_are_no_signal(metrics: m.Metrics, head: str, cause: str) -> None:
+    message = diagnose_no_signal(metrics)
+    assert message is not None
+    assert message.startswith(f"nothing to learn from, {head}")
+    assert cause in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -69,19 +67,19 @@ def test_a_run_without_differences_or_without_answers_teaches_nothing(
         {number: {m.REWARD: 0.0, "reward/zero_variance_groups": 0.5} for number in range(1, 6)},
     ],
 )
-def test_a_run_with_differences_or_without_rewards_is_left_alone(metrics: m.Metrics) -> None:
-    assert nothing_to_learn(metrics) is None
+def test_a_run_with_a_signal_or_without_rewards_passes(metrics: m.Metrics) -> None:
+    assert diagnose_no_signal(metrics) is None
 
 
 def test_without_bounds_a_mean_of_zero_and_equal_groups_tell() -> None:
-    assert nothing_to_learn({1: {m.REWARD: 0.0, "reward/zero_variance_groups": 1.0}})
+    assert diagnose_no_signal({1: {m.REWARD: 0.0, "reward/zero_variance_groups": 1.0}})
 
 
 def test_below_five_steps_it_is_a_remark(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lesson_problems(run_of(ENOUGH_STEPS - 1, 0.0)) == []
+    assert learning_problems(run_of(MIN_STEPS - 1, 0.0)) == []
     assert "remark    nothing to learn from, every reward of all 4 steps is 0" in capsys.readouterr().out
-    assert len(lesson_problems(run_of(ENOUGH_STEPS, 0.0))) == 1
-    assert lesson_problems({1: MIXED}) == []
+    assert len(learning_problems(run_of(MIN_STEPS, 0.0))) == 1
+    assert learning_problems({1: MIXED}) == []
     assert capsys.readouterr().out == ""
 
 
@@ -108,13 +106,13 @@ def test_progress_says_it_once_from_the_fifth_step_on(
 
 
 def concluded(folder: Path, metrics: m.Metrics, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Any]:
-    """A run's end, with an adapter that is as it should be."""
+    """Conclude a run with a correct adapter."""
     run = RunFolder(folder)
     log(run, metrics)
     monkeypatch.setattr(run_checks, "checkpoint_to_export", lambda run: folder)
     monkeypatch.setattr(run_checks, "export_and_check", lambda *given: (None, []))
     args = argparse.Namespace(min_agreement=0.99, check_tolerance=1e-4, title="x", next_command="the next one")
-    return conclude(run, args, len(metrics)), json.loads(run.verdict.read_text())
+    return check_run(run, args, len(metrics)), json.loads(run.run_checks.read_text())
 
 
 def test_a_run_whose_answers_cannot_be_read_ends_with_the_status_of_a_failed_check(
@@ -140,5 +138,5 @@ def test_a_run_with_a_lesson_or_of_few_steps_ends_well(
     assert status == 0
     assert written["problems"] == []
     assert "checks    rollout and actor agree at every step (least 1.00000); adapter verified" in said
-    assert ("remark    nothing to learn from" in said) == (len(metrics) < ENOUGH_STEPS)
+    assert ("remark    nothing to learn from" in said) == (len(metrics) < MIN_STEPS)
     assert "next: the next one" in said

@@ -1,9 +1,9 @@
-"""Counters of a step: per persona, and of what the reward could not judge."""
+"""Metrics of a step: per persona, and of rollouts that the reward could not score."""
 
 import pytest
 
 from permix_verl import load_pool
-from permix_verl.training.observability.persona_metrics import Rollout, counters, zero_variance_share
+from permix_verl.training.observability.persona_metrics import Rollout, persona_metrics, zero_variance_fraction
 
 POOL = load_pool("train").personas
 
@@ -36,8 +36,8 @@ ROLLOUTS = [
 
 
 def test_counts_of_all_personas_sum_to_the_rollouts() -> None:
-    found = counters(ROLLOUTS, POOL, no_persona=True)
-    counts = {name: value for name, value in found.items() if name.endswith("/rollouts")}
+    metrics = persona_metrics(ROLLOUTS, POOL, no_persona=True)
+    counts = {name: value for name, value in metrics.items() if name.endswith("/rollouts")}
     assert len(counts) == 26
     assert sum(counts.values()) == len(ROLLOUTS)
     assert counts["persona/chef/rollouts"] == 8
@@ -46,39 +46,39 @@ def test_counts_of_all_personas_sum_to_the_rollouts() -> None:
 
 
 def test_reward_and_groups_without_variance_per_persona() -> None:
-    found = counters(ROLLOUTS, POOL, no_persona=True)
-    assert found["persona/chef/reward"] == 5 / 8
-    assert found["persona/chef/zero_variance_groups"] == 0.5
-    assert found["persona/no_persona/zero_variance_groups"] == 0
-    assert found["reward/zero_variance_groups"] == 0.5
-    assert found["reward/no_answer_rate"] == 0.25
-    assert found["reward/timeout_rate"] == found["reward/error_rate"] == 0
-    assert "persona/farmer/reward" not in found, "no rollouts, no mean"
+    metrics = persona_metrics(ROLLOUTS, POOL, no_persona=True)
+    assert metrics["persona/chef/reward"] == 5 / 8
+    assert metrics["persona/chef/zero_variance_groups"] == 0.5
+    assert metrics["persona/no_persona/zero_variance_groups"] == 0
+    assert metrics["reward/zero_variance_groups"] == 0.5
+    assert metrics["reward/no_answer_rate"] == 0.25
+    assert metrics["reward/timeout_rate"] == metrics["reward/error_rate"] == 0
+    assert "persona/farmer/reward" not in metrics, "no rollouts, no mean"
 
 
 def test_a_reward_without_flags_gives_no_rates() -> None:
     plain = [Rollout("a_0_0", "a", 0, "a", 0, "chef", 1.0, 3)]
-    assert not [name for name in counters(plain, POOL) if name.endswith("_rate")]
+    assert not [name for name in persona_metrics(plain, POOL) if name.endswith("_rate")]
 
 
 def test_the_strict_rate_counts_correct_answers_in_a_closed_box_or_behind_a_hash() -> None:
-    """Of 12 rollouts 3 are boxed and correct, 1 is behind #### and correct; 2 are correct by words."""
+    """12 rollouts: 3 are boxed and correct, 1 is behind #### and correct, 2 are correct by words."""
     rollouts = [
         *group("a", "chef", [1, 1, 1, 0], mark="boxed"),
         *group("b", "chef", [1, 0, 0, 0], mark="hash"),
         *group("c", "farmer", [1, 1, 0, 0], mark="phrase"),
     ]
-    assert counters(rollouts, POOL)["reward/strict_rate"] == 4 / 12
+    assert persona_metrics(rollouts, POOL)["reward/strict_rate"] == 4 / 12
     silent = group("d", "farmer", [0, 0, 0, 0], mark="")
-    assert counters([*rollouts, *silent], POOL)["reward/strict_rate"] == 4 / 16, "no answer has no mark"
+    assert persona_metrics([*rollouts, *silent], POOL)["reward/strict_rate"] == 4 / 16, "no answer has no mark"
 
 
 @pytest.mark.parametrize("marks", [(None, None), ("boxed", None)])
 def test_a_reward_that_says_no_marks_gives_no_strict_rate(marks: tuple[str | None, str | None]) -> None:
     rollouts = [rollout for mark in marks for rollout in group("a", "chef", [1, 1], mark=mark)]
-    assert "reward/strict_rate" not in counters(rollouts, POOL)
+    assert "reward/strict_rate" not in persona_metrics(rollouts, POOL)
 
 
-@pytest.mark.parametrize(("rewards", "share"), [([0, 0], 1.0), ([0, 1], 0.0), ([0.5, 0.5], 1.0)])
-def test_a_group_has_no_variance_when_all_its_rewards_are_equal(rewards: list[float], share: float) -> None:
-    assert zero_variance_share(group("a", "chef", rewards)) == share
+@pytest.mark.parametrize(("rewards", "fraction"), [([0, 0], 1.0), ([0, 1], 0.0), ([0.5, 0.5], 1.0)])
+def test_a_group_has_no_variance_when_all_its_rewards_are_equal(rewards: list[float], fraction: float) -> None:
+    assert zero_variance_fraction(group("a", "chef", rewards)) == fraction

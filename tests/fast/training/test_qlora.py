@@ -1,4 +1,4 @@
-"""A base in NF4 (QLORA=1): quantised as everywhere, what the check compares. On ranks: tests/e2e/test_two_ranks.py."""
+"""QLORA=1: the NF4 base, its check and its settings. On several ranks: tests/e2e/test_two_ranks.py."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from permix_verl import UserError
 from permix_verl.checkpoints.adapter import check_adapter, export_adapter, load_base
 from permix_verl.checkpoints.nf4 import packed_weights, quantize_base, unpacked_weights
 from permix_verl.lab.base_model import build_model
-from permix_verl.training.qlora.settings import ENGINE, nf4_is_asked_for, refuse_contradictions
+from permix_verl.training.qlora.settings import ENGINE, nf4_requested, refuse_contradictions
 from permix_verl.training.run_checks import adapter_problems
 
 from ..checkpoints.test_adapter import MODULES, lora_state, write_checkpoint, write_record
@@ -19,11 +19,11 @@ from ..checkpoints.test_adapter import MODULES, lora_state, write_checkpoint, wr
 META = {"r": 5, "lora_alpha": 10}
 IDS = torch.randint(10, 500, (2, 12), generator=torch.Generator().manual_seed(0))
 PROBE = "bitsandbytes.nn.modules.has_avx512bf16"
-"""Where it is true, bitsandbytes lays out 4-bit weights anew in the first forward pass without gradients."""
+"""If true, bitsandbytes repacks 4-bit weights in the first forward pass without gradients."""
 
 
 def save_base(tokenizer: Any, folder: Path, tied: bool) -> Path:
-    """A small model and its tokenizer; tied weights are read on every rank, others on the first only."""
+    """Save a small model and its tokenizer; tied weights are read on every rank, others only on the first."""
     torch.manual_seed(0)
     config = build_model(tokenizer).config
     config.tie_word_embeddings = tied
@@ -35,7 +35,7 @@ def save_base(tokenizer: Any, folder: Path, tied: bool) -> Path:
 
 
 def tuned(base: Path) -> Any:
-    """The base in NF4 with an adapter that does something, by PEFT alone."""
+    """Return the NF4 base with a PEFT adapter that has an effect."""
     from peft import LoraConfig, get_peft_model
 
     model = get_peft_model(
@@ -74,20 +74,20 @@ def test_the_bytes_are_those_that_transformers_makes_with_bitsandbytes(
     ours = load_base(str(base), torch.float32, "cpu", nf4=True)
     monkeypatch.setattr(PROBE, lambda: False)
     theirs = by_transformers(base)
-    expected, found = packed_weights(theirs), packed_weights(ours)
-    assert expected.keys() == found.keys()
-    assert len(found) == 14
+    expected, actual = packed_weights(theirs), packed_weights(ours)
+    assert expected.keys() == actual.keys()
+    assert len(actual) == 14
     for name, weight in expected.items():
-        assert torch.equal(weight, found[name])
-        assert torch.equal(weight.quant_state.absmax, found[name].quant_state.absmax)
+        assert torch.equal(weight, actual[name])
+        assert torch.equal(weight.quant_state.absmax, actual[name].quant_state.absmax)
     with torch.no_grad():
         assert torch.equal(theirs(input_ids=IDS).logits, ours(input_ids=IDS).logits)
 
 
-def test_the_bytes_stay_as_they_are_where_bitsandbytes_would_lay_them_out_anew(
+def test_the_bytes_stay_as_they_are_even_if_bitsandbytes_would_repack_them(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Negative control: those of transformers do not."""
+    """Negative control: transformers' bytes change."""
     monkeypatch.setattr(PROBE, lambda: True)
     for model, stay in ((load_base(str(base), torch.float32, "cpu", nf4=True), True), (by_transformers(base), False)):
         before = {name: weight.detach().clone() for name, weight in packed_weights(model).items()}
@@ -127,7 +127,7 @@ def test_tied_weights_stay_one_and_the_output_layer_stays_whole(tokenizer: Any, 
 
 
 def test_an_adapter_is_checked_on_the_base_that_it_was_trained_on(base: Path, tmp_path: Path) -> None:
-    """And the negative control: on the base as it is on disk, it is not the trained model."""
+    """Negative control: on the unquantized base it is not the trained model."""
     model = tuned(base)
     checkpoint = write_checkpoint(tmp_path, lora_state(model), META)
     adapter = export_adapter(checkpoint, str(base), tmp_path / "adapter")
@@ -158,11 +158,11 @@ QLORA = {
         ("engine.offload_policy", "True", "set engine.param_offload"),
         ("actor_rollout_ref.actor.checkpoint.save_lora_only", "False", "leave it True"),
         ("checkpoint.save_lora_only", "False", "leave it True"),
-        ("actor_rollout_ref.actor.strategy", "fsdp", "QLORA=1 needs fsdp2"),
-        ("engine.strategy", "fsdp", "QLORA=1 needs fsdp2"),
+        ("actor_rollout_ref.actor.strategy", "fsdp", "ignores QLORA=1; set fsdp2"),
+        ("engine.strategy", "fsdp", "ignores QLORA=1; set fsdp2"),
     ],
 )
-def test_settings_that_contradict_it_are_refused_and_without_it_are_not(key: str, value: str, told: str) -> None:
+def test_settings_that_contradict_qlora_are_refused_only_with_it(key: str, value: str, told: str) -> None:
     with pytest.raises(UserError, match=f"{key}={value} .*{told}"):
         refuse_contradictions(QLORA | {key: value})
     refuse_contradictions({key: value})
@@ -170,12 +170,12 @@ def test_settings_that_contradict_it_are_refused_and_without_it_are_not(key: str
 
 
 def test_verls_default_engine_is_refused_where_none_is_named() -> None:
-    with pytest.raises(UserError, match=r"engine.strategy=fsdp has no base in NF4"):
+    with pytest.raises(UserError, match=r"engine.strategy=fsdp silently ignores QLORA=1"):
         refuse_contradictions({"model.external_lib": ENGINE})
 
 
-def test_weights_that_are_no_linear_layers_are_named_because_they_would_stay_as_they_are() -> None:
-    """Experts that are one tensor; the layers of the lab's base are all linear."""
+def test_weights_outside_linear_layers_are_named_because_they_stay_unquantized() -> None:
+    """Fused experts are one tensor; all layers of the lab's base are linear."""
     from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig
 
     sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -187,12 +187,12 @@ def test_weights_that_are_no_linear_layers_are_named_because_they_would_stay_as_
 
 
 def test_a_list_of_libraries_may_name_it_too() -> None:
-    assert nf4_is_asked_for({"model.external_lib": f"[mine, {ENGINE}]"})
-    assert not nf4_is_asked_for({"model.external_lib": "mine"})
+    assert nf4_requested({"model.external_lib": f"[mine, {ENGINE}]"})
+    assert not nf4_requested({"model.external_lib": "mine"})
 
 
 def engine_settings(**changed: Any) -> tuple[Any, Any, Any]:
-    """verl's three configurations, as far as the engine looks at them."""
+    """Return verl's three configurations, with the fields that the engine reads."""
     from verl.trainer.config import CheckpointConfig
     from verl.workers.config import FSDPEngineConfig
 
@@ -224,8 +224,8 @@ def test_the_engine_refuses_what_it_cannot_do(
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     from permix_verl.training.qlora import engine as qlora
 
-    qlora.refuse_what_cannot_be(*engine_settings(param_offload=True))
-    with pytest.raises(UserError, match=f"QLoRA does not go with .*{told}"):
-        qlora.refuse_what_cannot_be(*engine_settings(**changed))
+    qlora.check_qlora_compatible(*engine_settings(param_offload=True))
+    with pytest.raises(UserError, match=f"QLoRA is incompatible with .*{told}"):
+        qlora.check_qlora_compatible(*engine_settings(**changed))
     with pytest.raises(UserError, match=r"set rollout\.load_format=safetensors"):
         qlora.ReplicatedNF4Engine.__new__(qlora.ReplicatedNF4Engine).get_per_tensor_param(base_sync_done=False)

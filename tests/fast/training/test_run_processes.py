@@ -1,4 +1,4 @@
-"""A run's processes: found, ended, and alone on their machine or cluster."""
+"""Processes of a run: finding and ending them, and the lock of a machine or cluster."""
 
 import socket
 import subprocess
@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from permix_verl import UserError
-from permix_verl.training.run_lock import GRPO_VARIABLE, alone_on_this_machine
+from permix_verl.training.run_lock import GRPO_VARIABLE, hold_run_lock
 from permix_verl.utils import processes
 from permix_verl.utils.ray_cluster import nodes_alive
 
@@ -19,8 +19,8 @@ from permix_verl.utils.ray_cluster import nodes_alive
 def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(processes, "find_processes", lambda *_, **__: [])  # of other runs, such as these tests' own
-    with alone_on_this_machine(), pytest.raises(UserError, match="another run is training"), alone_on_this_machine():
+    monkeypatch.setattr(processes, "find_processes", lambda *_, **__: [])  # hide other runs
+    with hold_run_lock(), pytest.raises(UserError, match="another run is training"), hold_run_lock():
         pass
     monkeypatch.undo()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -31,15 +31,15 @@ def test_two_runs_on_one_machine_are_refused(monkeypatch: pytest.MonkeyPatch, tm
         deadline = time.monotonic() + 10
         while not processes.find_processes(variable=GRPO_VARIABLE) and time.monotonic() < deadline:
             time.sleep(0.05)
-        with pytest.raises(UserError, match="whose launcher was killed are still training"), alone_on_this_machine():
+        with pytest.raises(UserError, match="whose launcher was killed are still training"), hold_run_lock():
             pass
     finally:
         orphan.kill()
         orphan.wait()
 
 
-def test_a_process_that_has_lost_one_of_its_variables_is_ended_by_the_other() -> None:
-    """Ray's agents set their titles, over a part of their environment."""
+def test_a_process_is_found_by_the_token_in_any_variable() -> None:
+    """Ray's agents overwrite a part of their environment with their titles."""
     token = processes.new_token()
     environment = {GRPO_VARIABLE: token, "PATH": "/usr/bin:/bin"}
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
@@ -53,8 +53,8 @@ def test_a_process_that_has_lost_one_of_its_variables_is_ended_by_the_other() ->
         left.kill()
 
 
-def test_a_child_that_shows_no_token_is_ended_with_its_parent() -> None:
-    """Ray's agents, where their titles cover all of their environment."""
+def test_a_child_without_a_token_is_ended_with_its_parent() -> None:
+    """Ray's agents may overwrite their whole environment with their titles."""
     token = processes.new_token()
     sleeper = (
         "import subprocess, sys, time\n"
@@ -77,7 +77,7 @@ def test_a_child_that_shows_no_token_is_ended_with_its_parent() -> None:
         other.wait()
 
 
-def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:
+def test_only_orphans_of_the_run_are_found_and_ended() -> None:
     token, other = processes.new_token(), processes.new_token()
     sleeper = (
         "import subprocess, sys, time\n"
@@ -104,7 +104,7 @@ def test_orphans_of_a_run_are_found_and_ended_and_others_are_not() -> None:
         theirs.wait(timeout=10)
 
 
-def test_a_cluster_that_is_not_there_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_cluster_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

@@ -1,11 +1,11 @@
-"""Seeds differ wherever a choice must differ, and are the same everywhere else."""
+"""Seeds differ exactly where choices must differ."""
 
 from typing import Any
 
 from permix_verl.training.hooks.seeds import rollout_seed, worker_seed
 
 
-def test_every_rollout_of_a_run_has_a_seed_of_its_own() -> None:
+def test_every_rollout_of_a_run_has_its_own_seed() -> None:
     base: dict[str, Any] = {
         "step": 1,
         "split": "train",

@@ -1,4 +1,4 @@
-"""The check of a supervised run's adapter: right for the trained one, and failing for any other."""
+"""The check of an SFT run's adapter: it passes for the trained adapter and fails for any other."""
 
 import argparse
 from dataclasses import replace
@@ -10,9 +10,9 @@ import torch
 from permix_verl.cli import prep_sft as gsm8k_sft
 from permix_verl.lab.base_model import MODEL
 from permix_verl.training.hooks.initial_adapter import make_initial_adapter
-from permix_verl.training.sft_run_checks import HeldOut, held_out_loss, held_out_problems
+from permix_verl.training.sft_run_checks import HeldOutLoss, held_out_loss, held_out_problems
 
-GOOD = HeldOut(rows=32, tokens=900, trained=0.5, adapter=0.50004, base=0.9, change=-0.4, standard_error=0.02)
+GOOD = HeldOutLoss(rows=32, tokens=900, trained=0.5, adapter=0.50004, base=0.9, change=-0.4, standard_error=0.02)
 
 
 def test_the_trained_adapter_passes() -> None:
@@ -20,15 +20,15 @@ def test_the_trained_adapter_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("loss", "message"),
     [
         (replace(GOOD, adapter=0.9), "the adapter is not the trained model: its held-out loss is 0.90000"),
         (replace(GOOD, adapter=float("nan")), "the adapter is not the trained model"),
         (replace(GOOD, adapter=0.50009, base=0.50015), "hardly nearer to the trained model"),
     ],
 )
-def test_any_other_does_not(found: HeldOut, message: str) -> None:
-    (problem,) = held_out_problems(found, 1e-4)
+def test_any_other_adapter_fails(loss: HeldOutLoss, message: str) -> None:
+    (problem,) = held_out_problems(loss, 1e-4)
     assert message in problem
 
 
@@ -40,21 +40,19 @@ def arguments(problem_file: Path, tmp_path: Path) -> argparse.Namespace:
     return argparse.Namespace(base=str(MODEL), overrides=overrides, check_device="cpu")
 
 
-def test_an_adapter_that_was_not_trained_has_the_bases_loss_and_is_found_out(
-    arguments: argparse.Namespace, tmp_path: Path
-) -> None:
+def test_an_untrained_adapter_has_the_bases_loss_and_fails(arguments: argparse.Namespace, tmp_path: Path) -> None:
     adapter = make_initial_adapter(
         str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
     )
-    found = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
-    assert found.rows == 5
-    assert found.adapter == pytest.approx(found.base)
-    assert found.change == 0
-    assert held_out_problems(found, 1e-4)
+    loss = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
+    assert loss.rows == 5
+    assert loss.adapter == pytest.approx(loss.base)
+    assert loss.change == 0
+    assert held_out_problems(loss, 1e-4)
 
 
 def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_path: Path) -> None:
-    """Four rows in a batch and one in the next: the mean of two means, each over its tokens."""
+    """Four rows in one batch and one in the next: the mean of two means over tokens."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from permix_verl.data.sft_dataset import SupervisedDataset
@@ -62,7 +60,7 @@ def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_pa
     adapter = make_initial_adapter(
         str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
     )
-    found = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
+    loss = held_out_loss(adapter, arguments, trained=0.001, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     rows = SupervisedDataset(str(tmp_path / "data" / "val.parquet"), tokenizer, {"max_length": 256}).rows
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
@@ -73,10 +71,10 @@ def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_pa
             mean = model(input_ids=torch.tensor([prompt + said]), labels=labels).loss.item()
         sums.append(mean * len(said))
         counts.append(len(said))
-    assert found.base == pytest.approx((sum(sums[:4]) / sum(counts[:4]) + sums[4] / counts[4]) / 2, rel=1e-5)
+    assert loss.base == pytest.approx((sum(sums[:4]) / sum(counts[:4]) + sums[4] / counts[4]) / 2, rel=1e-5)
 
 
-def test_a_checkpoint_of_two_ranks_counts_when_both_have_written_their_loaders_state(tmp_path: Path) -> None:
+def test_a_checkpoint_of_two_ranks_needs_both_dataloader_states(tmp_path: Path) -> None:
     from permix_verl.runs.folder import RunFolder, finished_step
     from permix_verl.runs.trainers import SFT
 

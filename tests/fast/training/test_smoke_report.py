@@ -1,11 +1,11 @@
-"""Evidence of a run, gathered from its folder."""
+"""The smoke-test report of a run."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from permix_verl.training.observability.smoke_report import gather, main
+from permix_verl.training.observability.smoke_report import collect_report, main
 
 STEP = {
     "critic/score/mean": 0.5,
@@ -26,13 +26,13 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_evidence_holds_versions_peaks_phases_and_checks(run: Path) -> None:
-    found = gather(run, run / "smi.csv")
-    assert found["passed"]
-    assert found["gpu_memory_peak_mib"] == {"0": 20480, "1": 1000}
-    assert found["steps"][1]["gen_s"] == 4.0
-    assert found["steps"][1]["max_memory_allocated_gb"] == 11.5
-    assert found["packages"]["verl"] == "0.9.1"
+def test_a_report_holds_versions_peaks_phases_and_checks(run: Path) -> None:
+    report = collect_report(run, run / "smi.csv")
+    assert report["passed"]
+    assert report["gpu_memory_peak_mib"] == {"0": 20480, "1": 1000}
+    assert report["steps"][1]["gen_s"] == 4.0
+    assert report["steps"][1]["max_memory_allocated_gb"] == 11.5
+    assert report["packages"]["verl"] == "0.9.1"
 
 
 def test_a_failed_or_missing_check_does_not_pass(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,7 +42,7 @@ def test_a_failed_or_missing_check_does_not_pass(run: Path, capsys: pytest.Captu
     assert main([str(run), "--out", str(run / "evidence.json")]) == 1
     assert "NOT all checks passed" in capsys.readouterr().out
     (run / "verdict.json").unlink()
-    assert not gather(run)["passed"]
+    assert not collect_report(run)["passed"]
 
 
 def test_checks_that_could_not_have_failed_do_not_pass(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,13 +51,13 @@ def test_checks_that_could_not_have_failed_do_not_pass(run: Path, capsys: pytest
     assert "the policy has hardly moved" in capsys.readouterr().out
 
 
-def test_a_run_that_failed_leaves_evidence_of_why(tmp_path: Path) -> None:
+def test_a_run_that_failed_has_a_report_of_its_cause(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "1.log").write_text("torch.OutOfMemoryError: CUDA out of memory\n")
     (tmp_path / "cause.txt").write_text("rollout server 0 is gone")
     assert main([str(tmp_path), "--out", str(tmp_path / "evidence.json")]) == 1
-    evidence = json.loads((tmp_path / "evidence.json").read_text())
-    assert evidence["cause"] == "rollout server 0 is gone"
-    assert evidence["log_tail"] == ["torch.OutOfMemoryError: CUDA out of memory"]
-    assert evidence["packages"]["verl"] == "0.9.1"
-    assert evidence["steps"] == {}
+    report = json.loads((tmp_path / "evidence.json").read_text())
+    assert report["cause"] == "rollout server 0 is gone"
+    assert report["log_tail"] == ["torch.OutOfMemoryError: CUDA out of memory"]
+    assert report["packages"]["verl"] == "0.9.1"
+    assert report["steps"] == {}

@@ -1,4 +1,4 @@
-"""Ray's token: what Ray does about it here, by its own functions, and what a head with Ray's own guard says to that."""
+"""Ray's authentication token: the behaviour of Ray's own functions, and the replies of a guarded head node."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ print(server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 server.wait_for_termination()
 """
-"""What a head answers behind the interceptors that Ray puts before its servers; a cluster is not needed for it."""
+"""Server of a head node behind Ray's own interceptors, without a cluster."""
 
 Home = Path
 
@@ -59,13 +59,13 @@ def heads(**variables: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[str]:
-    """Address of a head that asks for its token."""
+    """Address of a head node that requires its token."""
     yield from heads(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
 
 
 @pytest.fixture(scope="module")
 def open_to_all() -> Iterator[str]:
-    """Address of a head that was started with RAY_AUTH_MODE=disabled."""
+    """Address of a head node with RAY_AUTH_MODE=disabled."""
     yield from heads(RAY_AUTH_MODE="disabled")
 
 
@@ -80,21 +80,27 @@ def set_variables(given: dict[str, str], home: Home, monkeypatch: pytest.MonkeyP
 
 def finding(address: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    (found,) = cluster.ray_cluster(Setup())
-    return found
+    (outcome,) = cluster.ray_cluster(Setup())
+    return outcome
 
 
 @pytest.mark.parametrize(
     ("given", "sends", "has_token", "problem", "remedy"),
     [
-        ({}, False, False, "Ray sends none, as RAY_AUTH_MODE is unset", "RAY_AUTH_TOKEN=... as on"),
-        ({"RAY_AUTH_TOKEN": TOKEN}, False, True, "sends none, as RAY_AUTH_MODE is unset", "export RAY_AUTH_MODE=token"),
-        ({"file": TOKEN}, False, True, "sends none, as RAY_AUTH_MODE is unset", "export RAY_AUTH_MODE=token"),
+        ({}, False, False, "Ray sends none, because RAY_AUTH_MODE is unset", "RAY_AUTH_TOKEN=... as on"),
+        (
+            {"RAY_AUTH_TOKEN": TOKEN},
+            False,
+            True,
+            "sends none, because RAY_AUTH_MODE is unset",
+            "export RAY_AUTH_MODE=token",
+        ),
+        ({"file": TOKEN}, False, True, "sends none, because RAY_AUTH_MODE is unset", "export RAY_AUTH_MODE=token"),
         (
             {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": TOKEN},
             False,
             True,
-            "sends none, as RAY_AUTH_MODE is disabled",
+            "sends none, because RAY_AUTH_MODE is disabled",
             "export RAY_AUTH_MODE=token",
         ),
         ({"RAY_AUTH_MODE": "token"}, True, False, "Ray has no token to send", "RAY_AUTH_TOKEN=... as on"),
@@ -111,7 +117,7 @@ def finding(address: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
         ({"RAY_AUTH_MODE": "token", "file": TOKEN}, True, True, "", ""),
     ],
 )
-def test_a_head_that_asks_for_its_token(
+def test_a_head_node_with_token_authentication(
     given: dict[str, str],
     sends: bool,
     has_token: bool,
@@ -124,27 +130,27 @@ def test_a_head_that_asks_for_its_token(
     set_variables(given, home, monkeypatch)
     here = probe_token_auth()
     assert (here.sends, here.has_token, here.reply) == (sends, has_token, "")
-    found = finding(guarded, monkeypatch)
-    assert found.severity == ("error" if problem else "ok"), found
-    assert problem in found.text
-    assert remedy in found.remedy
+    outcome = finding(guarded, monkeypatch)
+    assert outcome.severity == ("error" if problem else "ok"), outcome
+    assert problem in outcome.text
+    assert remedy in outcome.remedy
 
 
 @pytest.mark.parametrize("given", [{}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": TOKEN}])
-def test_a_head_that_asks_for_none_needs_none(
+def test_a_head_node_without_authentication_needs_no_token(
     given: dict[str, str], open_to_all: str, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_variables(given, home, monkeypatch)
-    found = finding(open_to_all, monkeypatch)
-    assert (found.severity, found.remedy) == ("ok", ""), found
+    outcome = finding(open_to_all, monkeypatch)
+    assert (outcome.severity, outcome.remedy) == ("ok", ""), outcome
 
 
-def test_what_is_no_head_of_ray_and_a_ray_that_cannot_be_asked(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_an_error_and_no_query_a_warning(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = TokenAuth(sends=False, has_token=False, reply="silent", detail="UNAVAILABLE: x")
     monkeypatch.setattr(cluster, "probe_token_auth", lambda head: silent)
-    found = finding(guarded, monkeypatch)
-    assert found.severity == "error"
-    assert "does not answer as the head of a Ray cluster (UNAVAILABLE: x)" in found.text
+    outcome = finding(guarded, monkeypatch)
+    assert outcome.severity == "error"
+    assert "does not answer as the head of a Ray cluster (UNAVAILABLE: x)" in outcome.text
     monkeypatch.setattr(cluster, "probe_token_auth", probe_token_auth)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert finding(guarded, monkeypatch).severity == "warning"
@@ -171,8 +177,8 @@ def test_a_connection_that_fails_names_the_remedy(
 
 
 @pytest.mark.parametrize("answer", ["silent", "refused"])
-def test_what_ray_would_wait_for_in_vain_is_not_waited_for(answer: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``ray.init`` goes on for many minutes where something listens that is no head of Ray."""
+def test_a_hopeless_connection_is_refused_at_once(answer: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ray.init`` retries for many minutes if the listener is no Ray head node."""
     monkeypatch.setattr("ray.init", lambda **given: pytest.fail("it would wait"))
     asked = TokenAuth(sends=False, has_token=False, reply=answer, detail="DEADLINE_EXCEEDED: x")
     monkeypatch.setattr(ray_cluster, "query_ray", lambda address: asked)
