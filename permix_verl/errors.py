@@ -5,7 +5,23 @@ from collections.abc import Callable
 
 
 class UserError(ValueError):
-    """Bad user input. The message gives the problem, the value and the remedy."""
+    """Bad user input.
+
+    Attributes:
+        problem: what is wrong, with the value.
+        remedy: what to do about it, in the imperative.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem, self.remedy = problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+    def at(self, place: str) -> "UserError":
+        """Return the error with its place, such as a file and a line, in front."""
+        return UserError(f"{place}: {self.problem}", self.remedy)
 
 
 def first_line(error: BaseException) -> str:

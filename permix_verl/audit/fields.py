@@ -26,7 +26,7 @@ def check_names(field_names: Mapping[str, str]) -> None:
     """
     for name in field_names:
         if name not in NAMES:
-            raise UserError(f"--field {name}={field_names[name]}: unknown field; known: {', '.join(NAMES)}")
+            raise UserError(f"--field {name}={field_names[name]}: unknown field", f"known: {', '.join(NAMES)}")
 
 
 def value_of(row: Mapping[str, Any], name: str, field_names: Mapping[str, str], where: str) -> Any:
@@ -47,7 +47,7 @@ def value_of(row: Mapping[str, Any], name: str, field_names: Mapping[str, str], 
     present = [other for other in others if row.get(other) is not None]
     if any(row[other] != row[present[0]] for other in present):
         names = " and ".join(map(repr, present))
-        raise UserError(f"{where}: {names} may each be the {name}; choose one: --field {name}={present[0]}")
+        raise UserError(f"{where}: {names} may each be the {name}", f"choose one: --field {name}={present[0]}")
     return row[present[0]] if present else None
 
 

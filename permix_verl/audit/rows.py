@@ -50,7 +50,7 @@ def read_rows(paths: Sequence[Path], field_names: Mapping[str, str]) -> Iterator
             empty = False
             yield row
         if empty:
-            raise UserError(f"{path} has no rows; give a file with one JSON object a line")
+            raise UserError(f"{path} has no rows", "give a file with one JSON object a line")
 
 
 def _folder_rows(folder: Path) -> Iterator[OutputRow]:
@@ -58,7 +58,7 @@ def _folder_rows(folder: Path) -> Iterator[OutputRow]:
 
     store = SampleStore(folder)
     if not store.tasks():
-        raise UserError(f"{folder} has no samples/*.jsonl; give a results folder of eval/run.py, or a file")
+        raise UserError(f"{folder} has no samples/*.jsonl", "give a results folder of eval/run.py, or a file")
     for task in store.tasks():
         file = str(folder / "samples" / f"{task}.jsonl")
         for line, sample in enumerate(store.samples(task), start=1):
@@ -71,15 +71,15 @@ def _folder_rows(folder: Path) -> Iterator[OutputRow]:
 
 def _file_rows(file: Path, field_names: Mapping[str, str]) -> Iterator[OutputRow]:
     if not file.exists():
-        raise UserError(f"no such file or folder: {file}; give JSON Lines, or a results folder of eval/run.py")
+        raise UserError(f"no such file or folder: {file}", "give JSON Lines, or a results folder of eval/run.py")
     if not file.is_file() or not os.access(file, os.R_OK):
         raise UserError(
-            f"cannot read {file}: not a readable regular file (it is read twice); save the outputs to a file"
+            f"cannot read {file}: not a readable regular file (it is read twice)", "save the outputs to a file"
         )
     for number, record in jsonl_records(file):
         where = f"{file}, line {number}"
         if not isinstance(record, dict):
-            raise UserError(f"{where}: expected an object, got {type(record).__name__}; write one object a line")
+            raise UserError(f"{where}: expected an object, got {type(record).__name__}", "write one object a line")
         yield _row(record, str(file), number, where, field_names)
 
 
@@ -88,13 +88,14 @@ def _row(record: Mapping[str, Any], file: str, line: int, where: str, field_name
     prompt = value_of(record, "prompt", field_names, where)
     persona = value_of(record, "persona", field_names, where)
     if persona is not None and not isinstance(persona, str):
-        raise UserError(f"{where}: the persona is {str(persona)[:80]!r}; it must be a string: its key or its text")
+        raise UserError(f"{where}: the persona is {str(persona)[:80]!r}", "it must be a string: its key or its text")
     label = value_of(record, "label", field_names, where)
     try:
         right = label_of(label)
     except ValueError:
         raise UserError(
-            f"{where}: the label is {str(label)[:80]!r}; write true or false, correct or wrong, 1 or 0, or leave it out"
+            f"{where}: the label is {str(label)[:80]!r}",
+            "write true or false, correct or wrong, 1 or 0, or leave it out",
         ) from None
     return OutputRow(
         file,
@@ -112,7 +113,7 @@ def _output(record: Mapping[str, Any], where: str, field_names: Mapping[str, str
     value = value_of(record, "output", field_names, where)
     text = text_of(value, "assistant")
     if text is None:
-        raise UserError(f"{where}: {_field_error(record, 'output', value)}")
+        raise _field_error(record, "output", value).at(where)
     return text
 
 
@@ -120,15 +121,15 @@ def _gold(record: Mapping[str, Any], where: str, field_names: Mapping[str, str])
     value = value_of(record, "gold", field_names, where)
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: {_field_error(record, 'gold', value)}")
+        raise _field_error(record, "gold", value).at(where)
     return text
 
 
-def _field_error(record: Mapping[str, Any], name: str, value: Any) -> str:
+def _field_error(record: Mapping[str, Any], name: str, value: Any) -> UserError:
     if value is not None:
-        return f"the {name} is {str(value)[:80]!r}; it must be text"
+        return UserError(f"the {name} is {str(value)[:80]!r}", "it must be text")
     present = ", ".join(map(str, record))[:200] or "none"
-    return f"no {name} among the fields ({present}); name the field that has it: --field {name}=FIELD"
+    return UserError(f"no {name} among the fields ({present})", f"name the field that has it: --field {name}=FIELD")
 
 
 def _name(record: Mapping[str, Any]) -> str:
@@ -138,7 +139,9 @@ def _name(record: Mapping[str, Any]) -> str:
 
 def _check_task(task: Any, where: str) -> None:
     if isinstance(task, str) and _scored_by_tests(task):
-        raise UserError(f"{where}: task {task} is scored by running programs and has no answers to check; leave it out")
+        raise UserError(
+            f"{where}: task {task} is scored by running programs and has no answers to check", "leave it out"
+        )
 
 
 @functools.cache

@@ -50,18 +50,20 @@ def read_lora_weights(actor: Path) -> dict[str, torch.Tensor]:
     """
     shards = {int(match[2]): int(match[1]) for path in actor.glob("*.pt") if (match := _SHARD.fullmatch(path.name))}
     if not shards:
-        raise UserError(f"no model_world_size_*_rank_*.pt in {actor}; give a checkpoint that verl saved with FSDP")
+        raise UserError(f"no model_world_size_*_rank_*.pt in {actor}", "give a checkpoint that verl saved with FSDP")
     world_size = max(shards.values())
     missing = sorted(set(range(world_size)) - set(shards))
     if missing:
-        raise UserError(f"{actor} lacks the shards of ranks {missing} of {world_size}; copy them from the other nodes")
+        raise UserError(
+            f"{actor} lacks the shards of ranks {missing} of {world_size}", "copy them from the other nodes"
+        )
     states = [
         torch.load(actor / f"model_world_size_{world_size}_rank_{rank}.pt", map_location="cpu", weights_only=False)
         for rank in range(world_size)
     ]
     names = [name for name in states[0] if "lora_" in name]
     if not names:
-        raise UserError(f"checkpoint {actor} has no LoRA weights; train with actor_rollout_ref.model.lora_rank > 0")
+        raise UserError(f"checkpoint {actor} has no LoRA weights", "train with actor_rollout_ref.model.lora_rank > 0")
     return {
         name.replace(".default.weight", ".weight"): _full_tensor([state.pop(name) for state in states])
         for name in names
@@ -106,8 +108,8 @@ def export_adapter(checkpoint: Path, base: str, out: Path) -> Path:
     meta = json.loads(meta_file.read_text()) if meta_file.is_file() else {}
     if not meta.get("lora_alpha") or not meta.get("r"):
         raise UserError(
-            f"{meta_file} has no rank or alpha (it holds {meta}), so the adapter's scale is unknown; "
-            'write the file with the values of the run, such as {"r": 32, "lora_alpha": 64}'
+            f"{meta_file} has no rank or alpha (it holds {meta}), so the adapter's scale is unknown",
+            'write the file with the values of the run, such as {"r": 32, "lora_alpha": 64}',
         )
     config = LoraConfig(
         r=meta["r"],
@@ -157,7 +159,7 @@ def check_adapter(
         UserError: no record.
     """
     if not record.is_file():
-        raise UserError(f"no {record}; train with trainer.checkpoint_callback_class={CALLBACK}")
+        raise UserError(f"no {record}", f"train with trainer.checkpoint_callback_class={CALLBACK}")
     rollouts = torch.load(record, weights_only=True)
     model = load_base(base, dtype, device, nf4)
     initial = with_adapter(model, start) if start else model

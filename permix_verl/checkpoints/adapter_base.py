@@ -96,7 +96,8 @@ def check_base(adapter: Path, base: str, option: str = "--base") -> str | None:
         override = f"remove {file}" if file.is_file() else "change base_model_name_or_path in its adapter_config.json"
         raise UserError(
             f"{adapter} was trained on {recorded or 'another model'} (weights {expected}), but {base} has other "
-            f"weights ({given}); {remedy}, or {override} if this is the same model saved again"
+            f"weights ({given})",
+            f"{remedy}, or {override} if this is the same model saved again",
         )
     if recorded == base:
         return None
@@ -104,8 +105,9 @@ def check_base(adapter: Path, base: str, option: str = "--base") -> str | None:
         return f"{adapter} does not record its base, so it cannot be checked against {base}"
     if _is_hub_name(recorded) and _is_hub_name(base):
         raise UserError(
-            f"{adapter} was trained on {recorded}, not on {base}; {remedy}, or change base_model_name_or_path in its "
-            "adapter_config.json if this is the same model under another name"
+            f"{adapter} was trained on {recorded}, not on {base}",
+            f"{remedy}, or change base_model_name_or_path in its adapter_config.json if this is the same model under "
+            "another name",
         )
     return (
         f"{adapter} was trained on {recorded}, and {option} is {base}; their weights cannot be compared here, so "

@@ -72,7 +72,7 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
             ``out``; a data type too coarse for the adapter.
     """
     if out.exists():
-        raise UserError(f"{out} already exists; give another --out, or remove it")
+        raise UserError(f"{out} already exists", "give another --out, or remove it")
     refuse_quantized(
         base,
         "an adapter cannot be added to packed weights without rounding it away",
@@ -83,7 +83,7 @@ def merge(base: str, adapter: Path, out: Path, dtype: str = "auto") -> MergeChec
     except UserError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(f"{base} and {adapter} cannot be loaded together ({first_line(error)}); check both") from None
+        raise UserError(f"{base} and {adapter} cannot be loaded together ({first_line(error)})", "check both") from None
     adapter_log_probs = log_probs(loaded.tuned, loaded.probes)
     base_difference = (loaded.base_log_probs - adapter_log_probs).abs()
     _refuse_without_effect(adapter, base_difference.max().item())
@@ -144,15 +144,16 @@ def _write(loaded: _Loaded, folder: Path) -> torch.Tensor:
 def _refuse_without_effect(adapter: Path, largest: float) -> None:
     if largest < MIN_ADAPTER_EFFECT:
         raise UserError(
-            f"{adapter} changes no log-prob of the base by more than {MIN_ADAPTER_EFFECT:g} nats; check that it was "
-            "trained, and that its adapter_config.json has the lora_alpha it was trained with"
+            f"{adapter} changes no log-prob of the base by more than {MIN_ADAPTER_EFFECT:g} nats",
+            "check that it was trained, and that its adapter_config.json has the lora_alpha it was trained with",
         )
 
 
 def _too_coarse(check: MergeCheck, dtype: torch.dtype) -> UserError:
     return UserError(
-        f"merged in {str(dtype).removeprefix('torch.')}, the model differs from the adapter by {check.merged:.2e} nats "
-        f"per token, the base by {check.base:.2e}: too coarse; give --dtype float32, or serve the adapter"
+        f"merged in {str(dtype).removeprefix('torch.')}, the model differs from the adapter by {check.merged:.2e} "
+        f"nats per token, the base by {check.base:.2e}: too coarse",
+        "give --dtype float32, or serve the adapter",
     )
 
 

@@ -78,7 +78,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     if args.show < 0:
-        raise UserError(f"--show is {args.show}; it must be 0 or more")
+        raise UserError(f"--show is {args.show}", "it must be 0 or more")
     check_names(args.field)
     if args.out:
         check_folder(args.out)

@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     judges = read_judges(args.judge)
     if not judges:
-        raise UserError("no judge is given; name a model with --judge")
+        raise UserError("no judge is given", "name a model with --judge")
     if args.attempts < 1:
-        raise UserError(f"--attempts is {args.attempts}; it must be 1 or more")
+        raise UserError(f"--attempts is {args.attempts}", "it must be 1 or more")
     persona = load_pool(args.personas).get(args.persona)
     pairing = read_pairing(args.a, args.b, persona, args.task, runs=args.runs, limit=args.limit)
     analysis, failed = compare_pairs(

@@ -86,7 +86,7 @@ def parse_args(argv: list[str] | None) -> EvalOptions:
 def _split_tasks(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise UserError("--tasks is empty; give a task, such as gsm8k")
+        raise UserError("--tasks is empty", "give a task, such as gsm8k")
     return names
 
 

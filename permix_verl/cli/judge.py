@@ -108,7 +108,7 @@ def _settings(args: argparse.Namespace) -> PersonagymSettings:
     )
     scorings = [name.strip() for name in args.scoring.split(",") if name.strip()]
     if args.example_judge and "official" not in scorings:
-        raise UserError("--example-judge needs the official scoring; add --scoring official, or leave it out")
+        raise UserError("--example-judge needs the official scoring", "add --scoring official, or leave it out")
     return PersonagymSettings(
         options=options,
         judges=read_judges(args.judge),

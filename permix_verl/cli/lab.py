@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     methods = dict(args.arm)
     if len(methods) < len(args.arm):
         names = ", ".join(name for name, _ in args.arm)
-        raise UserError(f"--arm {names}: a name is given twice; list all its folders in one --arm")
+        raise UserError(f"--arm {names}: a name is given twice", "list all its folders in one --arm")
     study = analyse_study(read_study(args.base, methods), seed=args.seed)
     folders = [args.base, *(folder for paths in methods.values() for folder in paths)]
     analysis = analyse_inputs(folders, seed=args.seed, resamples=args.draws)

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=Training.batch, help="examples per step")
     args = parser.parse_args(argv)
     if args.steps < 1 or args.batch < 1:
-        raise UserError(f"--steps is {args.steps}, --batch {args.batch}; both must be 1 or more")
+        raise UserError(f"--steps is {args.steps}, --batch {args.batch}", "both must be 1 or more")
     from permix_verl.lab.make_base import make_base
 
     manifest = make_base(args.out, Training(seed=args.seed, steps=args.steps, batch=args.batch))

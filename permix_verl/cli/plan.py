@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     job = read_job(settings, args.trainer, args.rows)
     name = args.model or settings.get("actor_rollout_ref.model.path") or settings.get("model.path")
     if not name:
-        raise UserError("no model is given; set --model, or verl's overrides after --")
+        raise UserError("no model is given", "set --model, or verl's overrides after --")
     gpu, memory = device(job, args)
     plan = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)
     print(json.dumps(plan["json"], indent=1) if args.json else plan["text"])
@@ -53,7 +53,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     for flag in ("gpu_memory", "rows", "answer_tokens"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
-            raise UserError(f"--{flag.replace('_', '-')} is {value}; it must be more than 0")
+            raise UserError(f"--{flag.replace('_', '-')} is {value}", "it must be more than 0")
     return args
 
 
@@ -87,7 +87,7 @@ def device(job: Job, args: argparse.Namespace) -> tuple[GpuSpec | None, int]:
             return None, memory
     if given:
         return None, given
-    raise UserError("this machine has no GPU, and none is named; give --gpu, such as A5000, or --gpu-memory GIB")
+    raise UserError("this machine has no GPU, and none is named", "give --gpu, such as A5000, or --gpu-memory GIB")
 
 
 def make_plan(

@@ -53,9 +53,9 @@ def parse_args(argv: list[str] | None = None) -> Preparation:
     )
     args = parser.parse_args(argv)
     if args.val_problems < 1:
-        raise UserError(f"--val-problems is {args.val_problems}; hold out at least 1 (verl needs a validation set)")
+        raise UserError(f"--val-problems is {args.val_problems}", "hold out at least 1 (verl needs a validation set)")
     if args.task == "code" and args.data == HUB_NAME:
-        raise UserError(f"--task code needs programming problems, and {HUB_NAME} has none; give a file as --data")
+        raise UserError(f"--task code needs programming problems, and {HUB_NAME} has none", "give a file as --data")
     return _settings(args)
 
 

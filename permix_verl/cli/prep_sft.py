@@ -51,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetOptions, 
     _add_target_arguments(parser)
     args = parser.parse_args(argv)
     if args.val_problems < 1:
-        raise UserError(f"--val-problems is {args.val_problems}; hold out at least 1, or give --val-data")
+        raise UserError(f"--val-problems is {args.val_problems}", "hold out at least 1, or give --val-data")
     engine = engine_config(args, args.engine_model, template_kwargs=args.engine_chat_template_kwargs)
     store = args.store or args.out.parent / "targets"
     options = TargetOptions(engine, store, args.attempts, args.temperature, args.max_tokens)

@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not settings.tasks and not args.judge:
         raise UserError(
-            f"table {table.number} is about PersonaGym, and no judge is set; set JUDGE (--judge), in the paper "
-            "gpt-5-mini and DeepSeek-v3.2"
+            f"table {table.number} is about PersonaGym, and no judge is set",
+            "set JUDGE (--judge), in the paper gpt-5-mini and DeepSeek-v3.2",
         )
     for step in steps(table, settings, sys.executable, REPO):
         print(f"\n== {step.title}", flush=True)

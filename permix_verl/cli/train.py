@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     recipe = RECIPES / f"run_{args.recipe}.sh"
     if not RECIPES.is_dir():
-        raise UserError("the wheel does not contain the recipes; run this in a checkout of the project")
+        raise UserError("the wheel does not contain the recipes", "run this in a checkout of the project")
     if not recipe.is_file():
-        raise UserError(f"unknown recipe {args.recipe!r}; known: {', '.join(known_recipes())}")
+        raise UserError(f"unknown recipe {args.recipe!r}", f"known: {', '.join(known_recipes())}")
     knobs = dict(text.split("=", 1) for text in args.settings if _KNOB.match(text))
     rest = [text for text in args.settings if not _KNOB.match(text)]
     environment = {"PYTHON": sys.executable, "PERMIX_SKIP_SETUP": "1", **os.environ, **knobs}

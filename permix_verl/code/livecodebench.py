@@ -57,17 +57,17 @@ class Selection:
         known = tuple(cls.__dataclass_fields__)
         unknown = sorted(set(args) - set(known))
         if unknown:
-            raise UserError(f"livecodebench has no setting {unknown[0]!r}; known: {', '.join(known)}")
+            raise UserError(f"livecodebench has no setting {unknown[0]!r}", f"known: {', '.join(known)}")
         given: dict[str, Any] = dict(args)
         if "release" in given:
             given["release"] = given["release"].removeprefix("release_")
             if given["release"] not in RELEASES:
-                raise UserError(f"unknown release {args['release']!r}; known: {', '.join(RELEASES)}")
+                raise UserError(f"unknown release {args['release']!r}", f"known: {', '.join(RELEASES)}")
         if "difficulty" in given:
             chosen = [part.strip() for part in given["difficulty"].split(",")]
             wrong = [part for part in chosen if part not in DIFFICULTIES]
             if wrong:
-                raise UserError(f"unknown difficulty {wrong[0]!r}; known: {', '.join(DIFFICULTIES)}")
+                raise UserError(f"unknown difficulty {wrong[0]!r}", f"known: {', '.join(DIFFICULTIES)}")
             given["difficulty"] = tuple(part for part in DIFFICULTIES if part in chosen)
         for name in ("start_date", "end_date"):
             if name in given:
@@ -91,7 +91,7 @@ def _date(text: str, what: str) -> datetime.date:
     try:
         return datetime.datetime.fromisoformat(text).date()
     except ValueError:
-        raise UserError(f"{what} is not a date; write YYYY-MM-DD") from None
+        raise UserError(f"{what} is not a date", "write YYYY-MM-DD") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def read_rows(source: str, selection: Selection) -> Iterator[LiveCodeBenchRow]:
                 try:
                     Cases.from_record(row)
                 except UserError as error:
-                    raise UserError(f"{where}: {error}") from None
+                    raise error.at(where) from None
             _row_locations[digest] = location
             starter = row.get("starter_code") or ""
             yield LiveCodeBenchRow(
@@ -163,7 +163,7 @@ def find_cases(tests: str, problem: str) -> Cases:
     """
     if tests not in _row_locations:
         raise UserError(
-            f"the tests of {problem} are not loaded; name their source: --tasks livecodebench=FOLDER_OR_HUB_NAME"
+            f"the tests of {problem} are not loaded", "name their source: --tasks livecodebench=FOLDER_OR_HUB_NAME"
         )
     return _read_cases(tests, _row_locations[tests])
 
@@ -178,7 +178,7 @@ def _read_cases(digest: str, location: _RowLocation) -> Cases:
     except ValueError:
         row = {}
     if not isinstance(row, dict) or _digest(row) != digest:
-        raise UserError(f"{location.file} has changed since it was read; run the same command again")
+        raise UserError(f"{location.file} has changed since it was read", "run the same command again")
     return Cases.from_record(row)
 
 
@@ -198,12 +198,12 @@ def _files(source: str, release: str) -> list[tuple[str, Path]]:
         missing = [RELEASES[one][0] for one in releases if not (path / RELEASES[one][0]).is_file()]
         if missing:
             raise UserError(
-                f"folder {path} has no {missing[0]}, which release {release} needs; download it from {HUB_NAME}, or "
-                "take an earlier one (-T release=v1)"
+                f"folder {path} has no {missing[0]}, which release {release} needs",
+                f"download it from {HUB_NAME}, or take an earlier one (-T release=v1)",
             )
         return [(one, path / RELEASES[one][0]) for one in releases]
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise UserError(f"no such file or folder: {source!r}; give a path, or a hub name such as {HUB_NAME}")
+        raise UserError(f"no such file or folder: {source!r}", f"give a path, or a hub name such as {HUB_NAME}")
     return [(one, _download(source, RELEASES[one][0])) for one in releases]
 
 
@@ -214,8 +214,8 @@ def _download(source: str, name: str) -> Path:
         return Path(huggingface_hub.hf_hub_download(source, name, repo_type="dataset"))
     except Exception as error:  # the hub client raises a dozen types, all meaning that the file cannot be loaded
         raise UserError(
-            f"cannot load {name} of {source!r} from the hub ({first_line(error)}); check the name and the network, or "
-            "give a folder with its files: --tasks livecodebench=FOLDER"
+            f"cannot load {name} of {source!r} from the hub ({first_line(error)})",
+            "check the name and the network, or give a folder with its files: --tasks livecodebench=FOLDER",
         ) from error
 
 
@@ -238,13 +238,13 @@ def _checked(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{where}: not JSON ({first_line(error)}); repair or remove the line") from None
+        raise UserError(f"{where}: not JSON ({first_line(error)})", "repair or remove the line") from None
     missing = [name for name in _FIELDS if not isinstance(row, dict) or not row.get(name)]
     if missing:
-        raise UserError(f"{where}: no {missing[0]}; every row needs {', '.join(_FIELDS)}")
+        raise UserError(f"{where}: no {missing[0]}", f"every row needs {', '.join(_FIELDS)}")
     if row["difficulty"] not in DIFFICULTIES:
         raise UserError(
-            f"{where}: difficulty {row['difficulty']!r} is not one of {', '.join(DIFFICULTIES)}; repair the row"
+            f"{where}: difficulty {row['difficulty']!r} is not one of {', '.join(DIFFICULTIES)}", "repair the row"
         )
     checked: dict[str, Any] = row
     return checked

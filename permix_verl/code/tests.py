@@ -37,9 +37,9 @@ class Cases:
 
     def __post_init__(self) -> None:
         if not self.cases:
-            raise UserError("a problem without tests: every program would pass; give it some")
+            raise UserError("a problem without tests: every program would pass", "give it some")
         if self.call is not None and not self.call.isidentifier():
-            raise UserError(f"the function to call is {self.call!r}; give a Python name")
+            raise UserError(f"the function to call is {self.call!r}", "give a Python name")
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Cases":
@@ -53,12 +53,13 @@ class Cases:
         try:
             call = (json.loads(metadata) if isinstance(metadata, str) else metadata).get("func_name")
         except (ValueError, AttributeError, RecursionError):
-            raise UserError(f"metadata is {str(metadata)[:80]!r}; it must be a JSON object") from None
+            raise UserError(f"metadata is {str(metadata)[:80]!r}", "it must be a JSON object") from None
         functional = [test.get("testtype") == "functional" for test in tests]
         if any(functional) != (call is not None):
             raise UserError(
                 f"tests for {'a function' if any(functional) else 'standard input'} contradict metadata.func_name "
-                f"{call!r}; repair the row"
+                f"{call!r}",
+                "repair the row",
             )
         return cls(tuple(_case(test) for test in tests), call)
 
@@ -79,8 +80,8 @@ class Cases:
             pairs = list(zip(inputs, outputs, strict=True))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"ground truth {str(text)[:80]!r} cannot be parsed ({type(error).__name__}: {str(error)[:80]}); it "
-                'must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
+                f"ground truth {str(text)[:80]!r} cannot be parsed ({type(error).__name__}: {str(error)[:80]})",
+                'it must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}',
             ) from None
         if call is None:
             return cls(tuple(Case(_text(given), _text(expected)) for given, expected in pairs))
@@ -109,20 +110,20 @@ class Cases:
 def _arguments(values: Any) -> str:
     if not isinstance(values, list):
         raise UserError(
-            f"a function's input is {str(values)[:80]!r}; it must be a list of arguments, or their JSON texts"
+            f"a function's input is {str(values)[:80]!r}", "it must be a list of arguments, or their JSON texts"
         )
     return "\n".join(json.dumps(value) for value in values)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise UserError(f"a test's input or output is {str(value)[:80]!r}; for standard input it must be text")
+        raise UserError(f"a test's input or output is {str(value)[:80]!r}", "for standard input it must be text")
     return value
 
 
 def _case(test: Any) -> Case:
     if not isinstance(test, dict) or not all(isinstance(test.get(name), str) for name in ("input", "output")):
-        raise UserError(f"a test is {str(test)[:80]!r}; it must have texts input and output")
+        raise UserError(f"a test is {str(test)[:80]!r}", "it must have texts input and output")
     return Case(test["input"], test["output"])
 
 
@@ -130,9 +131,9 @@ def _listed(value: Any) -> list[Any]:
     try:
         tests = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
-        raise UserError(f"tests {value[:80]!r} are not JSON; repair the row") from None
+        raise UserError(f"tests {value[:80]!r} are not JSON", "repair the row") from None
     if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-        raise UserError(f"tests are {str(value)[:80]!r}; they must be a list of objects")
+        raise UserError(f"tests are {str(value)[:80]!r}", "they must be a list of objects")
     return tests
 
 
@@ -145,17 +146,17 @@ def _private(value: Any) -> list[Any]:
         data = unpack.decompress(base64.b64decode(value, validate=True), MAX_UNPACKED_BYTES)
         if not unpack.eof:
             raise UserError(
-                f"private tests are truncated, or larger than {MAX_UNPACKED_BYTES >> 20} MiB; repair the row"
+                f"private tests are truncated, or larger than {MAX_UNPACKED_BYTES >> 20} MiB", "repair the row"
             )
         text = _TextOnly(io.BytesIO(data)).load()
     except UserError:
         raise
     except Exception as error:  # malformed pickles raise arbitrary exceptions
         raise UserError(
-            f"private tests {value[:40]!r} cannot be unpacked ({str(error)[:80]}); repair the row"
+            f"private tests {value[:40]!r} cannot be unpacked ({str(error)[:80]})", "repair the row"
         ) from None
     if not isinstance(text, str):
-        raise UserError(f"private tests unpack to a {type(text).__name__}; they must be JSON text")
+        raise UserError(f"private tests unpack to a {type(text).__name__}", "they must be JSON text")
     return _listed(text)
 
 

@@ -25,13 +25,13 @@ def iter_code_problems(source: str, split: str = "train", dataset: str = "code")
         try:
             yield _to_problem(record, f"{dataset}/{split}/{index}")
         except UserError as error:
-            raise UserError(f"{where}: {error}") from None
+            raise error.at(where) from None
 
 
 def _to_problem(record: dict[str, Any], row_id: str) -> Problem:
     statement = record.get("question") or record.get("question_content")
     if not isinstance(statement, str) or not statement.strip():
-        raise UserError("no question; give question and ground_truth, or LiveCodeBench's question_content and tests")
+        raise UserError("no question", "give question and ground_truth, or LiveCodeBench's question_content and tests")
     truth = record.get("ground_truth")
     if "public_test_cases" in record:
         cases = Cases.from_record(record)
@@ -39,7 +39,7 @@ def _to_problem(record: dict[str, Any], row_id: str) -> Problem:
         cases = Cases.from_ground_truth(truth)
     else:
         raise UserError(
-            'no tests; ground_truth must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
+            "no tests", 'ground_truth must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}'
         )
     tests = cases.to_ground_truth()
     question = code_question(statement, record.get("starter_code") or "")

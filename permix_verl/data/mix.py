@@ -38,7 +38,7 @@ def mix_personas(
     """
     for column in filter(None, (problem_column, id_column)):
         if column not in dataset.column_names:
-            raise UserError(f"the data set has no column {column!r}; its columns: {', '.join(dataset.column_names)}")
+            raise UserError(f"the data set has no column {column!r}", f"its columns: {', '.join(dataset.column_names)}")
     draw = PersonaDraw(load_pool(pool), seed, no_persona_probability)
 
     def add_prompt(row: Mapping[str, Any], index: int) -> dict[str, Any]:

@@ -140,17 +140,18 @@ def scan_source(settings: Preparation, prompt_lengths: PromptLengths) -> SourceS
 def _check_usable(settings: Preparation, stats: SourceStats) -> None:
     kept = stats.rows - len(stats.dropped)
     if stats.rows == 0:
-        raise UserError(f"{settings.source} has no problem; give a file with one question and answer per row")
+        raise UserError(f"{settings.source} has no problem", "give a file with one question and answer per row")
     if kept == 0:
         shortest = min(stats.dropped.values())
         raise UserError(
             f"all {stats.rows} prompts are longer than max_prompt_length={settings.max_prompt_length} tokens under "
-            f"some persona (the shortest needs {shortest}); raise --max-prompt-length to at least {shortest}"
+            f"some persona (the shortest needs {shortest})",
+            f"raise --max-prompt-length to at least {shortest}",
         )
     if kept <= settings.val_problems:
         raise UserError(
-            f"{kept} usable problems, and --val-problems {settings.val_problems} would leave none to train on; "
-            f"hold out fewer than {kept}"
+            f"{kept} usable problems, and --val-problems {settings.val_problems} would leave none to train on",
+            f"hold out fewer than {kept}",
         )
 
 

@@ -104,7 +104,7 @@ def resolve_files(source: str, split: str) -> list[Path] | None:
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix not in (".jsonl", ".parquet"):
-            raise UserError(f"cannot read {path}: unknown suffix {path.suffix!r}; give a .jsonl or .parquet file")
+            raise UserError(f"cannot read {path}: unknown suffix {path.suffix!r}", "give a .jsonl or .parquet file")
         return [path]
     if path.is_dir():
         for folder in (path, path / "main"):
@@ -112,10 +112,10 @@ def resolve_files(source: str, split: str) -> list[Path] | None:
                 files = sorted(folder.glob(pattern))
                 if files:
                     return files
-        raise UserError(f"folder {path} has no {split}.jsonl, {split}.parquet or {split}-*.parquet; name the file")
+        raise UserError(f"folder {path} has no {split}.jsonl, {split}.parquet or {split}-*.parquet", "name the file")
     looks_like_path = source.startswith((".", "/", "~")) or path.suffix in (".jsonl", ".parquet", ".json", ".csv")
     if looks_like_path or source.count("/") != 1:
-        raise UserError(f"no such file or folder: {source!r}; give a path, or a hub name such as {HUB_NAME}")
+        raise UserError(f"no such file or folder: {source!r}", f"give a path, or a hub name such as {HUB_NAME}")
     return None
 
 
@@ -141,7 +141,7 @@ def jsonl_records(file: Path) -> Iterator[tuple[int, Any]]:
             try:
                 record = json.loads(line.decode("utf-8"))
             except (ValueError, RecursionError) as error:  # bad encoding, bad JSON, a number with too many digits
-                raise UserError(f"{file}, line {number}: not JSON ({error}); repair or remove the line") from None
+                raise UserError(f"{file}, line {number}: not JSON ({error})", "repair or remove the line") from None
             yield number, record
 
 
@@ -152,10 +152,10 @@ def _parquet_records(file: Path, fields: tuple[str, ...]) -> Iterator[tuple[str,
     try:
         parquet = pq.ParquetFile(file)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{file} is not a parquet file ({error}); write it again") from None
+        raise UserError(f"{file} is not a parquet file ({error})", "write it again") from None
     missing = set(fields) - set(parquet.schema_arrow.names)
     if missing:
-        raise UserError(f"{file} has no column {sorted(missing)}; it has {parquet.schema_arrow.names}")
+        raise UserError(f"{file} has no column {sorted(missing)}", f"it has {parquet.schema_arrow.names}")
     number = 0
     for batch in parquet.iter_batches(batch_size=4096):
         for record in batch.to_pylist():
@@ -170,8 +170,8 @@ def _hub_records(name: str, split: str) -> Iterator[tuple[str, Any]]:
         dataset = datasets.load_dataset(name, "main" if name == HUB_NAME else None, split=split)
     except Exception as error:  # the hub client raises a dozen types, all meaning that the data cannot be loaded
         raise UserError(
-            f"cannot load {name!r}, split {split!r}, from the hub ({first_line(error)}); check the name and the "
-            "network, or give the path of a local .jsonl or .parquet file"
+            f"cannot load {name!r}, split {split!r}, from the hub ({first_line(error)})",
+            "check the name and the network, or give the path of a local .jsonl or .parquet file",
         ) from error
     for number, record in enumerate(dataset, start=1):
         yield f"{name}, {split} row {number}", record
@@ -183,21 +183,21 @@ def _to_problem(record: Any, row_id: str, where: str) -> Problem:
         final_answer = parse_final_answer(record["answer"])
     except ValueError as error:
         raise UserError(
-            f"{where}: {error} in answer {record['answer'][-60:]!r}; end the answer with "
-            f"'{FINAL_ANSWER_MARK} N', or remove the row"
+            f"{where}: {error} in answer {record['answer'][-60:]!r}",
+            f"end the answer with '{FINAL_ANSWER_MARK} N', or remove the row",
         ) from None
     return Problem(row_id=row_id, question=record["question"], solution=record["answer"], final_answer=final_answer)
 
 
 def _check_fields(record: Any, fields: tuple[str, ...], where: str) -> None:
     if not isinstance(record, dict):
-        raise UserError(f"{where}: expected an object, got {type(record).__name__}; fields: {', '.join(fields)}")
+        raise UserError(f"{where}: expected an object, got {type(record).__name__}", f"fields: {', '.join(fields)}")
     for field in fields:
         if not isinstance(record.get(field), str) or not record[field].strip():
-            raise UserError(f"{where}: field {field!r} is {record.get(field)!r}; it must be a non-empty string")
+            raise UserError(f"{where}: field {field!r} is {record.get(field)!r}", "it must be a non-empty string")
         try:
             record[field].encode()
         except UnicodeEncodeError as error:
             raise UserError(
-                f"{where}: field {field!r} is not valid Unicode ({error}); repair or remove the row"
+                f"{where}: field {field!r} is not valid Unicode ({error})", "repair or remove the row"
             ) from None

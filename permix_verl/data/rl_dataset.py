@@ -54,7 +54,7 @@ class PersonaMixDataset(RLHFDataset):
         self.draw = read_draw(self.data_files[0]) if len(self.data_files) == 1 else None
         self.epochs = int(config.get("epochs", 1)) if self.draw else 1
         if self.epochs < 1:
-            raise UserError(f"data.epochs is {self.epochs}; set it to 1 or more")
+            raise UserError(f"data.epochs is {self.epochs}", "set it to 1 or more")
         self.row_ids: list[str] = []
         longest = self.check_prompts()
         if self.draw:
@@ -113,7 +113,8 @@ class PersonaMixDataset(RLHFDataset):
                 if system_prompt is not None and not persona_survives(rendered[-1], system_prompt):
                     raise UserError(
                         f"{where}: the text of persona {row['extra_info']['persona']!r} is not in the rendered prompt "
-                        f"{rendered[-1][:120]!r}; use a model whose chat template keeps the system message"
+                        f"{rendered[-1][:120]!r}",
+                        "use a model whose chat template keeps the system message",
                     )
                 if system_prompt is not None:
                     personas.add(Persona(row["extra_info"]["persona"], "", system_prompt))
@@ -144,16 +145,18 @@ class PersonaMixDataset(RLHFDataset):
         if len(set(self.row_ids)) < len(self.row_ids):
             repeated = next(row_id for row_id in self.row_ids if self.row_ids.count(row_id) > 1)
             raise UserError(
-                f"{self.data_files[0]}: row_id {repeated!r} is in several rows, so their personas would not be "
-                "drawn independently; write the data with data_prep/gsm8k_persona.py"
+                f"{self.data_files[0]}: row_id {repeated!r} is in several rows, so their personas would not be drawn "
+                "independently",
+                "write the data with data_prep/gsm8k_persona.py",
             )
 
     def _too_long(self, count: int, row: int, tokens: int) -> UserError:
         return UserError(
             f"{count} of {len(self.dataframe)} prompts in {self.data_files[0]} are longer than "
             f"data.max_prompt_length={self.max_prompt_length} (row {row}: {tokens} tokens), and verl would truncate "
-            "the persona; prepare the data with this tokenizer and --max-prompt-length, "
-            f"or raise data.max_prompt_length to {tokens}"
+            "the persona",
+            "prepare the data with this tokenizer and --max-prompt-length, or raise data.max_prompt_length to "
+            f"{tokens}",
         )
 
 

@@ -47,7 +47,7 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
 
         files = [parquet_files] if isinstance(parquet_files, str) else list(parquet_files)
         if len(files) != 1:
-            raise UserError(f"{len(files)} data files are given, and this dataset takes one; name one")
+            raise UserError(f"{len(files)} data files are given, and this dataset takes one", "name one")
         (self.file,) = files
         self.max_length = int(config.get("max_length", 1024))
         self.template_kwargs = dict(config.get("apply_chat_template_kwargs") or {})
@@ -55,7 +55,7 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
         held_out = (pq.read_schema(self.file).metadata or {}).get(SPLIT_METADATA.encode()) == HELD_OUT.encode()
         self.draw = read_draw(self.file)
         if not held_out and self.draw is None:
-            raise UserError(f"{self.file} has no persona draw in its metadata; write it with data_prep/gsm8k_sft.py")
+            raise UserError(f"{self.file} has no persona draw in its metadata", "write it with data_prep/gsm8k_sft.py")
         self.epochs = 1 if held_out else int(config.get("epochs", 1))
         table = pq.read_table(self.file, columns=["messages", "extra_info"]).to_pylist()
         table = table[:max_samples] if max_samples > 0 else table
@@ -84,8 +84,8 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
             for number, chat in enumerate(chunk, start=start):
                 if len(chat) < 2 or chat[-1]["role"] != "assistant":
                     raise UserError(
-                        f"{self.file}, row {number}: the chat does not end with a response to train on; write the data "
-                        "with data_prep/gsm8k_sft.py"
+                        f"{self.file}, row {number}: the chat does not end with a response to train on",
+                        "write the data with data_prep/gsm8k_sft.py",
                     )
             prompts, targets = [chat[:-1] for chat in chunk], [chat[-1]["content"] for chat in chunk]
             rows += supervised_tokens(tokenizer, prompts, targets, end, self.template_kwargs)
@@ -94,9 +94,10 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
         if too_long:
             longest = max(too_long, key=lengths.__getitem__)
             raise UserError(
-                f"{len(too_long)} of {len(rows)} rows in {self.file} are longer than data.max_length={self.max_length} "
-                f"(row {longest}: {lengths[longest]} tokens); prepare the data with this tokenizer and --max-length, "
-                f"or raise data.max_length to {lengths[longest]}"
+                f"{len(too_long)} of {len(rows)} rows in {self.file} are longer than "
+                f"data.max_length={self.max_length} (row {longest}: {lengths[longest]} tokens)",
+                "prepare the data with this tokenizer and --max-length, or raise data.max_length to "
+                f"{lengths[longest]}",
             )
         return rows
 

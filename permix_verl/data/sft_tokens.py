@@ -32,7 +32,8 @@ def end_of_turn(tokenizer: Any, template_kwargs: Mapping[str, Any] | None = None
             return ids[: position + 1]
     raise UserError(
         f"the chat template of {tokenizer.name_or_path} ends a response with {tail!r}, which has no special token, so "
-        "a model trained on it would not learn to stop; use an instruction-tuned model's tokenizer"
+        "a model trained on it would not learn to stop",
+        "use an instruction-tuned model's tokenizer",
     )
 
 

@@ -32,8 +32,8 @@ def load_tokenizer(name_or_path: str, **kwargs: Any) -> Any:
         return AutoTokenizer.from_pretrained(name_or_path, **kwargs)
     except Exception as error:  # hub, file-format and class errors alike
         raise UserError(
-            f"cannot load tokenizer {name_or_path!r} ({first_line(error)}); give a hub name you have access to, "
-            "or the folder of a downloaded model"
+            f"cannot load tokenizer {name_or_path!r} ({first_line(error)})",
+            "give a hub name you have access to, or the folder of a downloaded model",
         ) from error
 
 
@@ -56,16 +56,16 @@ def check_round_trip(tokenizer: Any, personas: Iterable[Persona | None], texts: 
         if token := _special_token(tokenizer, persona.system_prompt, ids):
             raise UserError(
                 f"the text of persona {persona.key!r} contains {token!r}, which is a special token of "
-                f"{_name(tokenizer)}, so the model would read a control token instead of its characters; rephrase "
-                "the persona's text"
+                f"{_name(tokenizer)}, so the model would read a control token instead of its characters",
+                "rephrase the persona's text",
             )
     for text, ids in zip(all_texts, encoded, strict=True):
         decoded = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if _is_lost(text, decoded):
             before, after = _first_difference(text, decoded)
             raise UserError(
-                f"the tokenizer {_name(tokenizer)} loses part of a text: {before!r} comes back as {after!r}; set "
-                "tokenizer_class to PreTrainedTokenizerFast in its tokenizer_config.json, or repair its files"
+                f"the tokenizer {_name(tokenizer)} loses part of a text: {before!r} comes back as {after!r}",
+                "set tokenizer_class to PreTrainedTokenizerFast in its tokenizer_config.json, or repair its files",
             )
 
 

@@ -72,7 +72,7 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
     personas = [persona for persona in values if persona != NO_PERSONA]
     if len(personas) < 2:
         raise UserError(
-            f"{path}: {len(personas)} persona(s), '{NO_PERSONA}' not counted; give at least two, as PSS compares them"
+            f"{path}: {len(personas)} persona(s), '{NO_PERSONA}' not counted", "give at least two, as PSS compares them"
         )
     unit = 100.0 if any(value > 1 for row_values in values.values() for value in row_values) else 1.0
     return AccuracyTable(
@@ -90,9 +90,9 @@ def _read_records(path: Path) -> list[Record]:
         # utf-8-sig drops the byte order mark that spreadsheets write, which would be part of the first name.
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a CSV file of accuracies per persona") from error
+        raise UserError(f"cannot read {path}: {error.strerror}", "give a CSV file of accuracies per persona") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8") from error
+        raise UserError(f"{path} is not UTF-8 (byte {error.start})", "save it as CSV in UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records: list[Record] = []
     try:
@@ -101,50 +101,50 @@ def _read_records(path: Path) -> list[Record]:
             if any(stripped):
                 records.append((reader.line_num, stripped))
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not CSV ({error}); check its quotation marks") from error
+        raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})", "check its quotation marks") from error
     return records
 
 
 def _check_header(path: Path, records: list[Record]) -> list[str]:
     if not records:
-        raise UserError(f"{path} is empty; its first line must name the columns: persona, then one a model")
+        raise UserError(f"{path} is empty", "its first line must name the columns: persona, then one a model")
     line, header = records[0]
     if PERSONA_COLUMN not in header:
         raise UserError(
-            f"{path}, line {line}: no column '{PERSONA_COLUMN}' among {', '.join(map(repr, header))}; "
-            "name it persona, and separate columns by commas"
+            f"{path}, line {line}: no column '{PERSONA_COLUMN}' among {', '.join(map(repr, header))}",
+            "name it persona, and separate columns by commas",
         )
     for column, name in enumerate(header, start=1):
         if not name:
-            raise UserError(f"{path}, line {line}: column {column} has no name; name its model or remove it")
+            raise UserError(f"{path}, line {line}: column {column} has no name", "name its model or remove it")
         if name in header[: column - 1]:
-            raise UserError(f"{path}, line {line}: column '{name}' appears twice; rename or remove one")
+            raise UserError(f"{path}, line {line}: column '{name}' appears twice", "rename or remove one")
     if not set(header) - {PERSONA_COLUMN, *IGNORED_COLUMNS}:
-        raise UserError(f"{path}, line {line}: no model column; add one, named after its model, with accuracies")
+        raise UserError(f"{path}, line {line}: no model column", "add one, named after its model, with accuracies")
     return header
 
 
 def _parse_row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) > len(header):
         raise UserError(
-            f"{path}, line {line}: {len(cells)} cells for {len(header)} columns; write decimals with a point, "
-            "and put names with commas in quotation marks"
+            f"{path}, line {line}: {len(cells)} cells for {len(header)} columns",
+            "write decimals with a point, and put names with commas in quotation marks",
         )
     cells = cells + [""] * (len(header) - len(cells))
     row = dict(zip(header, cells, strict=True))
     for name, cell in row.items():
         if not cell and name not in IGNORED_COLUMNS:
-            raise UserError(f"{path}, line {line}, column '{name}': empty; fill it, or remove the row or the column")
+            raise UserError(f"{path}, line {line}, column '{name}': empty", "fill it, or remove the row or the column")
     return row
 
 
 def _check_persona(path: Path, line: int, persona: str, line_of: dict[str, int]) -> None:
     if persona in line_of:
         raise UserError(
-            f"{path}, line {line}: persona '{persona}' already appears in line {line_of[persona]}; remove one"
+            f"{path}, line {line}: persona '{persona}' already appears in line {line_of[persona]}", "remove one"
         )
     if persona.casefold() in SUMMARY_ROWS:
-        raise UserError(f"{path}, line {line}: '{persona}' is a summary row, not a persona; remove the row")
+        raise UserError(f"{path}, line {line}: '{persona}' is a summary row, not a persona", "remove the row")
 
 
 def _parse_accuracy(path: Path, line: int, model: str, cell: str) -> float:
@@ -152,11 +152,11 @@ def _parse_accuracy(path: Path, line: int, model: str, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        raise UserError(f"{where}: '{cell}' is not a number; give an accuracy such as 79.28 or 0.7928") from None
+        raise UserError(f"{where}: '{cell}' is not a number", "give an accuracy such as 79.28 or 0.7928") from None
     if math.isnan(value):
-        raise UserError(f"{where}: '{cell}' is not an accuracy; give its value, or remove the row or the column")
+        raise UserError(f"{where}: '{cell}' is not an accuracy", "give its value, or remove the row or the column")
     if not 0 <= value <= 100:
-        raise UserError(f"{where}: {cell} is not between 0 and 100; give percent or a fraction")
+        raise UserError(f"{where}: {cell} is not between 0 and 100", "give percent or a fraction")
     return value
 
 

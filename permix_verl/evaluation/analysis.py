@@ -46,7 +46,7 @@ def analyse(results: Sequence[Results], *, seed: int = 0, resamples: int = 2000)
     for result in results:
         of_task = models.setdefault(result.task, {})
         if result.label in of_task:
-            raise UserError(f"two results folders are named {result.label}; rename one of them")
+            raise UserError(f"two results folders are named {result.label}", "rename one of them")
         of_task[result.label] = analyse_model(result, seed=seed, resamples=resamples)
     tasks = {
         task: TaskAnalysis(of_task, _compare_all((result for result in results if result.task == task), seed))
@@ -69,7 +69,8 @@ def analyse_model(result: Results, *, seed: int, resamples: int) -> ModelAnalysi
     if correct.shape[2] < 2:
         raise UserError(
             f"results folder {result.label} holds 1 whole problem of task {result.task}, which cannot be split in "
-            "halves; evaluate two or more (eval/run.py --limit)"
+            "halves",
+            "evaluate two or more (eval/run.py --limit)",
         )
     accuracy = statistics.persona_accuracy(correct)
     worst, best = _worst_and_best(result, accuracy)

@@ -56,7 +56,7 @@ class _Generation:
             key = sample.request.key
             if key in self._running:
                 raise UserError(
-                    f"problem {sample.problem.id} of task {sample.task.name} stands twice; give each its own id"
+                    f"problem {sample.problem.id} of task {sample.task.name} stands twice", "give each its own id"
                 )
             self._running[key] = sample
             yield sample.request

@@ -51,16 +51,16 @@ class EvalOptions:
         for name in ("runs", "limit", "max_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
+                raise UserError(f"--{name.replace('_', '-')} is {value}", "it must be 1 or more")
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
             raise UserError(
-                f"temperature {self.temperature}, top_p {self.top_p}, top_k {self.top_k}: they must be at least 0, in "
-                "(0, 1] and at least 0"
+                f"temperature {self.temperature}, top_p {self.top_p}, top_k {self.top_k}: out of range",
+                "they must be at least 0, in (0, 1] and at least 0",
             )
         if self.temperature == 0 and self.runs > 1:
             raise UserError(
-                f"{self.runs} runs at temperature 0 would be one run counted {self.runs} times; set --runs 1, or a "
-                "temperature"
+                f"{self.runs} runs at temperature 0 would be one run counted {self.runs} times",
+                "set --runs 1, or a temperature",
             )
 
     def sampling(self, max_tokens: int) -> Sampling:

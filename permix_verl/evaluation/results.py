@@ -91,11 +91,11 @@ def load_results(folder: Path, *, allow_incomplete: bool = False) -> list[Result
     for task in settings["tasks"]:
         samples = list(store.samples(task))
         if not samples and not allow_incomplete:
-            raise UserError(f"{folder} holds no samples of task {task} yet; give its eval/run.py command again")
+            raise UserError(f"{folder} holds no samples of task {task} yet", "give its eval/run.py command again")
         if samples:
             results += _load_task(folder, task, samples, settings, allow_incomplete=allow_incomplete)
     if not results:
-        raise UserError(f"{folder} holds no samples yet; give its eval/run.py command again")
+        raise UserError(f"{folder} holds no samples yet", "give its eval/run.py command again")
     return results
 
 
@@ -118,8 +118,8 @@ def _load_task(
         grid = _SampleGrid.from_samples(chosen, settings["wanted"][task], problems, f"{folder}: {name}")
         if grid.missing and not allow_incomplete:
             raise UserError(
-                f"{folder}: {grid.missing} of {grid.size} samples of task {name} are missing; give its eval/run.py "
-                "command again, or --allow-incomplete to leave out the problems concerned"
+                f"{folder}: {grid.missing} of {grid.size} samples of task {name} are missing",
+                "give its eval/run.py command again, or --allow-incomplete to leave out the problems concerned",
             )
         if chosen:
             yield grid.results(
@@ -174,7 +174,9 @@ class _SampleGrid:
         for sample in samples:
             index = row_of[sample.persona], sample.run, column_of[sample.problem]
             if not np.isnan(correct[index]):
-                raise UserError(f"{where}: two samples of {sample.sample_id} under different prompts; keep one of them")
+                raise UserError(
+                    f"{where}: two samples of {sample.sample_id} under different prompts", "keep one of them"
+                )
             correct[index] = sample.status == "correct"
             by_condition[sample.persona].append(sample)
         size = len(conditions) * correct.shape[1] * problem_count
@@ -187,7 +189,8 @@ class _SampleGrid:
         if len(personas) < 2 or not len(complete):
             raise UserError(
                 f"{self.where}: {len(personas)} personas and {len(complete)} whole problems; at least two and one are "
-                "needed; give its eval/run.py command again, with more personas"
+                "needed",
+                "give its eval/run.py command again, with more personas",
             )
         problems = [self.problems[column] for column in complete]
         ids = set(problems)

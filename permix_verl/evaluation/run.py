@@ -29,7 +29,7 @@ def evaluate(options: EvalOptions) -> GenerationOutcome:
     entries = [_task_plan(text, options) for text in options.tasks]
     names = [entry.task.name for entry in entries]
     if len(set(names)) < len(names):
-        raise UserError(f"tasks {', '.join(names)}: one stands twice; name each once")
+        raise UserError(f"tasks {', '.join(names)}: one stands twice", "name each once")
     store = SampleStore(options.out)
     with store.writing():
         _begin(store, identity, entries, conditions, options)
@@ -109,8 +109,8 @@ def check_task_args(options: EvalOptions) -> None:
     """
     if options.task_args and not any(find_task(text.partition("=")[0]).configure for text in options.tasks):
         raise UserError(
-            f"none of the tasks {', '.join(options.tasks)} has settings, and -T gives {', '.join(options.task_args)}; "
-            "leave it out"
+            f"none of the tasks {', '.join(options.tasks)} has settings, and -T gives {', '.join(options.task_args)}",
+            "leave it out",
         )
 
 

@@ -86,7 +86,7 @@ class SampleStore:
         self._settings = SettingsFile(
             folder / "settings.json",
             FORMAT,
-            f"{folder} is not a results folder (no settings.json); write one with eval/run.py --out",
+            (f"{folder} is not a results folder (no settings.json)", "write one with eval/run.py --out"),
         )
         self._files: dict[str, RowFile[Sample]] = {}
         self._replaced: dict[str, Any] = {}
@@ -101,7 +101,7 @@ class SampleStore:
             UserError: another process is writing there.
         """
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-        with file_lock(self.folder / ".lock", f"another evaluation is writing to {self.folder}; wait for it"):
+        with file_lock(self.folder / ".lock", f"another evaluation is writing to {self.folder}", "wait for it"):
             for file in (self.folder / "samples").glob("*.jsonl"):
                 drop_partial_last_line(file)
             try:
@@ -181,7 +181,8 @@ class SampleStore:
         for number, sample in rows.numbered_rows():
             if sample.key in line_of:
                 raise UserError(
-                    f"{rows.file}, line {number}: the same sample as on line {line_of[sample.key]}; remove one of them"
+                    f"{rows.file}, line {number}: the same sample as on line {line_of[sample.key]}",
+                    "remove one of them",
                 )
             line_of[sample.key] = number
             yield sample

@@ -133,7 +133,8 @@ class MissingSamples:
             elif stored != key:
                 raise UserError(
                     f"{self.store.folder} holds task {entry.task.name}, persona {condition}, problem {problem.id} "
-                    "under another prompt (another persona text, chat template or template setting); give another --out"
+                    "under another prompt (another persona text, chat template or template setting)",
+                    "give another --out",
                 )
 
 

@@ -59,5 +59,6 @@ def check_golds(task: Task, problems: Sequence[EvalProblem], scorer: Scorer) -> 
         problem, status = wrong[0]
         raise UserError(
             f"task {task.name}: {len(wrong)} of {len(problems)} gold answers do not score as correct (problem "
-            f"{problem.id}: {problem.gold!r} is {status!r}); repair the golds, or the task's score"
+            f"{problem.id}: {problem.gold!r} is {status!r})",
+            "repair the golds, or the task's score",
         )

@@ -32,12 +32,12 @@ def open_log(name: str) -> Iterator[tuple[str, IO[str]]]:
         # A line ends with \n alone: progress bars are full of \r.
         log = file.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError:
-        raise UserError(f"--explain {name}: no such file; give a log, a run's folder, or - for stdin") from None
+        raise UserError(f"--explain {name}: no such file", "give a log, a run's folder, or - for stdin") from None
     except OSError as error:
-        raise UserError(f"--explain {name}: not readable ({error.strerror}); give a readable log") from None
+        raise UserError(f"--explain {name}: not readable ({error.strerror})", "give a readable log") from None
     with log:
         if b"\0" in beginning:
-            raise UserError(f"--explain {name}: not a text file; unpack it, or give the log itself")
+            raise UserError(f"--explain {name}: not a text file", "unpack it, or give the log itself")
         yield str(file), log
 
 
@@ -51,4 +51,4 @@ def newest_log(folder: Path) -> Path:
         logs = [file for file in parent.glob("*") if file.suffix in SUFFIXES and file.is_file()]
         if logs:
             return max(logs, key=lambda file: (file.stat().st_mtime, file.name))
-    raise UserError(f"--explain {folder}: no log in it or in its logs/ ({' '.join(SUFFIXES)}); give the log itself")
+    raise UserError(f"--explain {folder}: no log in it or in its logs/ ({' '.join(SUFFIXES)})", "give the log itself")

@@ -63,10 +63,10 @@ class EngineConfig:
         """
         for name in ("concurrency", "tensor_parallel_size", "data_parallel_size"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be 1 or more")
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "it must be 1 or more")
         if self.adapter and self.base_url:
             raise UserError(
-                "an endpoint serves its adapters under names of their own; give that name as --model, no --adapter"
+                "an endpoint serves its adapters under names of their own", "give that name as --model, no --adapter"
             )
 
     @property

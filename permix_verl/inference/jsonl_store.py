@@ -64,8 +64,8 @@ class RowFile(Generic[Row]):
                     row = self._row_type(**json.loads(line))
                 except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
                     raise UserError(
-                        f"{self.file}, line {number}: not {self._row_name} ({str(error)[:120]}); restore the file from "
-                        f"a copy, or delete this line, and {self._remedy}"
+                        f"{self.file}, line {number}: not {self._row_name} ({str(error)[:120]})",
+                        f"restore the file from a copy, or delete this line, and {self._remedy}",
                     ) from None
                 yield number, row
 
@@ -132,10 +132,10 @@ class SettingsFile:
     Args:
         file: path of the file.
         format: version of the folder's layout.
-        missing: error for a folder without the file.
+        missing: problem and remedy for a folder without the file.
     """
 
-    def __init__(self, file: Path, format: int, missing: str) -> None:
+    def __init__(self, file: Path, format: int, missing: tuple[str, str]) -> None:
         self.file, self.format, self._missing = file, format, missing
 
     def exists(self) -> bool:
@@ -149,16 +149,16 @@ class SettingsFile:
             UserError: the file is missing, does not parse, or has another format.
         """
         if not self.exists():
-            raise UserError(self._missing)
+            raise UserError(*self._missing)
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(f"{self.file} is not JSON ({error}); restore it from a copy") from None
+            raise UserError(f"{self.file} is not JSON ({error})", "restore it from a copy") from None
         stored = content.get("format") if isinstance(content, dict) else None
         if stored != self.format:
             raise UserError(
-                f"{self.file} has format {stored!r}, and this version reads {self.format}; read it with the version "
-                "that wrote it, or give another --out"
+                f"{self.file} has format {stored!r}, and this version reads {self.format}",
+                "read it with the version that wrote it, or give another --out",
             )
         return dict(content)
 
@@ -181,5 +181,5 @@ def check_unchanged(folder: Path, name: str, before: Any, now: Any) -> None:
     if before != plain(now):
         shown = [text if len(text) < 200 else f"{text[:200]}..." for text in (repr(before), repr(now))]
         raise UserError(
-            f"{folder} holds results with {name} {shown[0]}, not {shown[1]}; give another --out, or the same settings"
+            f"{folder} holds results with {name} {shown[0]}, not {shown[1]}", "give another --out, or the same settings"
         )

@@ -68,7 +68,8 @@ def _check_same(first: ServedModel, before: ServedModel, folder: Path, name: str
     if difference := first.difference(before):
         raise UserError(
             f"{folder} holds rows of another model than the one that is served as {name!r} at {first.url}: "
-            f"{difference}; give another {option}, or serve that model again"
+            f"{difference}",
+            f"give another {option}, or serve that model again",
         )
     if hint := first.hint(before):
         print(f"{name!r} at {first.url} may be another model than the rows in {folder} are of: {hint}")
@@ -87,8 +88,8 @@ def _check_at_end(
         _write(folder, stored | {name: stored[name] | {"mixed": added}})
         raise UserError(
             f"the model behind {name!r} at {first.url} was exchanged during this call: {difference}; the rows that it "
-            f"has added to {folder} may be of either: {_line_ranges(added)}; delete these lines and {FILE}'s entry "
-            f"'mixed', or give another {option}"
+            f"has added to {folder} may be of either: {_line_ranges(added)}",
+            f"delete these lines and {FILE}'s entry 'mixed', or give another {option}",
         )
 
 
@@ -105,8 +106,8 @@ def refuse_mixed(folder: Path, remedy: str, name: str | None = None) -> None:
         if (name is None or model == name) and record.get("mixed"):
             raise UserError(
                 f"{folder} holds rows that were generated while the model behind {model!r} was exchanged: "
-                f"{_line_ranges(record['mixed'])}; {remedy}, or delete these lines and the entry 'mixed' in "
-                f"{folder / FILE}"
+                f"{_line_ranges(record['mixed'])}",
+                f"{remedy}, or delete these lines and the entry 'mixed' in {folder / FILE}",
             )
 
 
@@ -130,7 +131,7 @@ def _read(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{file} cannot be parsed ({error}); restore it from a copy, or remove it") from None
+        raise UserError(f"{file} cannot be parsed ({error})", "restore it from a copy, or remove it") from None
 
 
 def _write(folder: Path, records: Mapping[str, Any]) -> None:

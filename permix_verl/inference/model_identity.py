@@ -27,10 +27,10 @@ def model_identity(model: str) -> dict[str, str]:
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"model folder {model} has no config.json; give the folder that holds it, or a hub name")
+            raise UserError(f"model folder {model} has no config.json", "give the folder that holds it, or a hub name")
         return {"name": path.resolve().name, "fingerprint": fingerprint(path)}
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-        raise UserError(f"no model folder {model!r}; give a folder, or a hub name such as Qwen/Qwen3-4B")
+        raise UserError(f"no model folder {model!r}", "give a folder, or a hub name such as Qwen/Qwen3-4B")
     return {"name": model, "fingerprint": f"hub:{model}"}
 
 
@@ -43,7 +43,7 @@ def adapter_identity(adapter: str) -> dict[str, str]:
     path = Path(adapter).expanduser()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (path / name).is_file():
-            raise UserError(f"adapter {adapter!r} has no {name}; give the folder of a PEFT adapter")
+            raise UserError(f"adapter {adapter!r} has no {name}", "give the folder of a PEFT adapter")
     return {"name": path.resolve().name, "fingerprint": fingerprint(path)}
 
 
@@ -76,15 +76,15 @@ def check_adapter_fits(adapter: str, model: str) -> None:
     base = str(config.get("base_model_name_or_path") or "")
     if base and base != model and _differ(base, model):
         raise UserError(
-            f"adapter {adapter} was trained on {base}, not on {model}; give the model that it was trained on, or "
-            "another adapter"
+            f"adapter {adapter} was trained on {base}, not on {model}",
+            "give the model that it was trained on, or another adapter",
         )
     shapes = _adapter_shapes(Path(adapter))
     refuse_named_keys(shapes, Path(adapter))
     if expert := next((name for name in shapes if ".experts." in name), None):
         raise UserError(
-            f"adapter {adapter} adapts experts ({expert}), which vLLM reads in another form and may ignore; merge it "
-            f"(permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model"
+            f"adapter {adapter} adapts experts ({expert}), which vLLM reads in another form and may ignore",
+            f"merge it (permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model",
         )
     _check_weight_names(Path(adapter), model, shapes)
 
@@ -101,8 +101,8 @@ def _check_weight_names(adapter: Path, model: str, shapes: Mapping[str, Sequence
         tuned = get_peft_model(empty, PeftConfig.from_pretrained(str(adapter)))
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"adapter {adapter} does not fit {model} ({first_line(error)}); give the model that it was trained on, "
-            "or another adapter"
+            f"adapter {adapter} does not fit {model} ({first_line(error)})",
+            "give the model that it was trained on, or another adapter",
         ) from None
     check_keys(tuned, weights, adapter, model, option="--model")
 

@@ -139,13 +139,13 @@ def _test(
     quantity, more, other = claim
     for method in (more, other):
         if not methods.get(method):
-            raise UserError(f"task {task}: no model of method {method!r}; known: {', '.join(methods)}")
+            raise UserError(f"task {task}: no model of method {method!r}", f"known: {', '.join(methods)}")
     first, second = methods[more], methods[other]
     seeds = max(len(first), len(second))
     if len({len(first), len(second)} - {1}) > 1:
         raise UserError(
-            f"task {task}: {len(first)} models of {more} and {len(second)} of {other} do not pair; give both the "
-            "same number of seeds, or one of them a single model"
+            f"task {task}: {len(first)} models of {more} and {len(second)} of {other} do not pair",
+            "give both the same number of seeds, or one of them a single model",
         )
     tested = [
         _paired(first[number % len(first)], second[number % len(second)], quantity, seed, f"task {task}")
@@ -173,8 +173,8 @@ def _paired(first: ModelScores, second: ModelScores, quantity: Quantity, seed: i
     shapes = [scores.correct_PRN.shape[::2] for scores in (first, second)]
     if shapes[0] != shapes[1] or shapes[0][1] < MIN_PROBLEMS:
         raise UserError(
-            f"{where}: {shapes[0]} personas and problems against {shapes[1]}; give both models the same, with at "
-            f"least {MIN_PROBLEMS} problems"
+            f"{where}: {shapes[0]} personas and problems against {shapes[1]}",
+            f"give both models the same, with at least {MIN_PROBLEMS} problems",
         )
     (value, effect_SN), (other, other_SN) = (influence(scores, quantity, seed) for scores in (first, second))
     difference_SN = effect_SN - other_SN
@@ -208,7 +208,7 @@ def influence(scores: ModelScores, quantity: Quantity, seed: int) -> tuple[float
     best = float(best_SN.mean())
     if best == 0:
         raise UserError(
-            "a model has no correct answer, so its PSS is undefined; leave it out, or evaluate more problems"
+            "a model has no correct answer, so its PSS is undefined", "leave it out, or evaluate more problems"
         )
     pss = float(worst_SN.mean()) / best
     return pss, (worst_SN - pss * best_SN) / best

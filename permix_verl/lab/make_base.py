@@ -35,14 +35,14 @@ def make_base(out: Path, settings: Training) -> dict[str, Any]:
     partial = out.with_name(out.name + ".partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(out.with_name(out.name + ".lock"), f"another process is making {out}; wait for it"):
+        with file_lock(out.with_name(out.name + ".lock"), f"another process is making {out}", "wait for it"):
             if out.exists():
-                raise UserError(f"{out} already exists; give another --out, or remove it")
+                raise UserError(f"{out} already exists", "give another --out, or remove it")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()  # fail before the training, not after it
             return _make(out, partial, settings)
     except OSError as error:
-        raise UserError(f"cannot write {out} ({first_line(error)}); give another --out") from error
+        raise UserError(f"cannot write {out} ({first_line(error)})", "give another --out") from error
 
 
 def _make(out: Path, partial: Path, settings: Training) -> dict[str, Any]:

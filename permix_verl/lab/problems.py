@@ -47,11 +47,11 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
         UserError: an unknown level or split, a count below 1, or more problems than exist.
     """
     if level not in LEVELS:
-        raise UserError(f"unknown level {level!r}; known: {', '.join(LEVELS)}")
+        raise UserError(f"unknown level {level!r}", f"known: {', '.join(LEVELS)}")
     if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {split!r}", f"known: {', '.join(SPLITS)}")
     if count < 1:
-        raise UserError(f"{count} problems requested; request 1 or more")
+        raise UserError(f"{count} problems requested", "request 1 or more")
     rows: dict[str, dict[str, str]] = {}
     repeats = 0
     for row in stream(level, split, random.Random(f"{seed} {level} {split}")):
@@ -59,8 +59,8 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
         repeats = repeats + 1 if key in rows else 0
         if repeats > _MAX_REPEATS:
             raise UserError(
-                f"{count} problems requested, but level {level}, split {split} has only about {len(rows)}; "
-                "request fewer"
+                f"{count} problems requested, but level {level}, split {split} has only about {len(rows)}",
+                "request fewer",
             )
         rows.setdefault(key, row)
         if len(rows) == count:

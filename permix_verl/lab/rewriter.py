@@ -50,7 +50,7 @@ class LabRewriter:
     def _rewritten(self, request: Request) -> str:
         text = read_part(request.messages, "persona")
         if text not in self._persona_of:
-            raise UserError(f"unknown persona {text[:60]!r}; use the packaged pools, or another rewriter")
+            raise UserError(f"unknown persona {text[:60]!r}", "use the packaged pools, or another rewriter")
         rationale, _, box = read_part(request.messages, "solution").rpartition("The answer is \\boxed{")
         style = style_of(self._persona_of[text])
         return styled_completion(

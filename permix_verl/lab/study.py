@@ -54,16 +54,16 @@ def read_study(base: Path, methods: Mapping[str, Sequence[Path]]) -> dict[str, S
         UserError: a method named like the base, a duplicate or unreadable folder, or nothing in common.
     """
     if BASE in methods:
-        raise UserError(f"method name {BASE!r} is reserved for the base model; rename it")
+        raise UserError(f"method name {BASE!r} is reserved for the base model", "rename it")
     folders = {BASE: [base], **methods}
     all_folders = [folder.resolve() for group in folders.values() for folder in group]
     if len(set(all_folders)) < len(all_folders):
         duplicate = next(folder for folder in all_folders if all_folders.count(folder) > 1)
-        raise UserError(f"results folder {duplicate} is given twice; give each folder once")
+        raise UserError(f"results folder {duplicate} is given twice", "give each folder once")
     results = {folder: {result.task: result for result in load_results(folder)} for folder in all_folders}
     tasks = [task for task in results[base.resolve()] if all(task in by_task for by_task in results.values())]
     if not tasks:
-        raise UserError("the results folders have no task in common; evaluate base and methods on the same tasks")
+        raise UserError("the results folders have no task in common", "evaluate base and methods on the same tasks")
     voices = {folder: read_voice(folder, list(by_task.values())) for folder, by_task in results.items()}
     study = {}
     for task in tasks:
@@ -85,8 +85,8 @@ def _in_common(results: Sequence[Results], task: str) -> tuple[list[str], list[s
     problems = [problem for problem in results[0].problems if problem in shared]
     if len(personas) < 2 or len(problems) < MIN_PROBLEMS:
         raise UserError(
-            f"task {task}: the models have {len(personas)} personas and {len(problems)} problems in common; evaluate "
-            f"all models on at least 2 common personas and {MIN_PROBLEMS} problems"
+            f"task {task}: the models have {len(personas)} personas and {len(problems)} problems in common",
+            f"evaluate all models on at least 2 common personas and {MIN_PROBLEMS} problems",
         )
     return personas, problems
 

@@ -55,8 +55,8 @@ def style_of(persona: str) -> Style:
     """
     if persona not in styles():
         raise UserError(
-            f"persona {persona!r} has no style in the lab; known: {', '.join(styles())}; add a line to "
-            "permix_verl/lab/styles.jsonl and rebuild the base model with data_prep/lab_base.py"
+            f"persona {persona!r} has no style in the lab; known: {', '.join(styles())}",
+            "add a line to permix_verl/lab/styles.jsonl and rebuild the base model with data_prep/lab_base.py",
         )
     return styles()[persona]
 
@@ -95,6 +95,6 @@ def voice_kept(output: str, persona: str) -> float:
     """
     style = style_of(persona)
     if not style.opening:
-        raise UserError(f"{persona!r} has no voice to keep; give a persona")
+        raise UserError(f"{persona!r} has no voice to keep", "give a persona")
     text = output.strip()
     return (text.startswith(style.opening) + text.endswith(style.closing)) / 2

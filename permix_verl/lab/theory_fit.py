@@ -82,12 +82,14 @@ def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 
     base, trained = as_correct(base_PRN), as_correct(trained_PRN)
     if base.shape[::2] != trained.shape[::2] or base.shape[2] < MIN_PROBLEMS:
         raise UserError(
-            f"the base has {base.shape[0]} personas and {base.shape[2]} problems, the trained model {trained.shape[0]} "
-            f"and {trained.shape[2]}; give both the same, with at least {MIN_PROBLEMS} problems"
+            f"the base has {base.shape[0]} personas and {base.shape[2]} problems, the trained model "
+            f"{trained.shape[0]} and {trained.shape[2]}",
+            f"give both the same, with at least {MIN_PROBLEMS} problems",
         )
     if base.shape[1] < MIN_RUNS:
         raise UserError(
-            f"the base has {base.shape[1]} run; give at least {MIN_RUNS}, as one does not show the spread of difficulty"
+            f"the base has {base.shape[1]} run",
+            f"give at least {MIN_RUNS}, as one does not show the spread of difficulty",
         )
     squares: dict[str, list[float]] = {name: [] for name in (THEORY, *_BASELINES)}
     predicted, betas = [], []
@@ -178,14 +180,14 @@ def predicted_blurting(blurted_PRN: ArrayLike, worked_PRN: ArrayLike, correct_PR
     blurted, worked, correct = (as_correct(array) for array in (blurted_PRN, worked_PRN, correct_PRN))
     if not blurted.shape == worked.shape == correct.shape:
         raise UserError(
-            f"blurted, worked and correct have the shapes {blurted.shape}, {worked.shape} and {correct.shape}; give "
-            "arrays of the same samples"
+            f"blurted, worked and correct have the shapes {blurted.shape}, {worked.shape} and {correct.shape}",
+            "give arrays of the same samples",
         )
     if not all(np.isin(array, (0, 1)).all() for array in (blurted, worked, correct)):
-        raise UserError("blurted, worked or correct has values other than 0 and 1; give single samples")
+        raise UserError("blurted, worked or correct has values other than 0 and 1", "give single samples")
     if not blurted.sum() or not worked.sum():
         raise UserError(
-            "no answer of the base model has one of the two styles, so its competence is unknown; give more samples"
+            "no answer of the base model has one of the two styles, so its competence is unknown", "give more samples"
         )
     given_P = (blurted + worked).sum(axis=(1, 2))
     share_P = blurted.sum(axis=(1, 2)) / np.maximum(given_P, 1)

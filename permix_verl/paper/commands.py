@@ -144,7 +144,9 @@ def steps(table: PaperTable, settings: PaperSettings, python: str, repo: Path) -
 def _writer(method: Method, settings: PaperSettings) -> str:
     writer = settings.writers.get(method.writer, "")
     if not writer:
-        raise UserError(f"{method.label}: no model is set to write its targets; set REWRITER (the paper's: gpt-5-mini)")
+        raise UserError(
+            f"{method.label}: no model is set to write its targets", "set REWRITER (the paper's: gpt-5-mini)"
+        )
     return writer
 
 

@@ -86,11 +86,11 @@ def read_rows(table: PaperTable, settings: PaperSettings, paper_file: Path) -> l
 def _fidelity(method: Method, settings: PaperSettings, paper: Mapping[str, float]) -> dict[str, Score]:
     folder = results_folder(method, settings)
     if not has_fidelity(folder):
-        raise UserError(f"{folder} has no PersonaGym results; run the same command again")
+        raise UserError(f"{folder} has no PersonaGym results", "run the same command again")
     one = read_fidelity(folder, [judge.label for judge in read_judges(settings.judges)])
     scorings = analyse_fidelity([one], seed=settings.seed).models[one.label].scorings
     if "fixed" not in scorings:
-        raise UserError(f"{folder}: no judge has replied; run the same command again")
+        raise UserError(f"{folder}: no judge has replied", "run the same command again")
     scores = {}
     for name, task in scorings["fixed"].tasks.items():
         interval = task.together
@@ -111,7 +111,7 @@ def _row(
     columns = [column for task in settings.tasks for column in table.columns(_name(task), list(results)) or [task]]
     for task in columns:
         if task not in results:
-            raise UserError(f"{results_folder(method, settings)} has no task {task}; run the same command again")
+            raise UserError(f"{results_folder(method, settings)} has no task {task}", "run the same command again")
         correct_PRN = results[task].correct_PRN
         accuracy = statistics.persona_accuracy(correct_PRN)
         interval = statistics.pss_interval(correct_PRN, seed=settings.seed)

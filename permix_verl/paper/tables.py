@@ -130,7 +130,7 @@ def find_table(number: str) -> PaperTable:
     """
     if number not in TABLES:
         known = ", ".join(f"{table.number} ({table.about})" for table in TABLES.values())
-        raise UserError(f"no table {number!r} that compares trained models; known: {known}")
+        raise UserError(f"no table {number!r} that compares trained models", f"known: {known}")
     return TABLES[number]
 
 

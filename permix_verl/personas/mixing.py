@@ -69,11 +69,11 @@ def development_personas(pool: PersonaPool, selection: str, seed: int) -> tuple[
         chosen = {pool.get(keys.get(name, name)).key for name in names}
         count = len(names)
         if len(chosen) < count:
-            raise UserError(f"development personas {selection!r} name one twice; name each once")
+            raise UserError(f"development personas {selection!r} name one twice", "name each once")
     if count >= len(pool):
         raise UserError(
-            f"{count} of the {len(pool)} personas of pool {pool.name} held out leave none to train with; "
-            f"hold out at most {len(pool) - 1}"
+            f"{count} of the {len(pool)} personas of pool {pool.name} held out leave none to train with",
+            f"hold out at most {len(pool) - 1}",
         )
     return tuple(key for key in pool.keys if key in chosen)
 
@@ -99,7 +99,7 @@ class PersonaDraw:
     def __post_init__(self) -> None:
         if not 0 <= self.no_persona_probability <= 1:
             raise UserError(
-                f"the probability of no persona is {self.no_persona_probability}; it must lie between 0 and 1"
+                f"the probability of no persona is {self.no_persona_probability}", "it must lie between 0 and 1"
             )
 
     @cached_property

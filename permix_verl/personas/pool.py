@@ -74,7 +74,7 @@ class PersonaPool:
         for persona in self.personas:
             if persona.key == key:
                 return persona
-        raise UserError(f"unknown persona {key!r} in pool {self.name}; known: {', '.join(self.keys)}")
+        raise UserError(f"unknown persona {key!r} in pool {self.name}", f"known: {', '.join(self.keys)}")
 
     def sha256(self) -> str:
         """Hash the keys, categories and texts in order; pools with the same hash give the same draws."""
@@ -95,13 +95,13 @@ def load_pool(name_or_path: str | Path) -> PersonaPool:
     path = Path(name_or_path)
     if not path.is_file():
         raise UserError(
-            f"no persona pool {str(name_or_path)!r}; give one of {', '.join(PACKAGED_POOLS)}, "
-            "or the path of a JSON Lines file"
+            f"no persona pool {str(name_or_path)!r}",
+            f"give one of {', '.join(PACKAGED_POOLS)}, or the path of a JSON Lines file",
         )
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"persona pool {path} is not UTF-8 text ({error}); save it as UTF-8") from None
+        raise UserError(f"persona pool {path} is not UTF-8 text ({error})", "save it as UTF-8") from None
     return _parse_pool(text, name=path.stem, origin=str(path))
 
 
@@ -116,16 +116,16 @@ def check_disjoint(train: PersonaPool, held_out: PersonaPool) -> None:
     shared_keys = sorted(set(train.keys) & set(held_out.keys))
     if shared_keys:
         raise UserError(
-            f"pools {train.name} and {held_out.name} share the keys {shared_keys}; "
-            "rename or remove them in one of the two"
+            f"pools {train.name} and {held_out.name} share the keys {shared_keys}",
+            "rename or remove them in one of the two",
         )
     held_out_texts = {_folded(persona.system_prompt): persona.key for persona in held_out}
     for persona in train:
         twin = held_out_texts.get(_folded(persona.system_prompt))
         if twin is not None:
             raise UserError(
-                f"persona {persona.key!r} of pool {train.name} has the same text as {twin!r} of pool "
-                f"{held_out.name}; remove one of them"
+                f"persona {persona.key!r} of pool {train.name} has the same text as {twin!r} of pool {held_out.name}",
+                "remove one of them",
             )
 
 
@@ -144,8 +144,8 @@ def _parse_pool(text: str, name: str, origin: str) -> PersonaPool:
         persona = _parse_line(line, where=f"{origin}, line {number}")
         if persona.slug == NO_PERSONA:
             raise UserError(
-                f"{origin}, line {number}: key {persona.key!r} is the name of the condition without a persona; "
-                "choose another key"
+                f"{origin}, line {number}: key {persona.key!r} is the name of the condition without a persona",
+                "choose another key",
             )
         for what, value, seen in (
             ("key", persona.key, line_of_key),
@@ -154,13 +154,13 @@ def _parse_pool(text: str, name: str, origin: str) -> PersonaPool:
         ):
             if value in seen:
                 raise UserError(
-                    f"{origin}, line {number}: duplicate {what} {value[:60]!r}, first on line {seen[value]}; "
-                    "remove one of them"
+                    f"{origin}, line {number}: duplicate {what} {value[:60]!r}, first on line {seen[value]}",
+                    "remove one of them",
                 )
             seen[value] = number
         personas.append(persona)
     if not personas:
-        raise UserError(f"{origin} has no persona; write one JSON object per line with {', '.join(_FIELDS)}")
+        raise UserError(f"{origin} has no persona", f"write one JSON object per line with {', '.join(_FIELDS)}")
     return PersonaPool(name=name, personas=tuple(personas))
 
 
@@ -168,15 +168,17 @@ def _parse_line(line: str, where: str) -> Persona:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); write one object per line") from None
+        raise UserError(
+            f"{where}: not JSON ({error.msg} at column {error.colno})", "write one object per line"
+        ) from None
     if not isinstance(record, dict):
-        raise UserError(f"{where}: expected an object, got {type(record).__name__}; fields: {', '.join(_FIELDS)}")
+        raise UserError(f"{where}: expected an object, got {type(record).__name__}", f"fields: {', '.join(_FIELDS)}")
     unknown = sorted(set(record) - set(_FIELDS))
     if unknown:
-        raise UserError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(_FIELDS)}")
+        raise UserError(f"{where}: unknown field {unknown[0]!r}", f"known: {', '.join(_FIELDS)}")
     record.setdefault("category", "")
     for field in _FIELDS:
         value = record.get(field)
         if not isinstance(value, str) or (field != "category" and not value.strip()):
-            raise UserError(f"{where}: field {field!r} is {value!r}; it must be a non-empty string")
+            raise UserError(f"{where}: field {field!r} is {value!r}", "it must be a non-empty string")
     return Persona(key=record["key"], category=record["category"], system_prompt=record["system_prompt"])

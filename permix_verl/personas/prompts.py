@@ -29,7 +29,7 @@ def user_message(problem: str, task: str = "math") -> str:
         UserError: unknown task.
     """
     if task not in ANSWER_INSTRUCTIONS:
-        raise UserError(f"unknown task {task!r}; known: {', '.join(ANSWER_INSTRUCTIONS)}")
+        raise UserError(f"unknown task {task!r}", f"known: {', '.join(ANSWER_INSTRUCTIONS)}")
     return f"{problem.strip()}\n\n{ANSWER_INSTRUCTIONS[task]}"
 
 
@@ -68,8 +68,8 @@ def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping
     if not getattr(tokenizer, "chat_template", None):
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         raise UserError(
-            f"tokenizer {name} has no chat template, so no persona can be given to the model; "
-            "use an instruction-tuned model, or add a chat_template.jinja to its folder"
+            f"tokenizer {name} has no chat template, so no persona can be given to the model",
+            "use an instruction-tuned model, or add a chat_template.jinja to its folder",
         )
     try:
         return tokenizer.apply_chat_template(
@@ -78,8 +78,9 @@ def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping
     except TemplateError as error:
         roles = [message["role"] for message in messages]
         raise UserError(
-            f"the chat template of {tokenizer.name_or_path} refuses the roles {roles} ({error}); use a model whose "
-            "template takes a system message, or edit the template so that it puts the system text into the user turn"
+            f"the chat template of {tokenizer.name_or_path} refuses the roles {roles} ({error})",
+            "use a model whose template takes a system message, or edit the template so that it puts the system text "
+            "into the user turn",
         ) from None
 
 
@@ -101,8 +102,9 @@ def check_template(tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[s
         if not persona_survives(rendered, persona.system_prompt):
             raise UserError(
                 f"the chat template of {tokenizer.name_or_path} drops the system message: the text of persona "
-                f"{persona.key!r} is not in the rendered prompt {rendered[:120]!r}; use a model whose template keeps "
-                "it, or edit the template so that it puts the system text into the user turn"
+                f"{persona.key!r} is not in the rendered prompt {rendered[:120]!r}",
+                "use a model whose template keeps it, or edit the template so that it puts the system text into the "
+                "user turn",
             )
 
 

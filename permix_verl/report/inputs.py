@@ -56,9 +56,11 @@ def analyse_inputs(
             one task, too few resamples or a negative seed.
     """
     if resamples < MIN_RESAMPLES:
-        raise UserError(f"--draws is {resamples}, too few for a p-value of 0.05 or less; give at least {MIN_RESAMPLES}")
+        raise UserError(
+            f"--draws is {resamples}, too few for a p-value of 0.05 or less", f"give at least {MIN_RESAMPLES}"
+        )
     if seed < 0:
-        raise UserError(f"--seed is {seed}; give 0 or more")
+        raise UserError(f"--seed is {seed}", "give 0 or more")
     for path in paths:
         _check_path(path)
     # Read the CSV files first: they are fast to read, and their errors should not wait for the folders.
@@ -75,7 +77,7 @@ def analyse_inputs(
     names += [(table.task, model) for table in tables for model in table.models]
     for task, model in names:
         if names.count((task, model)) > 1:
-            raise UserError(f"two inputs for task {task} are named {model}; rename one, or give each input once")
+            raise UserError(f"two inputs for task {task} are named {model}", "rename one, or give each input once")
     return ReportAnalysis(_add_tables(analyse(results, seed=seed, resamples=resamples), tables), fidelity)
 
 
@@ -90,11 +92,11 @@ def _add_tables(analysis: Analysis, tables: Sequence[AccuracyTable]) -> Analysis
 
 def _check_path(path: Path) -> None:
     if not path.exists():
-        raise UserError(f"no such file or folder: {path}; give results folders of eval/run.py, or CSV files")
+        raise UserError(f"no such file or folder: {path}", "give results folders of eval/run.py, or CSV files")
     if not path.is_dir() and path.suffix.lower() != ".csv":
         raise UserError(
-            f"{path} is neither a results folder nor a .csv file; give a folder that eval/run.py wrote, or accuracies "
-            "per persona as CSV"
+            f"{path} is neither a results folder nor a .csv file",
+            "give a folder that eval/run.py wrote, or accuracies per persona as CSV",
         )
     for folder in (path, path / FOLDER) if path.is_dir() else ():
         refuse_mixed(folder, "report another folder")

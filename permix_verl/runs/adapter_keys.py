@@ -36,7 +36,8 @@ def refuse_named_keys(keys: Collection[str], adapter: Path) -> None:
         key, name = named[0]
         raise UserError(
             f'{len(named)} of the {len(keys)} keys of {adapter} contain the adapter\'s name, "{name}" ({key}), so '
-            f'PEFT would read none of them; strip ".{name}" from the keys, or save it with PEFT\'s save_pretrained'
+            "PEFT would read none of them",
+            f'strip ".{name}" from the keys, or save it with PEFT\'s save_pretrained',
         )
 
 
@@ -68,8 +69,8 @@ def check_keys(tuned: Any, weights: Mapping[str, Any], adapter: Path, base: str,
         more = f" and {len(mismatches) - _MAX_SHOWN} more" if len(mismatches) > _MAX_SHOWN else ""
         raise UserError(
             f"{adapter} does not fit {base}: {len(mismatches)} of {len({*weights, *expected})} keys, such as "
-            f"{', '.join(mismatches[:_MAX_SHOWN])}{more}; give {option} the model that it was trained on, or copy "
-            "the whole adapter again"
+            f"{', '.join(mismatches[:_MAX_SHOWN])}{more}",
+            f"give {option} the model that it was trained on, or copy the whole adapter again",
         )
 
 

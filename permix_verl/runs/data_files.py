@@ -40,11 +40,11 @@ def data_file_path(file: str) -> Path:
     path = Path(file).expanduser()
     if path.is_dir():
         inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in SUFFIXES)
-        raise UserError(f"{file} is a folder; name its files: [{','.join(f'{file}/{name}' for name in inside[:3])}]")
+        raise UserError(f"{file} is a folder", f"name its files: [{','.join(f'{file}/{name}' for name in inside[:3])}]")
     if not path.is_file():
-        raise UserError(f"no such data file: {file}; give the path of a file on this machine")
+        raise UserError(f"no such data file: {file}", "give the path of a file on this machine")
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{file} has the suffix {path.suffix!r}, but verl reads {', '.join(SUFFIXES)}; convert it")
+        raise UserError(f"{file} has the suffix {path.suffix!r}, but verl reads {', '.join(SUFFIXES)}", "convert it")
     return path
 
 
@@ -60,7 +60,9 @@ def convert_pyarrow_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is not a parquet file ({str(error).splitlines()[0][:120]}); write it again") from None
+        raise UserError(
+            f"{path} is not a parquet file ({str(error).splitlines()[0][:120]})", "write it again"
+        ) from None
 
 
 def iter_rows(path: Path) -> Iterator[Any]:
@@ -87,7 +89,7 @@ def _json_rows(path: Path) -> Iterator[Any]:
         try:
             yield from json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); write it again") from None
+            raise UserError(f"{path} is not JSON ({error})", "write it again") from None
     else:
         yield from (record for _, record in jsonl_records(path))
 

@@ -96,8 +96,8 @@ def lock_run_folder(folder: RunFolder) -> Iterator[None]:
     Raises:
         UserError: another launch is using the folder.
     """
-    refusal = f"another run is using {folder.path}; wait for it, or set another RUN_DIR"
-    with file_lock(folder.path / ".lock", refusal):
+    problem = f"another run is using {folder.path}"
+    with file_lock(folder.path / ".lock", problem, "wait for it, or set another RUN_DIR"):
         if folder.token.is_file():
             left = processes.end_processes(folder.token.read_text())
             if left:

@@ -61,21 +61,21 @@ def read_given_adapter(path: Path) -> GivenAdapter:
     """
     if not (path / CONFIG).is_file():
         raise UserError(
-            f"INIT_ADAPTER={path} is not an adapter: it has no {CONFIG}; give a PEFT folder, such as "
-            "runs/NAME/adapter, or download it first (hf download)"
+            f"INIT_ADAPTER={path} is not an adapter: it has no {CONFIG}",
+            "give a PEFT folder, such as runs/NAME/adapter, or download it first (hf download)",
         )
     try:
         config = json.loads((path / CONFIG).read_text())
     except ValueError as error:
-        raise UserError(f"{path / CONFIG} is not JSON ({error}); copy the adapter again") from None
+        raise UserError(f"{path / CONFIG} is not JSON ({error})", "copy the adapter again") from None
     _refuse_kind(path, config)
     alpha, rank = config.get("lora_alpha"), config.get("r")
     if not isinstance(rank, int) or rank < 1:
-        raise UserError(f"{path / CONFIG} has r={rank}; give an adapter with a rank of 1 or more")
+        raise UserError(f"{path / CONFIG} has r={rank}", "give an adapter with a rank of 1 or more")
     if not isinstance(alpha, int | float) or alpha <= 0 or alpha != int(alpha):
         raise UserError(
-            f"{path / CONFIG} has lora_alpha={alpha}, but verl records an integer of 1 or more; multiply it, and "
-            "divide the weights lora_B by the same number"
+            f"{path / CONFIG} has lora_alpha={alpha}, but verl records an integer of 1 or more",
+            "multiply it, and divide the weights lora_B by the same number",
         )
     listed = config.get("target_modules")
     return GivenAdapter(path, rank, int(alpha), _modules(path), tuple(listed) if isinstance(listed, list) else ())
@@ -84,11 +84,14 @@ def read_given_adapter(path: Path) -> GivenAdapter:
 def _refuse_kind(path: Path, config: Mapping[str, Any]) -> None:
     kind, task = config.get("peft_type"), config.get("task_type")
     if kind != "LORA" or task not in ("CAUSAL_LM", None):
-        raise UserError(f"{path} has peft_type={kind}, task_type={task}; training starts from LORA with CAUSAL_LM only")
+        raise UserError(
+            f"{path} has peft_type={kind}, task_type={task}", "training starts from LORA with CAUSAL_LM only"
+        )
     if config.get("init_lora_weights", True) not in _INITS_WITH_PLAIN_BASE:
         raise UserError(
             f"{path} has init_lora_weights={config['init_lora_weights']}: its initialization changed the base, so it "
-            "does not fit the plain one; save it with PEFT's path_initial_model_for_weight_conversion, and give that"
+            "does not fit the plain one",
+            "save it with PEFT's path_initial_model_for_weight_conversion, and give that",
         )
     # Any other PEFT setting: null, false, empty or "none" if it is off.
     more = {key: value for key, value in config.items() if key not in _HANDLED_KEYS and value and value != "none"}
@@ -96,7 +99,8 @@ def _refuse_kind(path: Path, config: Mapping[str, Any]) -> None:
         shown = ", ".join(f"{key}={value}" for key, value in list(more.items())[:_MAX_SHOWN])
         raise UserError(
             f"{path} has {shown}, which training here does not support; merge it into its base and train on that "
-            f"(permix merge --base MODEL --adapter {path} --out MERGED; MODEL=MERGED)"
+            f"(permix merge --base MODEL --adapter {path} --out MERGED",
+            "MODEL=MERGED)",
         )
 
 
@@ -107,8 +111,9 @@ def _modules(path: Path) -> tuple[str, ...]:
     other = [name for name in names if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
     if other or not names:
         raise UserError(
-            f"{path / WEIGHTS} holds {other[0] if other else 'no weights'}, but training starts only from LoRA weights "
-            "of linear layers; merge it into its base (permix merge) and train on that"
+            f"{path / WEIGHTS} holds {other[0] if other else 'no weights'}, but training starts only from LoRA "
+            "weights of linear layers",
+            "merge it into its base (permix merge) and train on that",
         )
     return tuple(sorted({name.rsplit(".", 3)[1] for name in names}))
 
@@ -122,7 +127,7 @@ def iter_weights(path: Path) -> Iterator[tuple[str, str, list[int], int, int]]:
     """
     file = path / WEIGHTS
     if not file.is_file():
-        raise UserError(f"{path} has no {WEIGHTS}; load it with PEFT and save it with save_pretrained")
+        raise UserError(f"{path} has no {WEIGHTS}", "load it with PEFT and save it with save_pretrained")
     size = file.stat().st_size
     try:
         with file.open("rb") as stream:
@@ -136,7 +141,7 @@ def iter_weights(path: Path) -> Iterator[tuple[str, str, list[int], int, int]]:
         if max((end for *_, end in weights), default=0) > size:
             raise ValueError("truncated")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} cannot be read ({error or 'not safetensors'}); copy the adapter again") from None
+        raise UserError(f"{file} cannot be read ({error or 'not safetensors'})", "copy the adapter again") from None
     yield from weights
 
 

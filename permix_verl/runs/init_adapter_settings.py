@@ -47,8 +47,10 @@ def _refuse_another_path(settings: Mapping[str, str], model: str) -> None:
     path, checkpoints = settings[f"{model}.lora_adapter_path"], settings.get("trainer.default_local_dir")
     if not checkpoints or path == "null" or path == str(Path(checkpoints).parent / "initial_adapter"):
         return
-    why = "" if model == "model" else "the KL reference would be the base without it; "
-    raise UserError(f"{model}.lora_adapter_path={path}: {why}set INIT_ADAPTER={path} to start from that adapter")
+    why = "verl would load it with its own dropout" + (
+        "" if model == "model" else ", and the KL reference would be the base without it"
+    )
+    raise UserError(f"{model}.lora_adapter_path={path}: {why}", f"set INIT_ADAPTER={path} to start from that adapter")
 
 
 def _compare(settings: Mapping[str, str], model: str, given: GivenAdapter) -> None:
@@ -63,7 +65,8 @@ def _compare(settings: Mapping[str, str], model: str, given: GivenAdapter) -> No
         if parsed != value:
             shown = f"[{','.join(value)}]" if isinstance(value, tuple) else value
             raise UserError(
-                f"{key}={setting}, but INIT_ADAPTER={given.path} has {shown}; leave it unset to use the adapter's value"
+                f"{key}={setting}, but INIT_ADAPTER={given.path} has {shown}",
+                "leave it unset to use the adapter's value",
             )
 
 
@@ -72,7 +75,10 @@ def _refuse_another_reference(settings: Mapping[str, str], model: str, strategy:
     if FROZEN_REFERENCE not in library:
         raise UserError(
             f"{model}.external_lib={library} lacks {FROZEN_REFERENCE}, without which the KL reference is the base "
-            "instead of INIT_ADAPTER; add it to the list"
+            "instead of INIT_ADAPTER",
+            "add it to the list",
         )
     if settings.get(strategy) != "fsdp2":
-        raise UserError(f"{strategy}={settings.get(strategy)}: the KL reference of INIT_ADAPTER needs fsdp2; set fsdp2")
+        raise UserError(
+            f"{strategy}={settings.get(strategy)}: the KL reference of INIT_ADAPTER needs fsdp2", "set fsdp2"
+        )

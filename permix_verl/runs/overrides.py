@@ -84,8 +84,8 @@ def training_rows(overrides: list[str]) -> int:
     if epochs > 1 and (len(files) > 1 or read_draw(files[0]) is None):
         subject = f"{files[0]} has" if len(files) == 1 else f"data.train_files={','.join(files)} have"
         raise UserError(
-            f"{subject} no persona draw in the metadata, so personas cannot be resampled for {epochs} epochs; "
-            "write one file with data_prep/gsm8k_persona.py, or set EPOCHS=1"
+            f"{subject} no persona draw in the metadata, so personas cannot be resampled for {epochs} epochs",
+            "write one file with data_prep/gsm8k_persona.py, or set EPOCHS=1",
         )
     rows = sum(map(count_rows, files))
     max_samples = settings.get("data.train_max_samples", "null")
@@ -104,13 +104,14 @@ def total_steps(overrides: list[str]) -> int:
     rows, epochs = training_rows(overrides), int(settings.get("data.epochs", 1))
     batch = int(settings["data.train_batch_size"])
     if rows < batch:
-        raise UserError(f"{rows} training rows do not fill one batch of {batch}; set BATCH to at most {rows}")
+        raise UserError(f"{rows} training rows do not fill one batch of {batch}", f"set BATCH to at most {rows}")
     steps = settings.get("trainer.total_training_steps")
     if steps in (None, "null"):
         return rows // batch
     if int(steps) * batch > rows:
         raise UserError(
-            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, but the data "
-            f"have {rows} over all epochs; set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}"
+            f"trainer.total_training_steps={steps} needs {int(steps) * batch} rows in batches of {batch}, but the "
+            f"data have {rows} over all epochs",
+            f"set EPOCHS to at least {-(-int(steps) * batch * epochs // rows)}",
         )
     return int(steps)

@@ -27,8 +27,8 @@ from permix_verl.runs.data_files import (
 KEYS = {"train": "data.train_files", "val": "data.val_files"}
 CHECKED_ROWS = 1000
 """Rows of a file that are checked in full; of the others only the persona is read. The dataset checks all."""
-_SCHEMA = (
-    "verl's schema alone has no personas; give each row extra_info.persona, the key of the persona whose text is its "
+_PERSONA_REMEDY = (
+    "give each row extra_info.persona, the key of the persona whose text is its "
     "system message or no_persona, or leave {key} unset and set DATA to a file of question and answer, so that "
     "personas are drawn"
 )
@@ -42,7 +42,7 @@ def list_data_files(settings: Mapping[str, str], key: str) -> list[str]:
     """
     value = settings.get(key, "null")
     if value in ("null", "", "[]"):
-        raise UserError(f"{key} names no file; leave it unset, and the recipe sets it")
+        raise UserError(f"{key} names no file", "leave it unset, and the recipe sets it")
     if not value.startswith("["):
         return [value]
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -51,9 +51,9 @@ def list_data_files(settings: Mapping[str, str], key: str) -> list[str]:
     try:
         files = OverridesParser.create().parse_override(f"{key}={value}").value()
     except HydraException as error:
-        raise UserError(f"{key}={value} cannot be parsed ({str(error).splitlines()[0]}); give [FILE,FILE]") from None
+        raise UserError(f"{key}={value} cannot be parsed ({str(error).splitlines()[0]})", "give [FILE,FILE]") from None
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
-        raise UserError(f"{key}={value} is not a list of files; give [FILE,FILE]")
+        raise UserError(f"{key}={value} is not a list of files", "give [FILE,FILE]")
     return [str(file).strip("'\"") for file in files]
 
 
@@ -109,9 +109,11 @@ def count_personas(files: Sequence[str], key: str) -> Counter[str]:
         before = personas.total()
         personas.update(iter_personas(path))
         if personas.total() == before:
-            raise UserError(f"{key}: {file} has no rows; give a file with rows")
+            raise UserError(f"{key}: {file} has no rows", "give a file with rows")
         if None in personas or "" in personas:
-            raise UserError(f"{key}: {file}: 'extra_info.persona' is missing in some rows; {_SCHEMA.format(key=key)}")
+            raise UserError(
+                f"{key}: {file}: 'extra_info.persona' is missing in some rows", _PERSONA_REMEDY.format(key=key)
+            )
     return personas
 
 
@@ -148,15 +150,17 @@ def _prepared_personas(file: Path) -> Collection[str] | None:
 
 def _check_row(row: Any, where: str, key: str) -> None:
     if not isinstance(row, Mapping):
-        raise UserError(f"{where} is {type(row).__name__}, not an object; give rows in verl's schema")
+        raise UserError(f"{where} is {type(row).__name__}, not an object", "give rows in verl's schema")
     missing = [name for name in ("data_source", "prompt", "reward_model") if name not in row]
     if missing:
         raise UserError(
             f"{where} has no {missing[0]!r}, but {', '.join(map(repr, list(row)[:8]))}: these rows do not follow "
-            f"verl's schema; give problems with question and answer as DATA, and leave {key} unset"
+            "verl's schema",
+            f"give problems with question and answer as DATA, and leave {key} unset",
         )
     if not (row.get("extra_info") or {}).get("persona"):
-        raise UserError(f"{where}: 'extra_info.persona' is missing: {_SCHEMA.format(key=key)}")
+        problem = f"{where}: 'extra_info.persona' is missing, and verl's schema alone has no personas"
+        raise UserError(problem, _PERSONA_REMEDY.format(key=key))
     persona_text(row, where)
 
 
@@ -167,19 +171,20 @@ def _check_condition(personas: Counter[str], files: Sequence[str], manifest: Map
     probability = manifest.get("no_persona_probability")
     if not named and probability is not None and probability < 1:
         raise UserError(
-            f"{where}: none of the {personas.total()} rows has a persona, but this recipe trains with personas; give "
-            "rows with personas, or train without: bash recipes/run_rlvr_grpo.sh"
+            f"{where}: none of the {personas.total()} rows has a persona, but this recipe trains with personas",
+            "give rows with personas, or train without: bash recipes/run_rlvr_grpo.sh",
         )
     if named and probability == 1:
         raise UserError(
             f"{where}: {personas.total() - personas[NO_PERSONA]} of {personas.total()} rows have a persona, but this "
-            "recipe trains without personas; give rows without, or train with personas: bash recipes/run_permix_grpo.sh"
+            "recipe trains without personas",
+            "give rows without, or train with personas: bash recipes/run_permix_grpo.sh",
         )
     leaked = sorted(named & set(manifest.get("dev_personas", ())))
     if leaked:
         raise UserError(
-            f"{where}: its rows have {', '.join(leaked)}, held out of training by DEV_PERSONAS; remove these rows, or "
-            "hold out other personas"
+            f"{where}: its rows have {', '.join(leaked)}, held out of training by DEV_PERSONAS",
+            "remove these rows, or hold out other personas",
         )
 
 
@@ -189,20 +194,20 @@ def _check_supervised(files: Sequence[str], split: str) -> None:
     key = KEYS[split]
     remedy = "write it with data_prep/gsm8k_sft.py"
     if len(files) != 1:
-        raise UserError(f"{key} names {len(files)} files, but SFT takes one; name one")
+        raise UserError(f"{key} names {len(files)} files, but SFT takes one", "name one")
     path = data_file_path(files[0])
     if path.suffix != ".parquet":
-        raise UserError(f"{key}: {path} is not a parquet file; {remedy}")
+        raise UserError(f"{key}: {path} is not a parquet file", f"{remedy}")
     with convert_pyarrow_errors(path):
         schema = pq.read_schema(path)
     missing = [name for name in ("messages", "extra_info") if name not in schema.names]
     if missing:
-        raise UserError(f"{key}: {path} has no column {missing[0]!r}, but {schema.names}; {remedy}")
+        raise UserError(f"{key}: {path} has no column {missing[0]!r}, but {schema.names}", f"{remedy}")
     held_out = (schema.metadata or {}).get(SPLIT_METADATA.encode()) == HELD_OUT.encode()
     if not held_out and read_draw(str(path)) is None:
-        raise UserError(f"{key}: {path} has no persona draw in the metadata; {remedy}")
+        raise UserError(f"{key}: {path} has no persona draw in the metadata", f"{remedy}")
     if count_rows(files[0]) == 0:
-        raise UserError(f"{key}: {path} has no rows; {remedy}")
+        raise UserError(f"{key}: {path} has no rows", f"{remedy}")
 
 
 def _manifest(run_dir: Path) -> dict[str, Any]:

@@ -86,12 +86,13 @@ def begin_run(folder: RunFolder, overrides: list[str], hardware_keys: Collection
             if key == "training data" and reordered:
                 raise UserError(
                     f"{folder.path} holds a run on the same problems in another order: this command's data have "
-                    f"{CONSEQUENCE}; set another RUN_DIR, or give the file that it was started with"
+                    f"{CONSEQUENCE}",
+                    "set another RUN_DIR, or give the file that it was started with",
                 )
             raise UserError(
                 f"{folder.path} holds a run with {key}={old}, but this command has {key}={new}"
-                + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
-                + "; set another RUN_DIR, or give the settings it was started with"
+                + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else ""),
+                "set another RUN_DIR, or give the settings it was started with",
             )
     if data == folder.new_data:
         shutil.rmtree(folder.data, ignore_errors=True)

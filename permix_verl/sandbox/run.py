@@ -60,7 +60,7 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         if self.sandbox not in ("on", bubblewrap.OFF):
-            raise UserError(f"sandbox={self.sandbox!r} is neither 'on' nor {bubblewrap.OFF!r}; set one of them")
+            raise UserError(f"sandbox={self.sandbox!r} is neither 'on' nor {bubblewrap.OFF!r}", "set one of them")
         if self.sandbox == "on":
             self._bwrap = bubblewrap.find_bwrap()
             from permix_verl.sandbox.self_test import check_isolation

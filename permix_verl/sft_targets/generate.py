@@ -191,9 +191,10 @@ class _Generation:
         bar.set_postfix(usable=len(targets.texts), failed=len(targets.failed), refresh=False)
         if targets.generated >= MIN_REPLIES_BEFORE_ABORT and 2 * targets.truncated > targets.generated:
             raise UserError(
-                f"{targets.truncated} of {targets.generated} texts were truncated at {self.config.sampling.max_tokens} "
-                "tokens and cannot be targets (they are stored); raise MAX_TOKENS (--max-tokens), or shorten the "
-                'reasoning, which counts too: --request-args {"reasoning_effort":"minimal"}'
+                f"{targets.truncated} of {targets.generated} texts were truncated at "
+                f"{self.config.sampling.max_tokens} tokens and cannot be targets (they are stored)",
+                "raise MAX_TOKENS (--max-tokens), or shorten the reasoning, which counts too: --request-args "
+                '{"reasoning_effort":"minimal"}',
             )
         return self.queue
 

@@ -49,9 +49,9 @@ class SupervisedData:
         self.pool = load_pool(settings.pool)
         check_disjoint(self.pool, load_pool("eval"))
         if settings.kind == "styled" and settings.no_persona_probability == 1:
-            raise UserError("styled targets need rows with a persona; leave out --no-persona, or set --target gt")
+            raise UserError("styled targets need rows with a persona", "leave out --no-persona, or set --target gt")
         if settings.answer_format not in FORMATS:
-            raise UserError(f"unknown answer format {settings.answer_format!r}; known: {', '.join(FORMATS)}")
+            raise UserError(f"unknown answer format {settings.answer_format!r}", f"known: {', '.join(FORMATS)}")
         self.draw = PersonaDraw(self.pool, settings.seed, settings.no_persona_probability, settings.epoch)
         self.tokenizer = load_tokenizer(settings.tokenizer)
         check_template(self.tokenizer, self.pool, settings.template_kwargs)
@@ -72,15 +72,15 @@ class SupervisedData:
         for problem in iter_problems(settings.val_source, "val", settings.dataset):
             if problem.question in known:
                 raise UserError(
-                    f"{settings.val_source}: {problem.row_id} is a training problem too ({problem.question[:60]!r}...)"
-                    "; give problems that are not trained on"
+                    f"{settings.val_source}: {problem.row_id} is a training problem too ({problem.question[:60]!r}...)",
+                    "give problems that are not trained on",
                 )
             if prompt_lengths.longest([problem.question], settings.max_prompt_length)[0] <= settings.max_prompt_length:
                 problems.append(problem)
         if not problems:
             raise UserError(
-                f"{settings.val_source} has no problem within --max-prompt-length {settings.max_prompt_length}; give "
-                "another file or a higher limit"
+                f"{settings.val_source} has no problem within --max-prompt-length {settings.max_prompt_length}",
+                "give another file or a higher limit",
             )
         return problems
 
@@ -110,8 +110,8 @@ class SupervisedData:
         if self.targets.failed and not self.settings.keep_going:
             reason = next(iter(self.targets.failed.values()))
             raise UserError(
-                f"{len(self.targets.failed)} of {len(rows)} requests gave no text (such as: {reason}); rerun the "
-                "command to retry only these, or leave their rows out with --keep-going"
+                f"{len(self.targets.failed)} of {len(rows)} requests gave no text (such as: {reason})",
+                "rerun the command to retry only these, or leave their rows out with --keep-going",
             )
         self.fill_own_solutions()
 
@@ -149,8 +149,8 @@ class SupervisedData:
                         writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
                 if rows.written == 0:
                     raise UserError(
-                        f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)}); check the targets, "
-                        f"and raise --max-length {self.settings.max_length} if they are too long"
+                        f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)})",
+                        f"check the targets, and raise --max-length {self.settings.max_length} if they are too long",
                     )
             manifest = self._manifest(made_by, partial)
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")

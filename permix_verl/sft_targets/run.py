@@ -118,17 +118,17 @@ def _print_outcome(data: SupervisedData, model: str) -> None:
 def _check(settings: SupervisedPreparation, options: TargetOptions) -> None:
     model = options.engine.model
     if not model:
-        raise UserError(f"--target {settings.kind} needs a model that writes the targets; set --engine-model")
+        raise UserError(f"--target {settings.kind} needs a model that writes the targets", "set --engine-model")
     if model == LAB_REWRITER and settings.kind == "teacher":
-        raise UserError("the lab's rewriter cannot be a teacher; give permix_verl/lab/teacher as --engine-model")
+        raise UserError("the lab's rewriter cannot be a teacher", "give permix_verl/lab/teacher as --engine-model")
     for name in ("attempts", "max_tokens"):
         if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}", "it must be 1 or more")
     options.engine.check()
     if options.temperature is not None and options.temperature < 0:
-        raise UserError(f"--temperature is {options.temperature}; it must be 0 or more")
+        raise UserError(f"--temperature is {options.temperature}", "it must be 0 or more")
     if settings.kind == "styled" and options.temperature == 0 and options.attempts > 1:
-        raise UserError("at temperature 0 every attempt gives the same text; set --attempts 1, or a temperature")
+        raise UserError("at temperature 0 every attempt gives the same text", "set --attempts 1, or a temperature")
 
 
 def _generation_config(

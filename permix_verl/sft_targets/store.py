@@ -72,7 +72,7 @@ class TargetStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
-            file_lock(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"),
+            file_lock(self.folder / ".lock", f"another process is writing to {self.folder}", "wait for it"),
             self._rows.appending(),
         ):
             yield self

@@ -27,11 +27,11 @@ def as_correct(correct_PRN: ArrayLike) -> Floats:
     correct = np.asarray(correct_PRN, dtype=np.float64)
     if correct.ndim != 3 or correct.shape[0] < 2 or 0 in correct.shape:
         raise UserError(
-            f"correctness has the shape {correct.shape}; give (personas, runs, problems), with at least two personas, "
-            "one run and one problem"
+            f"correctness has the shape {correct.shape}",
+            "give (personas, runs, problems), with at least two personas, one run and one problem",
         )
     if not ((correct >= 0) & (correct <= 1)).all():
-        raise UserError("correctness has values outside [0, 1]; give 0 for wrong and 1 for correct")
+        raise UserError("correctness has values outside [0, 1]", "give 0 for wrong and 1 for correct")
     return correct
 
 
@@ -76,7 +76,9 @@ def leave_one_out_pss(accuracy_P: ArrayLike) -> Floats:
     """
     accuracy = np.asarray(accuracy_P, dtype=np.float64)
     if accuracy.ndim != 1 or len(accuracy) < 3:
-        raise UserError(f"accuracies have the shape {accuracy.shape}; leave-one-out PSS needs at least three personas")
+        raise UserError(
+            f"accuracies have the shape {accuracy.shape}", "leave-one-out PSS needs at least three personas"
+        )
     return np.array([float(pss(np.delete(accuracy, left_out))) for left_out in range(len(accuracy))])
 
 
@@ -98,7 +100,7 @@ def best_of_k(accuracy_P: ArrayLike, scored_P: ArrayLike | None = None) -> Float
     scored = chosen_by if scored_P is None else np.asarray(scored_P, dtype=np.float64)
     if chosen_by.ndim != 1 or not len(chosen_by) or scored.shape != chosen_by.shape:
         raise UserError(
-            f"accuracies of shapes {chosen_by.shape} and {scored.shape}; give two vectors with one value per persona"
+            f"accuracies of shapes {chosen_by.shape} and {scored.shape}", "give two vectors with one value per persona"
         )
     chosen_by = np.round(chosen_by, TIE_DIGITS)
     _, tied_with, sizes = np.unique(chosen_by, return_inverse=True, return_counts=True)

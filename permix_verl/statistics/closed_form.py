@@ -55,7 +55,7 @@ def style_posterior(prior: ArrayLike, competence: ArrayLike, beta: float) -> Flo
     log_weight = log_prior + np.logaddexp(0, log_c + 1 / beta + np.log1p(-np.exp(-1 / beta)))
     largest = log_weight.max(axis=-1, keepdims=True)
     if np.isneginf(largest).any():
-        raise UserError("the prior is 0 for all styles; give probabilities that sum to 1")
+        raise UserError("the prior is 0 for all styles", "give probabilities that sum to 1")
     weight = np.exp(log_weight - largest)
     posterior: Floats = weight / weight.sum(axis=-1, keepdims=True)
     return posterior
@@ -76,10 +76,10 @@ def predicted_accuracy(correct_PRN: ArrayLike, beta: float, *, smoothed: bool = 
     """
     correct = as_correct(correct_PRN)
     if not np.isin(correct, (0, 1)).all():
-        raise UserError("correctness has values other than 0 and 1; give 0 for wrong and 1 for correct")
+        raise UserError("correctness has values other than 0 and 1", "give 0 for wrong and 1 for correct")
     _check(beta)
     if smoothed and beta < _SMALLEST_BETA:
-        raise UserError(f"the KL coefficient beta is {beta}; smoothed predictions need at least {_SMALLEST_BETA}")
+        raise UserError(f"the KL coefficient beta is {beta}", f"smoothed predictions need at least {_SMALLEST_BETA}")
     if not smoothed:
         accuracy: Floats = optimal_accuracy(correct.mean(axis=1), beta).mean(axis=1)
         return accuracy
@@ -115,4 +115,4 @@ def _fit_beta(correct_N: Floats, runs: int) -> tuple[float, float]:
 
 def _check(beta: float) -> None:
     if not beta > 0:
-        raise UserError(f"the KL coefficient beta is {beta}; it must be above 0")
+        raise UserError(f"the KL coefficient beta is {beta}", "it must be above 0")

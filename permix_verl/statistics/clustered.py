@@ -55,7 +55,7 @@ def cluster_interval(scores_SN: ArrayLike, estimand: str, level: float = 0.95) -
     """
     scores = np.atleast_2d(np.asarray(scores_SN, dtype=np.float64))
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise UserError("scores lie outside [0, 1]; give each problem's fraction of correct completions")
+        raise UserError("scores lie outside [0, 1]", "give each problem's fraction of correct completions")
     estimate, number = float(scores.mean()), scores.shape[1]
     least = MIN_NEAR_CEILING if estimate > NEAR_CEILING else MIN_PROBLEMS
     if number < least:
@@ -108,7 +108,7 @@ def cluster_covariance(correct_PRN: ArrayLike) -> Floats:
     per_problem_PN = as_correct(correct_PRN).mean(axis=1)
     number = per_problem_PN.shape[1]
     if number < 2:
-        raise UserError(f"{number} problem; a covariance needs at least two")
+        raise UserError(f"{number} problem", "a covariance needs at least two")
     covariance: Floats = np.cov(per_problem_PN) / number
     return covariance
 

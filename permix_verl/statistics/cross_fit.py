@@ -30,7 +30,9 @@ def cross_fitted_worst(
         UserError: fewer than two problems or two splits.
     """
     if splits < 2:
-        raise UserError(f"splits is {splits}, and the interval from a single split is too narrow; set it to 2 or more")
+        raise UserError(
+            f"splits is {splits}, and the interval from a single split is too narrow", "set it to 2 or more"
+        )
     scores_SN = cross_fitted_scores(correct_PRN, seed=seed, splits=splits, best=best)
     word = "best" if best else "worst"
     return cluster_interval(scores_SN, f"accuracy of the persona chosen as {word} on half of the problems", level)
@@ -76,7 +78,7 @@ def cross_fitted_best_of_k(correct_PRN: ArrayLike, *, seed: int, splits: int = C
 def _halves(number: int, seed: int, splits: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Split the problems at random: (chosen by, scored on) pairs, both ways round for each split."""
     if number < 2:
-        raise UserError(f"{number} problem cannot be split in halves; give at least two")
+        raise UserError(f"{number} problem cannot be split in halves", "give at least two")
     pairs = []
     for split in range(splits):
         order = np.random.default_rng([seed, split]).permutation(number)

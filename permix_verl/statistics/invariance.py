@@ -78,13 +78,13 @@ def invariance_test(
         UserError: an unknown null, no resamples, or no correct completion.
     """
     if resamples < 1:
-        raise UserError(f"resamples is {resamples}; give 1 or more")
+        raise UserError(f"resamples is {resamples}", "give 1 or more")
     if null not in NULLS:
-        raise UserError(f"unknown null {null!r}; known: {', '.join(NULLS)}")
+        raise UserError(f"unknown null {null!r}", f"known: {', '.join(NULLS)}")
     correct = as_correct(correct_PRN)
     measured = float(pss(persona_accuracy(correct)))
     if np.isnan(measured):
-        raise UserError("no completion is correct, so PSS is undefined; use an easier task or a stronger model")
+        raise UserError("no completion is correct, so PSS is undefined", "use an easier task or a stronger model")
     generator = np.random.default_rng(seed)
     ratios, run_ratios = np.empty(resamples), np.empty(resamples)
     permute = _permute_runs if null == "sharp" else _permute_blocks

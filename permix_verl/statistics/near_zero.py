@@ -73,11 +73,11 @@ def worst_minus_control(correct_PRN: ArrayLike, control_RN: ArrayLike, *, seed: 
     correct, control = as_correct(correct_PRN), np.asarray(control_RN, dtype=np.float64)
     if control.ndim != 2 or not len(control) or control.shape[1] != correct.shape[2]:
         raise UserError(
-            f"the control without persona has the shape {control.shape}, the personas {correct.shape}; give (runs, "
-            "problems) on the same problems"
+            f"the control without persona has the shape {control.shape}, the personas {correct.shape}",
+            "give (runs, problems) on the same problems",
         )
     if not ((control >= 0) & (control <= 1)).all():
-        raise UserError("the control without persona has values outside [0, 1]; give 0 or 1")
+        raise UserError("the control without persona has values outside [0, 1]", "give 0 or 1")
     return paired_interval(
         cross_fitted_scores(correct, seed=seed),
         control.mean(axis=0),

@@ -53,8 +53,8 @@ def paired_interval(scores_SN: ArrayLike, other_SN: ArrayLike, estimand: str, le
     scores, other = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (scores_SN, other_SN))
     if scores.shape[1] != other.shape[1] or (len(scores) != len(other) and 1 not in (len(scores), len(other))):
         raise UserError(
-            f"scores of {scores.shape[1]} problems against {other.shape[1]}, {len(scores)} and {len(other)} versions; "
-            "give scores of the same problems"
+            f"scores of {scores.shape[1]} problems against {other.shape[1]}, {len(scores)} and {len(other)} versions",
+            "give scores of the same problems",
         )
     difference = scores - other
     estimate, number = float(difference.mean()), difference.shape[1]
@@ -84,7 +84,7 @@ def swap_test(correct_PRN: ArrayLike, other_PRN: ArrayLike, *, seed: int, resamp
     mine_PN, other_PN = mine[:, :runs].mean(axis=1), other[:, :runs].mean(axis=1)
     if mine_PN.shape != other_PN.shape:
         raise UserError(
-            f"{mine_PN.shape} personas and problems against {other_PN.shape}; give the same ones for both models"
+            f"{mine_PN.shape} personas and problems against {other_PN.shape}", "give the same ones for both models"
         )
     number = mine_PN.shape[1]
     middle_P = (mine_PN + other_PN).mean(axis=1) / 2
@@ -93,7 +93,8 @@ def swap_test(correct_PRN: ArrayLike, other_PRN: ArrayLike, *, seed: int, resamp
     measured = _statistics(mine_PN.mean(axis=1), other_PN.mean(axis=1))
     if np.isnan(measured).any():
         raise UserError(
-            "one of the two models has no correct completion, so PSS is undefined; give models that solve some problem"
+            "one of the two models has no correct completion, so PSS is undefined",
+            "give models that solve some problem",
         )
     swapped_3B = _statistics((middle_P + half_BP).T, (middle_P - half_BP).T)
     p_values = [

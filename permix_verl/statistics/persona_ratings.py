@@ -54,7 +54,7 @@ def persona_interval(
     values = np.asarray(values_P, dtype=np.float64)
     values = values[~np.isnan(values)]
     if ((values < lowest) | (values > highest)).any():
-        raise UserError(f"values lie outside [{lowest:g}, {highest:g}]; give one value in that range per persona")
+        raise UserError(f"values lie outside [{lowest:g}, {highest:g}]", "give one value in that range per persona")
     return _t_interval(values, estimand, lowest, highest, level)
 
 
@@ -73,7 +73,7 @@ def paired_ratings(
     """
     first, second = (np.asarray(values, dtype=np.float64) for values in (first_P, second_P))
     if first.shape != second.shape:
-        raise UserError(f"{first.shape} personas against {second.shape}; give the same ones for both models")
+        raise UserError(f"{first.shape} personas against {second.shape}", "give the same ones for both models")
     difference = (first - second)[~np.isnan(first - second)]
     p_value = sign_flip_test(difference, seed=seed, resamples=resamples) if len(difference) >= MIN_PERSONAS else None
     return PairedRatings(_t_interval(difference, estimand, -width, width, 0.95), p_value, len(difference))

@@ -20,8 +20,8 @@ def ratio_interval(part_N: ArrayLike, whole_N: ArrayLike, estimand: str, level: 
     part, whole = (np.asarray(values, dtype=np.float64) for values in (part_N, whole_N))
     if part.shape != whole.shape or part.ndim != 1 or ((part < 0) | (part > whole)).any():
         raise UserError(
-            "parts and wholes have different shapes, or a part lies outside [0, whole]; "
-            "give two vectors (N,) with 0 <= part <= whole"
+            "parts and wholes have different shapes, or a part lies outside [0, whole]",
+            "give two vectors (N,) with 0 <= part <= whole",
         )
     number, total = int((whole > 0).sum()), float(whole.sum())
     estimate = float(part.sum() / total) if total else float("nan")

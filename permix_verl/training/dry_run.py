@@ -39,7 +39,7 @@ def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
         instantiate(config)
         validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (HydraException, OmegaConfBaseException, AssertionError, TypeError, ValueError) as error:
-        raise UserError(f"verl refuses this config: {error}; check the spelling and value of the override") from error
+        raise UserError(f"verl refuses this config: {error}", "check the spelling and value of the override") from error
     return config
 
 

@@ -39,17 +39,17 @@ def main(argv: list[str] | None = None) -> int:
     settings = overrides_by_key(args.overrides)
     frequency = settings.get("trainer.save_freq", "1")
     if not frequency.isdigit() or int(frequency) < 1:
-        raise UserError(f"trainer.save_freq={frequency}: no checkpoint would be saved; set SAVE_FREQ to 1 or more")
+        raise UserError(f"trainer.save_freq={frequency}: no checkpoint would be saved", "set SAVE_FREQ to 1 or more")
     if folder.trainer is SFT and settings.get("trainer.test_freq") == "0":
         raise UserError(
-            "trainer.test_freq=0 ends verl's SFT trainer at its first step; set TEST_FREQ to 1 or more, or -1"
+            "trainer.test_freq=0 ends verl's SFT trainer at its first step", "set TEST_FREQ to 1 or more, or -1"
         )
     refuse_dead_keys(settings)
     args.overrides, notice = add_file_logger(args.overrides, args.trainer)
     if notice:
         print(notice)
     if nf4_requested(settings) and not has_bitsandbytes():
-        raise UserError(f"QLORA=1 needs bitsandbytes, which is not installed; {INSTALL}")
+        raise UserError("QLORA=1 needs bitsandbytes, which is not installed", INSTALL)
     with contextlib.ExitStack() as locks:
         locks.enter_context(lock_run_folder(folder))
         if folder.trainer is GRPO:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
                 return status if status > 0 else 128 - status
             done = finished_step(folder)
             if done < total:
-                raise UserError(f"verl ended after step {done} of {total} without an error; see its log, {log}")
+                raise UserError(f"verl ended after step {done} of {total} without an error", f"see its log, {log}")
         if folder.trainer is SFT:
             return check_supervised_run(folder, args)
         return check_run(folder, args, total)

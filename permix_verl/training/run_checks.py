@@ -130,7 +130,7 @@ def checkpoint_to_export(folder: RunFolder) -> Path:
     logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # shards are read without their ranks
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
-        raise UserError(f"no checkpoint in {folder.checkpoints}; train with SAVE_FREQ of at least 1")
+        raise UserError(f"no checkpoint in {folder.checkpoints}", "train with SAVE_FREQ of at least 1")
     return checkpoint
 
 

@@ -30,13 +30,14 @@ def hold_run_lock() -> Iterator[None]:
         refuse_busy_cluster()
         yield
         return
-    refusal = "another run is training on this machine, and verl would mix up their weights; wait for it"
-    with file_lock(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", refusal):
+    problem = "another run is training on this machine, and verl would mix up their weights"
+    with file_lock(Path(tempfile.gettempdir()) / f"permix_verl-{os.getuid()}.lock", problem, "wait for it"):
         orphans = processes.find_processes(variable=GRPO_VARIABLE)
         if orphans:
             raise UserError(
-                f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine (such "
-                f"as {orphans[0].pid}); give that run's command again, which ends them, or kill them by id"
+                f"{len(orphans)} processes of a run whose launcher was killed are still training on this machine "
+                f"(such as {orphans[0].pid})",
+                "give that run's command again, which ends them, or kill them by id",
             )
         yield
 
@@ -55,6 +56,6 @@ def refuse_busy_cluster() -> None:
         except ValueError:
             return
     raise UserError(
-        f"another run is training on the Ray cluster {os.environ['RAY_ADDRESS']}, and verl would mix up their "
-        "rollouts; wait for it, or end the Ray actors it left there"
+        f"another run is training on the Ray cluster {os.environ['RAY_ADDRESS']}, and verl would mix up their rollouts",
+        "wait for it, or end the Ray actors it left there",
     )

@@ -52,7 +52,7 @@ def check_supervised_run(folder: RunFolder, args: argparse.Namespace) -> int:
     metrics = read_metrics(folder.metrics)
     trained = [values[VAL_LOSS] for values in metrics.values() if VAL_LOSS in values]
     if not trained:
-        raise UserError(f"{folder.metrics} holds no held-out loss; leave data.val_files as the recipe sets it")
+        raise UserError(f"{folder.metrics} holds no held-out loss", "leave data.val_files as the recipe sets it")
     figure = plot_losses(metrics, folder.path / "curves.png", args.title)
     adapter = export_adapter(checkpoint, args.base, folder.adapter)
     loss = held_out_loss(adapter, args, trained[-1], getattr(torch, args.check_dtype))

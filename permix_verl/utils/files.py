@@ -1,29 +1,33 @@
 """Atomic file writes and process-scoped file locks."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import filelock
+
 from permix_verl.errors import UserError
 
 
 @contextlib.contextmanager
-def file_lock(lock_file: Path, refusal: str) -> Iterator[None]:
+def file_lock(lock_file: Path, problem: str, remedy: str) -> Iterator[None]:
     """Hold a lock while the block runs; the kernel releases it when the process ends, however it ends.
 
     Raises:
-        UserError: ``refusal``, if another process holds the lock.
+        UserError: ``problem`` and ``remedy``, if another process holds the lock.
     """
-    with lock_file.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(refusal) from None
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise UserError(problem, remedy) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -59,7 +63,7 @@ def check_folder(folder: Path) -> None:
     """
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise UserError(f"cannot write to --out {folder}: {path} is a file; give a folder")
+            raise UserError(f"cannot write to --out {folder}: {path} is a file", "give a folder")
 
 
 def write_files_atomic(folder: Path, texts: Mapping[str, str]) -> None:
@@ -77,7 +81,7 @@ def write_files_atomic(folder: Path, texts: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; give another --out") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}", "give another --out") from error
     try:
         for name, text in texts.items():
             (partial / name).write_bytes(text.encode("utf-8"))

@@ -51,11 +51,11 @@ def connect() -> None:
     except Exception as error:
         if not address:
             raise UserError(
-                f"cannot start Ray on this machine ({first_line(error)}); check that /tmp has free space"
+                f"cannot start Ray on this machine ({first_line(error)})", "check that /tmp has free space"
             ) from error
         raise UserError(
-            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)}); {_remedy(error)}, or "
-            "unset RAY_ADDRESS"
+            f"cannot reach the Ray cluster RAY_ADDRESS={address} ({first_line(error)})",
+            f"{_remedy(error)}, or unset RAY_ADDRESS",
         ) from error
 
 

@@ -94,12 +94,12 @@ def find_task(name: str) -> Task:
     """
     if not name.endswith(".py"):
         if name not in known_tasks():
-            raise UserError(f"unknown task {name!r}; known: {', '.join(known_tasks())}, or the path of a task file")
+            raise UserError(f"unknown task {name!r}", f"known: {', '.join(known_tasks())}, or the path of a task file")
         entry = _registered().get(name)
         return entry.load() if entry else importlib.import_module(f"{__name__}.{name}").TASK  # type: ignore[no-any-return]
     path = Path(name)
     if not path.is_file():
-        raise UserError(f"no task file {name!r}; known tasks: {', '.join(known_tasks())}")
+        raise UserError(f"no task file {name!r}", f"known tasks: {', '.join(known_tasks())}")
     spec = importlib.util.spec_from_file_location(f"permix_task_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -107,7 +107,7 @@ def find_task(name: str) -> Task:
     spec.loader.exec_module(module)
     task = getattr(module, "TASK", None)
     if not isinstance(task, Task):
-        raise UserError(f"{path} defines no TASK; set TASK = permix_verl.evaluation.tasks.Task(...) in it")
+        raise UserError(f"{path} defines no TASK", "set TASK = permix_verl.evaluation.tasks.Task(...) in it")
     return task
 
 
@@ -123,12 +123,12 @@ def load_problems(task: Task, source: str | None = None, limit: int | None = Non
     """
     problems = list(task.load(source or task.source))[:limit]
     if not problems:
-        raise UserError(f"task {task.name}: no problems in {source or task.source!r}; name a file with some")
+        raise UserError(f"task {task.name}: no problems in {source or task.source!r}", "name a file with some")
     seen: set[str] = set()
     for problem in problems:
         if not problem.id or problem.id in seen:
-            raise UserError(f"task {task.name}: problem id {problem.id!r} is empty or repeats; give each its own")
+            raise UserError(f"task {task.name}: problem id {problem.id!r} is empty or repeats", "give each its own")
         if not problem.question.strip() or not problem.gold.strip():
-            raise UserError(f"task {task.name}: problem {problem.id!r} has no text or no gold answer; complete it")
+            raise UserError(f"task {task.name}: problem {problem.id!r} has no text or no gold answer", "complete it")
         seen.add(problem.id)
     return problems

@@ -80,9 +80,9 @@ def read_pairing(
         UserError: an unreadable folder, no task or answer in common, or answers to other prompts.
     """
     if runs < 1 or (limit is not None and limit < 1):
-        raise UserError(f"--runs is {runs} and --limit {limit}; they must be 1 or more")
+        raise UserError(f"--runs is {runs} and --limit {limit}", "they must be 1 or more")
     if first.resolve() == second.resolve():
-        raise UserError(f"--a and --b are the same folder, {first}; give two models' results")
+        raise UserError(f"--a and --b are the same folder, {first}", "give two models' results")
     stores = [SampleStore(folder) for folder in (first, second)]
     settings = [store.settings() for store in stores]
     name, _, source = (task or _common_task(stores)).partition("=")
@@ -93,8 +93,8 @@ def read_pairing(
     common = [key for key in keys if all(key in by_key for by_key in samples)]
     if not common:
         raise UserError(
-            f"{first} and {second} have no answer in common of task {name} under persona {persona.key!r}; evaluate "
-            "both with eval/run.py"
+            f"{first} and {second} have no answer in common of task {name} under persona {persona.key!r}",
+            "evaluate both with eval/run.py",
         )
     pairs = []
     for problem, run in common:
@@ -142,7 +142,7 @@ def _common_task(stores: Sequence[SampleStore]) -> str:
     both = [task for task in stores[0].tasks() if task in stores[1].tasks()]
     if len(both) != 1:
         shown = ", ".join(both) or "none"
-        raise UserError(f"tasks in both folders: {shown}; choose one with --task")
+        raise UserError(f"tasks in both folders: {shown}", "choose one with --task")
     return both[0]
 
 
@@ -162,8 +162,8 @@ def _check_prompt(sample: Sample, folder: Path, question: str, persona: Persona)
     for what, text in (("problem", question), ("persona", persona.system_prompt)):
         if text.strip() not in prompt:
             raise UserError(
-                f"{folder}: the prompt of problem {sample.problem} lacks the {what} text {text.strip()[:60]!r}...; "
-                "give the same --task source, limit and --personas as its eval/run.py command"
+                f"{folder}: the prompt of problem {sample.problem} lacks the {what} text {text.strip()[:60]!r}...",
+                "give the same --task source, limit and --personas as its eval/run.py command",
             )
 
 

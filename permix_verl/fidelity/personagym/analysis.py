@@ -35,7 +35,7 @@ def analyse_fidelity(folders: Sequence[ModelFidelity], *, seed: int = 0) -> Fide
     labels = [one.label for one in folders]
     for label in labels:
         if labels.count(label) > 1:
-            raise UserError(f"two results folders are named {label}; rename one of them")
+            raise UserError(f"two results folders are named {label}", "rename one of them")
     models = {one.label: _analyse_model(one, seed) for one in folders}
     pairs = [compare(first, second, seed=seed) for i, first in enumerate(folders) for second in folders[i + 1 :]]
     return FidelityAnalysis(models, tuple(pair for pair in pairs if pair.scorings))

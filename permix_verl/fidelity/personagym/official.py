@@ -67,13 +67,13 @@ class Checkout:
         try:
             tree = ast.parse(_text(file))
         except SyntaxError as error:
-            raise UserError(f"{file} does not parse ({error}); name an unchanged checkout") from None
+            raise UserError(f"{file} does not parse ({error})", "name an unchanged checkout") from None
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
                 text = _template(node.value)
                 if "{persona}" in text:
                     return text
-        raise UserError(f"{file} has no text with {{persona}}; name an unchanged checkout of PersonaGym")
+        raise UserError(f"{file} has no text with {{persona}}", "name an unchanged checkout of PersonaGym")
 
 
 def read_checkout(folder: Path) -> Checkout:
@@ -115,7 +115,7 @@ def score_examples(reply: str | None) -> str:
         UserError: the reply has no example; PersonaGym raises an IndexError there.
     """
     if reply is not None and not _EXAMPLE.search(reply):
-        raise UserError("the example model's reply has no 'Score N: Response -'; PersonaGym crashes on it")
+        raise UserError("the example model's reply has no 'Score N: Response -'", "PersonaGym crashes on it")
     return "Score"
 
 
@@ -173,5 +173,5 @@ def _template(text: ast.JoinedStr) -> str:
 
 def _text(file: Path) -> str:
     if not file.is_file():
-        raise UserError(f"{file} is missing; give --personagym a checkout of github.com/vsamuel2003/PersonaGym")
+        raise UserError(f"{file} is missing", "give --personagym a checkout of github.com/vsamuel2003/PersonaGym")
     return file.read_text(encoding="utf-8")

@@ -48,8 +48,8 @@ class QuestionSet:
         if persona.key not in self.questions:
             known = ", ".join(list(self.questions)[:5])
             raise UserError(
-                f"question set {self.origin} has no questions for persona {persona.key!r} (it has {known}, ...); write "
-                "a set for your personas with eval/personagym_questions.py"
+                f"question set {self.origin} has no questions for persona {persona.key!r} (it has {known}, ...)",
+                "write a set for your personas with eval/personagym_questions.py",
             )
         return self.questions[persona.key]
 
@@ -73,7 +73,9 @@ def load_questions(source: str) -> QuestionSet:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise UserError(f"no question set {source!r}; give {DEFAULT!r}, a file, or PersonaGym's questions/benchmark-v1")
+        raise UserError(
+            f"no question set {source!r}", f"give {DEFAULT!r}, a file, or PersonaGym's questions/benchmark-v1"
+        )
     return _parse(_read_text(path), str(path))
 
 
@@ -100,7 +102,7 @@ def _as_role(description: str) -> str:
 def _read_folder(folder: Path) -> QuestionSet:
     files = sorted(folder.glob("*.json"))
     if not files:
-        raise UserError(f"{folder} has no .json file; give a folder such as PersonaGym's questions/benchmark-v1")
+        raise UserError(f"{folder} has no .json file", "give a folder such as PersonaGym's questions/benchmark-v1")
     questions = {file.stem: _parse_tasks(_parse_object(_read_text(file), str(file)), str(file)) for file in files}
     return QuestionSet(questions, made_by=folder.name, origin=str(folder))
 
@@ -109,8 +111,8 @@ def _parse(text: str, origin: str) -> QuestionSet:
     content = _parse_object(text, origin)
     if content.get(FORMAT_KEY) != FORMAT or not isinstance(content.get("questions"), dict):
         raise UserError(
-            f"{origin} is not a question set: it needs {FORMAT_KEY!r}: {FORMAT} and an object 'questions'; write one "
-            "with eval/personagym_questions.py"
+            f"{origin} is not a question set: it needs {FORMAT_KEY!r}: {FORMAT} and an object 'questions'",
+            "write one with eval/personagym_questions.py",
         )
     questions = {
         key: _parse_tasks(by_task, f"{origin}, persona {key!r}") for key, by_task in content["questions"].items()
@@ -120,20 +122,20 @@ def _parse(text: str, origin: str) -> QuestionSet:
 
 def _parse_tasks(content: Any, where: str) -> dict[str, tuple[str, ...]]:
     if not isinstance(content, dict) or not content:
-        raise UserError(f"{where}: no tasks; give an object such as {{{next(iter(TASKS))!r}: [questions]}}")
+        raise UserError(f"{where}: no tasks", f"give an object such as {{{next(iter(TASKS))!r}: [questions]}}")
     by_task = {}
     for name, texts in content.items():
         task = find_fidelity_task(name)
         if task is None:
-            raise UserError(f"{where}: unknown task {name!r}; known: {', '.join(TASKS)}")
+            raise UserError(f"{where}: unknown task {name!r}", f"known: {', '.join(TASKS)}")
         if (
             not isinstance(texts, list)
             or not texts
             or not all(isinstance(text, str) and text.strip() for text in texts)
         ):
-            raise UserError(f"{where}, task {name!r}: not a list of questions; give a list of non-empty texts")
+            raise UserError(f"{where}, task {name!r}: not a list of questions", "give a list of non-empty texts")
         if len(set(texts)) < len(texts):
-            raise UserError(f"{where}, task {name!r}: duplicate question; remove it")
+            raise UserError(f"{where}, task {name!r}: duplicate question", "remove it")
         by_task[task.name] = tuple(texts)
     return by_task
 
@@ -142,9 +144,9 @@ def _parse_object(text: str, origin: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{origin} is not JSON ({error}); restore it from a copy") from None
+        raise UserError(f"{origin} is not JSON ({error})", "restore it from a copy") from None
     if not isinstance(content, dict):
-        raise UserError(f"{origin} holds a JSON {type(content).__name__}; give a JSON object")
+        raise UserError(f"{origin} holds a JSON {type(content).__name__}", "give a JSON object")
     return content
 
 
@@ -152,4 +154,4 @@ def _read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 text ({error}); save it as UTF-8") from None
+        raise UserError(f"{file} is not UTF-8 text ({error})", "save it as UTF-8") from None

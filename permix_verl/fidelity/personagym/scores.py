@@ -151,8 +151,8 @@ def check_same_model(results: Path) -> None:
     for name in ("model", "adapter"):
         if accuracies.get(name) != judgements[name]:
             raise UserError(
-                f"{results} holds accuracies of {name} {accuracies.get(name)!r} and judgements of "
-                f"{judgements[name]!r}; move its {FOLDER} folder to another results folder"
+                f"{results} holds accuracies of {name} {accuracies.get(name)!r} and judgements of {judgements[name]!r}",
+                f"move its {FOLDER} folder to another results folder",
             )
 
 

@@ -127,7 +127,7 @@ def _check(settings: PersonagymSettings) -> None:
     options = settings.options
     unknown = [name for name in settings.scorings if name not in SCORINGS]
     if unknown or not settings.scorings:
-        raise UserError(f"unknown scoring {', '.join(unknown) or '(none)'}; known: {', '.join(SCORINGS)}")
+        raise UserError(f"unknown scoring {', '.join(unknown) or '(none)'}", f"known: {', '.join(SCORINGS)}")
     own = options.personas.partition(":")[0] == PERSONAGYM
     needs = {
         "--scoring official": "official" in settings.scorings,
@@ -136,14 +136,14 @@ def _check(settings: PersonagymSettings) -> None:
     }
     for name, needed in needs.items():
         if needed and settings.checkout is None:
-            raise UserError(f"{name} reads PersonaGym's own files; give a checkout of it as --personagym")
+            raise UserError(f"{name} reads PersonaGym's own files", "give a checkout of it as --personagym")
     if settings.official_wording and not own:
         raise UserError(
-            "--official-wording needs PersonaGym's persona descriptions, not a pool's system prompts; leave it out, or "
-            "set --personas personagym"
+            "--official-wording needs PersonaGym's persona descriptions, not a pool's system prompts",
+            "leave it out, or set --personas personagym",
         )
     if settings.attempts < 1:
-        raise UserError(f"--attempts is {settings.attempts}; it must be 1 or more")
+        raise UserError(f"--attempts is {settings.attempts}", "it must be 1 or more")
 
 
 def _of_pool(options: EvalOptions) -> list[Persona]:
@@ -169,8 +169,8 @@ def check_results_folder(session: Session) -> None:
     for name in ("model", "adapter"):
         if stored.get(name) != json.loads(json.dumps(session.identity[name])):
             raise UserError(
-                f"{store.folder} holds results with {name} {stored.get(name)!r}, not {session.identity[name]!r}; give "
-                "another --out"
+                f"{store.folder} holds results with {name} {stored.get(name)!r}, not {session.identity[name]!r}",
+                "give another --out",
             )
 
 

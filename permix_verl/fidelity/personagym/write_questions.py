@@ -37,9 +37,9 @@ def write_questions(
         UserError: the file exists, or a persona and task got no usable reply.
     """
     if out.exists():
-        raise UserError(f"{out} exists, and a question set must not change; give another --out")
+        raise UserError(f"{out} exists, and a question set must not change", "give another --out")
     if number < 1:
-        raise UserError(f"--number is {number}; it must be 1 or more")
+        raise UserError(f"--number is {number}", "it must be 1 or more")
     requests = [_request(persona, task, number) for persona in personas for task in TASKS.values()]
     out.parent.mkdir(parents=True, exist_ok=True)
     store = JudgementStore(out.with_name(f"{out.name}.replies"))
@@ -55,8 +55,8 @@ def write_questions(
     if missing:
         raise UserError(
             f"{len(missing)} of {len(requests)} lists of questions are missing, such as {missing[0][0]!r}, "
-            f"{missing[0][1]} (the others are stored in {store.folder}); rerun the command, with --attempts "
-            f"{attempts + 5} for more tries"
+            f"{missing[0][1]} (the others are stored in {store.folder})",
+            f"rerun the command, with --attempts {attempts + 5} for more tries",
         )
     questions: dict[str, dict[str, tuple[str, ...]]] = {persona.key: {} for persona in personas}
     for request, row in zip(requests, tally.judgements, strict=True):

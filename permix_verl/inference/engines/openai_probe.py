@@ -69,8 +69,8 @@ async def check_template_keeps_system(
         return True
     raise UserError(
         f"the chat template of {connection.model!r} at {connection.base_url} drops the system message, so the persona "
-        f"is lost: {length} prompt tokens with it, {length_without} without; use another model, or start the server "
-        "with a chat template that keeps it"
+        f"is lost: {length} prompt tokens with it, {length_without} without",
+        "use another model, or start the server with a chat template that keeps it",
     )
 
 

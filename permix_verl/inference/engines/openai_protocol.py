@@ -194,7 +194,7 @@ def extra_fields(sampling: Sampling, template_kwargs: Mapping[str, Any], is_vllm
 
 def unreachable_error(url: str, error: AttemptError) -> UserError:
     """Return the error for a server that no request has reached."""
-    return UserError(f"cannot reach {url} ({error}); start the server, or correct the URL")
+    return UserError(f"cannot reach {url} ({error})", "start the server, or correct the URL")
 
 
 def refused_error(url: str, model: str, error: AttemptError, served: Sequence[str], key_env: str) -> UserError:
@@ -204,17 +204,17 @@ def refused_error(url: str, model: str, error: AttemptError, served: Sequence[st
         served: names of the server's models; empty if it lists none.
     """
     if error.status in (401, 403):
-        return UserError(f"{url} refuses the API key for {model!r} ({error}); set {key_env} to one it takes")
+        return UserError(f"{url} refuses the API key for {model!r} ({error})", f"set {key_env} to one it takes")
     if error.status != 404:
         return UserError(
-            f"{url} fails a request for one token ({error}); see the server's log, and whether the chat template "
-            f"of {model!r} takes a system message"
+            f"{url} fails a request for one token ({error})",
+            f"see the server's log, and whether the chat template of {model!r} takes a system message",
         )
     if served and model not in served:
-        return UserError(f"{url} has no model {model!r}; it serves {', '.join(served[:10])}; name one of them")
+        return UserError(f"{url} has no model {model!r}; it serves {', '.join(served[:10])}", "name one of them")
     return UserError(
-        f"{url} knows neither chat completions nor model {model!r} ({error}); "
-        "check both: the URL usually ends in /v1, as in http://localhost:8000/v1"
+        f"{url} knows neither chat completions nor model {model!r} ({error})",
+        "check both: the URL usually ends in /v1, as in http://localhost:8000/v1",
     )
 
 
@@ -230,16 +230,16 @@ def check_settings(base_url: str, concurrency: int, retries: int, timeout_s: flo
     except ValueError:  # for example a port that is not a number
         usable = False
     if not usable:
-        raise UserError(f"not an http(s) URL: {base_url!r}; give one such as http://localhost:8000/v1")
+        raise UserError(f"not an http(s) URL: {base_url!r}", "give one such as http://localhost:8000/v1")
     if url.username or url.password or url.query:
         raise UserError(
-            f"the URL of {url.hostname} contains credentials or a query; leave them out: API keys are read from the "
-            "environment"
+            f"the URL of {url.hostname} contains credentials or a query",
+            "leave them out: API keys are read from the environment",
         )
     if concurrency < 1 or retries < 0 or timeout_s <= 0:
         raise UserError(
-            f"concurrency {concurrency}, retries {retries}, timeout {timeout_s} s: out of range; "
-            "give at least 1, at least 0, above 0"
+            f"concurrency {concurrency}, retries {retries}, timeout {timeout_s} s: out of range",
+            "give at least 1, at least 0, above 0",
         )
 
 
@@ -252,12 +252,12 @@ def new_client(base_url: str, api_key: str | None, timeout_s: float) -> Any:
     try:
         import openai
     except ImportError:
-        raise UserError("endpoints need the package openai, which is not installed; pip install openai") from None
+        raise UserError("endpoints need the package openai, which is not installed", "pip install openai") from None
     key = (api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(
-            f"the API key for {base_url} contains characters that no HTTP header can hold; set it again, without line "
-            "ends"
+            f"the API key for {base_url} contains characters that no HTTP header can hold",
+            "set it again, without line ends",
         )
     return openai.AsyncOpenAI(
         base_url=base_url,

@@ -66,8 +66,8 @@ class RayReplicas:
         wanted = replicas * tensor_parallel_size
         if 0 < gpus < wanted:
             raise UserError(
-                f"{replicas} replicas of {tensor_parallel_size} GPUs need {wanted}, and Ray has {gpus}; lower "
-                "--data-parallel-size or --tensor-parallel-size"
+                f"{replicas} replicas of {tensor_parallel_size} GPUs need {wanted}, and Ray has {gpus}",
+                "lower --data-parallel-size or --tensor-parallel-size",
             )
         options = {"num_gpus": tensor_parallel_size} if gpus else {"num_cpus": 1}
         actor = ray.remote(Replica)
@@ -126,8 +126,8 @@ class RayReplicas:
             # The last line of Ray's message is the error of a replica that failed to start.
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
-                f"a replica died ({lines[-1] if lines else type(error).__name__}). Stored rows are kept: fix the cause "
-                "(usually memory), and the same command resumes"
+                f"a replica died ({lines[-1] if lines else type(error).__name__}); stored rows are kept",
+                "fix the cause (usually memory), and the same command resumes",
             ) from error
 
     def _room_of(self, number: int) -> int:

@@ -171,8 +171,8 @@ def _vllm_errors(model: str) -> Iterator[None]:
         reason = message.removeprefix("Value error, ").partition(" [type=")[0][:200]
         how = quantization_of(model)
         raise UserError(
-            f"vLLM does not take {model}{f' (quantised: {how})' if how else ''}: {reason}; give --engine-args what it "
-            'wants, such as {"dtype": "bfloat16"}, or another model'
+            f"vLLM does not take {model}{f' (quantised: {how})' if how else ''}: {reason}",
+            'give --engine-args what it wants, such as {"dtype": "bfloat16"}, or another model',
         ) from error
 
 
@@ -185,8 +185,9 @@ def _dead_engine_errors() -> Iterator[None]:
         yield
     except EngineDeadError as error:
         raise UserError(
-            "vLLM's engine process died; its last messages, if any, are above. Stored rows are kept: fix the cause "
-            "(usually memory), and the same command resumes"
+            "vLLM's engine process died",
+            "its last messages, if any, are above. Stored rows are kept: fix the cause (usually memory), and the "
+            "same command resumes",
         ) from error
 
 
@@ -201,7 +202,8 @@ def check_fits(prompt_tokens: int, max_tokens: int, context: int) -> None:
         remedy = f"set --max-tokens to at most {room}" if room > 0 else "use a model with a longer one, or --limit"
         raise UserError(
             f"a prompt of {prompt_tokens} tokens and a completion of {max_tokens} do not fit into the model's context "
-            f"of {context}; {remedy}"
+            f"of {context}",
+            remedy,
         )
 
 
@@ -230,7 +232,7 @@ def _lora_rank(adapter: str) -> int:
     fitting = [size for size in supported if size >= rank]
     if not fitting:
         raise UserError(
-            f"adapter {adapter} has rank {rank}, and vLLM supports at most {supported[-1]}; merge it into the model"
+            f"adapter {adapter} has rank {rank}, and vLLM supports at most {supported[-1]}", "merge it into the model"
         )
     return fitting[0]
 

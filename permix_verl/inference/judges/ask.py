@@ -178,8 +178,9 @@ class JudgeClient:
             judge = self._judge
             raise UserError(
                 f"{tally.truncated} of {tally.replies} replies of {judge.label} were truncated at {judge.max_tokens} "
-                'tokens and are stored; raise its limit, {"model": ..., "max_tokens": 4096}, or shorten its reasoning, '
-                '{"request_args": {"reasoning_effort": "minimal"}}'
+                "tokens and are stored",
+                'raise its limit, {"model": ..., "max_tokens": 4096}, or shorten its reasoning, '
+                '{"request_args": {"reasoning_effort": "minimal"}}',
             )
 
     def _store_reply(self, call: _PendingCall, completion: Completion) -> Judgement:
@@ -217,6 +218,7 @@ def _check_lengths(engine: Engine, judge: Judge, requests: Sequence[Request]) ->
                 engine.check_lengths([max(prompts, key=len)], limit)
         except UserError as error:
             raise UserError(
-                f"judge {judge.label}: {str(error).split(';')[0]}; take a judge with a longer context, or give it "
-                '{"engine_args": {"max_model_len": ...}} or fewer "max_tokens"'
+                f"judge {judge.label}: {str(error).split(';')[0]}",
+                'take a judge with a longer context, or give it {"engine_args": {"max_model_len": ...}} or '
+                'fewer "max_tokens"',
             ) from None

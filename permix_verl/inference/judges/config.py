@@ -132,7 +132,7 @@ class Judge:
         """Return the API key. Only the default variable may be unset, for servers without keys."""
         key = os.environ.get(self.key_env, "")
         if not key and self.key_env != "OPENAI_API_KEY":
-            raise UserError(f"the API key of judge {self.label!r} is missing; set {self.key_env}")
+            raise UserError(f"the API key of judge {self.label!r} is missing", f"set {self.key_env}")
         return key or None
 
     def _engine_config(self) -> EngineConfig:
@@ -167,16 +167,16 @@ def read_judge(text: str) -> Judge:
     try:
         settings = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"a judge is not JSON ({error}); give MODEL, MODEL@URL or a JSON object") from None
+        raise UserError(f"a judge is not JSON ({error})", "give MODEL, MODEL@URL or a JSON object") from None
     known = [one.name for one in fields(Judge)]
     # Messages do not repeat the argument: it may contain an API key.
     who = f"judge {settings.get('name') or settings.get('model')!r}"
     for name, value in settings.items():
         if name not in known:
-            raise UserError(f"{who}: unknown field {name!r}; known: {', '.join(known)}")
+            raise UserError(f"{who}: unknown field {name!r}", f"known: {', '.join(known)}")
         types = _TYPES.get(name)
         if types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            raise UserError(f"{who}: {name} is {value!r}; it must be of type {types[-1].__name__}")
+            raise UserError(f"{who}: {name} is {value!r}", f"it must be of type {types[-1].__name__}")
     if "price" in settings:
         settings["price"] = _price(settings["price"], who)
     return _checked(Judge(**{"model": "", **settings}), who)
@@ -188,20 +188,20 @@ def _price(value: Any, who: str) -> tuple[float, float]:
         or len(value) != 2
         or not all(isinstance(one, int | float) and one >= 0 for one in value)
     ):
-        raise UserError(f"{who}: price is {value!r}; give dollars per million tokens: [prompt, completion]")
+        raise UserError(f"{who}: price is {value!r}", "give dollars per million tokens: [prompt, completion]")
     return float(value[0]), float(value[1])
 
 
 def _checked(judge: Judge, who: str) -> Judge:
     if not judge.model.strip():
-        raise UserError(f"{who} names no model; give MODEL, MODEL@URL or a JSON object with a model")
+        raise UserError(f"{who} names no model", "give MODEL, MODEL@URL or a JSON object with a model")
     if (
         min(judge.max_tokens, judge.concurrency, judge.tensor_parallel_size) < 1
         or min(judge.retries, judge.temperature) < 0
     ):
         raise UserError(
-            f"{who}: a number is too small; max_tokens, concurrency and tensor_parallel_size must be 1 or more, "
-            "retries and temperature 0 or more"
+            f"{who}: a number is too small",
+            "max_tokens, concurrency and tensor_parallel_size must be 1 or more, retries and temperature 0 or more",
         )
     return judge
 
@@ -216,5 +216,5 @@ def read_judges(texts: Sequence[str]) -> list[Judge]:
     names = [judge.label for judge in judges]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f'two judges are named {name!r}; give one of them another: {{"model": ..., "name": ...}}')
+            raise UserError(f"two judges are named {name!r}", 'give one of them another: {"model": ..., "name": ...}')
     return judges

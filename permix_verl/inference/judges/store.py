@@ -83,7 +83,7 @@ class JudgementStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._settings = SettingsFile(
-            folder / "settings.json", FORMAT, f"{folder} has no settings.json; rerun the command that writes it"
+            folder / "settings.json", FORMAT, (f"{folder} has no settings.json", "rerun the command that writes it")
         )
         self.judgements = KeyedRows(
             folder / "judgements.jsonl", Judgement, "a judgement", "the same command asks for it again"
@@ -103,7 +103,7 @@ class JudgementStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
-            file_lock(self.folder / ".lock", f"another process is writing to {self.folder}; wait for it"),
+            file_lock(self.folder / ".lock", f"another process is writing to {self.folder}", "wait for it"),
             self.judgements.appending(),
         ):
             yield

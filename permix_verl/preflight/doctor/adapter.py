@@ -21,8 +21,7 @@ def initial_adapter(setup: Setup) -> Iterator[Finding]:
         given = read_given_adapter(path)
         doubt = check_given_adapter(given, setup.model)
     except UserError as problem:
-        text, _, remedy = str(problem).rpartition("; ")
-        yield error(text, remedy)
+        yield error(problem.problem, problem.remedy)
         return
     recorded, weights = _recorded_weights(setup.run_dir), fingerprint(path)
     if recorded not in (None, weights):

@@ -15,8 +15,7 @@ def persona_pools(setup: Setup) -> Iterator[Finding]:
         check_disjoint(pool, load_pool("eval"))
         held_out = development_personas(pool, setup.dev_personas, setup.number("data.seed", 0))
     except UserError as problem:
-        text, _, remedy = str(problem).partition("; ")
-        yield error(text, remedy or "give another pool (PERSONAS=...)")
+        yield error(problem.problem, problem.remedy or "give another pool (PERSONAS=...)")
         return
     development = f"; {len(held_out)} of them held out for validation: {', '.join(held_out)}" if held_out else ""
     yield ok(f"{len(pool)} personas, none of them in the evaluation pool{development}")
@@ -68,8 +67,7 @@ def _named_files(setup: Setup) -> Iterator[Finding]:
     try:
         rows_by_split = check_own_files(setup.settings, setup.run_dir, setup.trainer)
     except UserError as problem:
-        text, _, remedy = str(problem).partition("; ")
-        yield error(text, remedy or "name another file")
+        yield error(problem.problem, problem.remedy or "name another file")
         return
     for split, personas in rows_by_split.items():
         named = personas.total() - personas[NO_PERSONA]

@@ -26,8 +26,7 @@ def model_files(setup: Setup) -> Iterable[Finding]:
     try:
         refuse_to_train_on(setup.model)
     except UserError as problem:
-        text, _, remedy = str(problem).partition("; ")
-        return [error(text, remedy)]
+        return [error(problem.problem, problem.remedy)]
     folder = Path(setup.model)
     if not folder.is_dir():
         if setup.model.startswith((".", "/", "~")) or setup.model.count("/") != 1:
@@ -72,8 +71,7 @@ def tokenizer(setup: Setup) -> Iterator[Finding]:
     try:
         check_round_trip(loaded, pool, texts)
     except UserError as problem:
-        text, _, remedy = str(problem).rpartition("; ")
-        yield error(text, remedy)
+        yield error(problem.problem, problem.remedy)
         return
     rows = f" and {len(texts)} prepared problems" if texts else ""
     yield ok(f"{type(loaded).__name__} preserves the texts of {len(pool)} personas{rows}")
@@ -102,8 +100,7 @@ def template(setup: Setup) -> Iterator[Finding]:
         check_template(tokenizer, pool, kwargs)
         bare = render(tokenizer, build_messages("1 + 1 = ?", None), kwargs)
     except UserError as problem:
-        text, _, remedy = str(problem).rpartition("; ")
-        yield error(text, remedy)
+        yield error(problem.problem, problem.remedy)
         return
     own = re.search(r"\byou are\b[^<\n]*", bare, re.IGNORECASE)
     if own:

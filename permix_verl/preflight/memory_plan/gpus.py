@@ -64,9 +64,9 @@ def find_gpu(name: str, memory: int | None = None) -> GpuSpec:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UserError(f"GPU '{name}' is ambiguous: {', '.join(gpu.name for gpu in matches)}; choose one")
+        raise UserError(f"GPU '{name}' is ambiguous: {', '.join(gpu.name for gpu in matches)}", "choose one")
     known = ", ".join(gpu.name for gpu in KNOWN)
-    raise UserError(f"unknown GPU '{name}'; known: {known}; for another GPU give --gpu-memory GIB")
+    raise UserError(f"unknown GPU '{name}'; known: {known}", "for another GPU give --gpu-memory GIB")
 
 
 def _words(name: str) -> set[str]:

@@ -155,12 +155,12 @@ def _check_layout(job: Job) -> Job:
     rollout = job.rollout
     if rollout is not None and job.ranks % rollout.tensor_parallel:
         raise UserError(
-            f"tensor_model_parallel_size={rollout.tensor_parallel} does not divide {job.ranks} GPUs; set "
-            "TENSOR_PARALLEL to a divisor"
+            f"tensor_model_parallel_size={rollout.tensor_parallel} does not divide {job.ranks} GPUs",
+            "set TENSOR_PARALLEL to a divisor",
         )
     if job.batch * job.samples % job.ranks:
         raise UserError(
-            f"{job.batch} x {job.samples} rows of a step are not divisible by {job.ranks} GPUs; set BATCH or ROLLOUTS"
+            f"{job.batch} x {job.samples} rows of a step are not divisible by {job.ranks} GPUs", "set BATCH or ROLLOUTS"
         )
     return job
 
@@ -172,7 +172,7 @@ class _SettingsReader:
     def integer(self, key: str, default: int) -> int:
         value = self.settings.get(key, str(default))
         if not value.isdigit() or int(value) < 1:
-            raise UserError(f"{key}={value} is not an integer of 1 or more; give one")
+            raise UserError(f"{key}={value} is not an integer of 1 or more", "give one")
         return int(value)
 
     def steps(self) -> int | None:
@@ -184,7 +184,7 @@ class _SettingsReader:
         try:
             return float(value)
         except ValueError as error:
-            raise UserError(f"{key}={value} is not a number; give one") from error
+            raise UserError(f"{key}={value} is not a number", "give one") from error
 
     def flag(self, key: str, default: bool) -> bool:
         return self.settings.get(key, str(default)).lower() == "true"
@@ -202,14 +202,14 @@ class _SettingsReader:
             value = self.settings.get(key, default)
             if value.lower() != planned:
                 raise UserError(
-                    f"{key}={value} is not supported, only the recipes' {planned}; run a recipe with DRY_RUN=plan"
+                    f"{key}={value} is not supported, only the recipes' {planned}", "run a recipe with DRY_RUN=plan"
                 )
         if self.settings.get(f"{model}.lora_rank", "0") == "0":
-            raise UserError(f"{model}.lora_rank=0: the plan supports LoRA only; set LORA_RANK")
+            raise UserError(f"{model}.lora_rank=0: the plan supports LoRA only", "set LORA_RANK")
 
     def bytes_of(self, name: str) -> int:
         if name not in BYTES:
-            raise UserError(f"unknown data type '{name}'; known: {' '.join(BYTES)}")
+            raise UserError(f"unknown data type '{name}'", f"known: {' '.join(BYTES)}")
         return BYTES[name]
 
     def common(self, rows: int) -> dict[str, Any]:

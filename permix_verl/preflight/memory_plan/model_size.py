@@ -50,11 +50,11 @@ def read_config(name: str) -> Any:
         config = AutoConfig.from_pretrained(name)
     except Exception as error:  # transformers raises many unrelated classes
         raise UserError(
-            f"cannot read the configuration of {name} ({first_line(error)}); give a hub name or a folder"
+            f"cannot read the configuration of {name} ({first_line(error)})", "give a hub name or a folder"
         ) from error
     missing = [key for key in ("num_hidden_layers", "hidden_size", "vocab_size") if not hasattr(config, key)]
     if missing:
-        raise UserError(f"the configuration of {name} has no {missing[0]}; give a decoder-only language model")
+        raise UserError(f"the configuration of {name} has no {missing[0]}", "give a decoder-only language model")
     return config
 
 
@@ -73,8 +73,8 @@ def measure(config: Any, job: Job) -> ModelSize:
             model = with_adapter(job, config, torch.bfloat16)
     except Exception as error:
         raise UserError(
-            f"{type(config).__name__} cannot be built with LoRA on {job.lora_targets} ({first_line(error)}); give a "
-            "decoder-only language model that works with PyTorch's attention"
+            f"{type(config).__name__} cannot be built with LoRA on {job.lora_targets} ({first_line(error)})",
+            "give a decoder-only language model that works with PyTorch's attention",
         ) from error
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in model.parameters())

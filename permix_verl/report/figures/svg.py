@@ -24,7 +24,7 @@ def check_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UserError(
-            "the report's figures need matplotlib, which is not installed; pip install 'matplotlib>=3.8'"
+            "the report's figures need matplotlib, which is not installed", "pip install 'matplotlib>=3.8'"
         ) from None
 
 

@@ -8,49 +8,57 @@ from permix_verl.runs.init_adapter_settings import refuse_unfit_adapter
 from permix_verl.training.qlora.settings import refuse_contradictions
 
 _ANY = object()
-DEAD_KEYS: Mapping[str, tuple[object, str]] = {
+DEAD_KEYS: Mapping[str, tuple[object, str, str]] = {
     "actor_rollout_ref.actor.grad_clip": (
         _ANY,
-        "verl never reads it, so clipping would not change; set actor_rollout_ref.actor.optim.clip_grad",
+        "verl never reads it, so clipping would not change",
+        "set actor_rollout_ref.actor.optim.clip_grad",
     ),
-    "actor_rollout_ref.model.lora.dropout": (_ANY, "verl's FSDP engine does not read it; set LORA_DROPOUT"),
+    "actor_rollout_ref.model.lora.dropout": (_ANY, "verl's FSDP engine does not read it", "set LORA_DROPOUT"),
     "actor_rollout_ref.actor.fsdp_config.dtype": (
         _ANY,
-        "verl's FSDP engine does not read it; set actor_rollout_ref.actor.fsdp_config.mixed_precision",
+        "verl's FSDP engine does not read it",
+        "set actor_rollout_ref.actor.fsdp_config.mixed_precision",
     ),
     "actor_rollout_ref.actor.use_torch_compile": (
         _ANY,
-        "verl's FSDP engine does not read it; set actor_rollout_ref.actor.fsdp_config.use_torch_compile",
+        "verl's FSDP engine does not read it",
+        "set actor_rollout_ref.actor.fsdp_config.use_torch_compile",
     ),
     "actor_rollout_ref.rollout.full_determinism": (
         "True",
-        "it gives all samples of a group one seed, so the advantage is zero; set SEED_ROLLOUTS=1",
+        "it gives all samples of a group one seed, so the advantage is zero",
+        "set SEED_ROLLOUTS=1",
     ),
-    "data.shuffle": ("True", "the dataset has a seeded order for each epoch; leave it False"),
+    "data.shuffle": ("True", "the dataset has a seeded order for each epoch", "leave it False"),
     "actor_rollout_ref.rollout.load_format": (
         "dummy",
-        "with LoRA verl syncs only the adapter, so the base would stay random; leave it safetensors",
+        "with LoRA verl syncs only the adapter, so the base would stay random",
+        "leave it safetensors",
     ),
     "data.filter_overlong_prompts": (
         "True",
-        "it drops rows after they were counted; preparation drops them, for all personas alike: set PROMPT_LENGTH",
+        "it drops rows after they were counted",
+        "set PROMPT_LENGTH: preparation drops them, for all personas alike",
     ),
-    "data.gen_batch_size": (_ANY, "a resume relies on one batch per step; leave it unset"),
-    "algorithm.filter_groups.enable": ("True", "the recipe's replay buffer does not filter groups; leave it False"),
+    "data.gen_batch_size": (_ANY, "a resume relies on one batch per step", "leave it unset"),
+    "algorithm.filter_groups.enable": ("True", "the recipe's replay buffer does not filter groups", "leave it False"),
     "trainer.v1.sampler.sync_refill_failed_groups": (
         "True",
-        "the recipe's replay buffer ends a run whose rollouts fail; leave it False",
+        "the recipe's replay buffer ends a run whose rollouts fail",
+        "leave it False",
     ),
     "trainer.use_v1": (
         "False",
-        "watchdog, persona metrics and effective settings need verl's V1 trainer; leave it True",
+        "watchdog, persona metrics and effective settings need verl's V1 trainer",
+        "leave it True",
     ),
 }
-"""Key -> (refused value, reason with the remedy)."""
-SFT_DEAD_KEYS: Mapping[str, tuple[object, str]] = {
-    "engine.dtype": (_ANY, "verl's FSDP engine does not read it; set engine.mixed_precision"),
-    "trainer.seed": (_ANY, "verl's SFT trainer never reads it; set SEED"),
-    "data.truncation": (_ANY, "nothing is truncated, rows that are too long are refused; set MAX_LENGTH"),
+"""Key -> (refused value, reason, remedy)."""
+SFT_DEAD_KEYS: Mapping[str, tuple[object, str, str]] = {
+    "engine.dtype": (_ANY, "verl's FSDP engine does not read it", "set engine.mixed_precision"),
+    "trainer.seed": (_ANY, "verl's SFT trainer never reads it", "set SEED"),
+    "data.truncation": (_ANY, "nothing is truncated, rows that are too long are refused", "set MAX_LENGTH"),
 }
 """Keys of the SFT trainer, likewise."""
 
@@ -93,12 +101,12 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     """
     our_dataset = overrides.get("data.custom_cls.name", OUR_DATASETS[0]) in OUR_DATASETS
     lora = overrides.get("actor_rollout_ref.model.lora_rank", "1") != "0"
-    for key, (refused, reason) in {**DEAD_KEYS, **SFT_DEAD_KEYS}.items():
+    for key, (refused, reason, remedy) in {**DEAD_KEYS, **SFT_DEAD_KEYS}.items():
         if (key == "data.shuffle" and not our_dataset) or (key.endswith("load_format") and not lora):
             continue
         value = overrides.get(key)
         if value is not None and (refused is _ANY or value.lower() == str(refused).lower()):
-            raise UserError(f"{key}={value} would not do what it says: {reason}")
+            raise UserError(f"{key}={value} would not do what it says: {reason}", remedy)
     _refuse_fixed_keys(overrides, our_dataset)
     _refuse_estimators(overrides)
     refuse_contradictions(overrides)
@@ -106,17 +114,21 @@ def refuse_dead_keys(overrides: Mapping[str, str]) -> None:
     stops = overrides.get("trainer.v1.sampler.sampler_kwargs.stop_on_disagreement", "0") != "0"
     if stops and overrides.get("algorithm.rollout_correction.bypass_mode", "").lower() == "true":
         raise UserError(
-            "algorithm.rollout_correction.bypass_mode=True: rollout and actor would not be compared, and the run would "
-            "end at its first step; leave it False, or set STOP_ON_DISAGREEMENT=0"
+            "algorithm.rollout_correction.bypass_mode=True: rollout and actor would not be compared, and the run "
+            "would end at its first step",
+            "leave it False, or set STOP_ON_DISAGREEMENT=0",
         )
     mode = overrides.get("trainer.v1.trainer_mode", "sync")
     if mode != "sync":
-        raise UserError(f"trainer.v1.trainer_mode={mode} needs another replay buffer than the recipe's; leave it sync")
+        raise UserError(
+            f"trainer.v1.trainer_mode={mode} needs another replay buffer than the recipe's", "leave it sync"
+        )
     epochs = overrides.get("trainer.total_epochs", "1")
     if our_dataset and epochs != "1":
         raise UserError(
             f"trainer.total_epochs={epochs} would repeat the first epoch's personas, and verl loses rows if it "
-            f"resumes between epochs; set EPOCHS={epochs} (data.epochs) and leave trainer.total_epochs at 1"
+            "resumes between epochs",
+            f"set EPOCHS={epochs} (data.epochs) and leave trainer.total_epochs at 1",
         )
 
 
@@ -126,23 +138,25 @@ def _refuse_fixed_keys(overrides: Mapping[str, str], our_dataset: bool) -> None:
             continue
         value = overrides.get(key)
         if value is not None and value.strip("\"'").lower() != effective.lower():
-            raise UserError(f"{key}={value} would have no effect: {reason}; leave it {effective}")
+            raise UserError(f"{key}={value} would have no effect: {reason}", f"leave it {effective}")
 
 
 def _refuse_estimators(overrides: Mapping[str, str]) -> None:
     estimator = overrides.get("algorithm.adv_estimator", "").strip("\"'")
     if estimator in V1_LACKS:
         raise UserError(
-            f"algorithm.adv_estimator={estimator} would end the run at its first step: {V1_LACKS[estimator]}; "
-            "set grpo, or another that needs only rewards and groups, such as rloo"
+            f"algorithm.adv_estimator={estimator} would end the run at its first step: {V1_LACKS[estimator]}",
+            "set grpo, or another that needs only rewards and groups, such as rloo",
         )
     if overrides.get("algorithm.use_pf_ppo", "").lower() == "true":
         raise UserError(
-            "algorithm.use_pf_ppo=True would not do what it says: only GAE reads it, and verl's V1 trainer then writes "
-            "the resampled advantages to the original rows; leave it False"
+            "algorithm.use_pf_ppo=True would not do what it says: only GAE reads it, and verl's V1 trainer then "
+            "writes the resampled advantages to the original rows",
+            "leave it False",
         )
     if estimator == "grpo_vectorized" and overrides.get("algorithm.norm_adv_by_std_in_grpo", "").lower() == "false":
         raise UserError(
             "algorithm.norm_adv_by_std_in_grpo=False would have no effect: verl does not pass it to grpo_vectorized, "
-            "which divides by the standard deviation; set algorithm.adv_estimator=grpo"
+            "which divides by the standard deviation",
+            "set algorithm.adv_estimator=grpo",
         )

@@ -72,7 +72,7 @@ def make_initial_adapter(
     from safetensors.torch import save_file
 
     if rank < 1:
-        raise UserError(f"the LoRA rank is {rank}; set LORA_RANK to 1 or more: these recipes train an adapter")
+        raise UserError(f"the LoRA rank is {rank}", "set LORA_RANK to 1 or more: these recipes train an adapter")
     settings: dict[str, Any] = {
         "base": base,
         "rank": rank,
@@ -145,13 +145,13 @@ def _checked_config(given: GivenAdapter, base: str, dropout: float) -> tuple[Any
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:
         raise UserError(
-            f"{given.path} has non-finite values in {len(broken)} weights such as {broken[0]}; give another adapter"
+            f"{given.path} has non-finite values in {len(broken)} weights such as {broken[0]}", "give another adapter"
         )
     head = tuned.get_output_embeddings()
     if hasattr(head, "lora_A"):
         raise UserError(
-            f"{given.path} adapts the output layer too, which the rollout engine would leave out; merge it into its "
-            "base (permix merge) and train on that"
+            f"{given.path} adapts the output layer too, which the rollout engine would leave out",
+            "merge it into its base (permix merge) and train on that",
         )
     return config, warning
 
@@ -164,14 +164,14 @@ def _build_on_meta(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if not 0 <= dropout < 1:
-        raise UserError(f"the LoRA dropout is {dropout}; set LORA_DROPOUT to at least 0 and less than 1")
+        raise UserError(f"the LoRA dropout is {dropout}", "set LORA_DROPOUT to at least 0 and less than 1")
     try:
         model_config = AutoConfig.from_pretrained(base)
     except Exception as error:  # hub, file-format and class errors alike
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"cannot read the configuration of model {base!r} ({reason}); give a hub name you have access to, "
-            "or the folder of a downloaded model"
+            f"cannot read the configuration of model {base!r} ({reason})",
+            "give a hub name you have access to, or the folder of a downloaded model",
         ) from error
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=target_modules, task_type="CAUSAL_LM"
@@ -181,7 +181,9 @@ def _build_on_meta(
         try:
             tuned = get_peft_model(model, config)
         except ValueError as error:
-            raise UserError(f"PEFT refuses the adapter: {error}; set model.target_modules to linear layers") from error
+            raise UserError(
+                f"PEFT refuses the adapter: {error}", "set model.target_modules to linear layers"
+            ) from error
     config.base_model_name_or_path = base
     return config, tuned
 

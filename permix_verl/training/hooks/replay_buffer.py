@@ -65,8 +65,8 @@ class PersonaReplayBuffer(ReplayBuffer):
         self.stall_s = float(sampler_kwargs.get("stall_seconds", STALL_S))
         if self.run_dir is not None and not self.run_dir.is_dir():
             raise UserError(
-                f"the run folder {self.run_dir} does not exist on the node of verl's trainer; set RUN_DIR to a folder "
-                "that all nodes share"
+                f"the run folder {self.run_dir} does not exist on the node of verl's trainer",
+                "set RUN_DIR to a folder that all nodes share",
             )
         self.watchdog: Watchdog | None = None
         self.partition_id = self.waiting_for = ""

@@ -43,7 +43,8 @@ class ReplicatedNF4Engine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ign
         if left:
             raise UserError(
                 f"{len(left)} matrices of this model, such as {left[0]}, are not linear layers and would stay in "
-                f"{self._autocast_dtype} on every GPU; unset QLORA"
+                f"{self._autocast_dtype} on every GPU",
+                "unset QLORA",
             )
         return module
 
@@ -76,7 +77,7 @@ class ReplicatedNF4Engine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ign
         """
         if not base_sync_done:
             raise UserError(
-                "the rollout engine requests the base, which is NF4 here; set rollout.load_format=safetensors"
+                "the rollout engine requests the base, which is NF4 here", "set rollout.load_format=safetensors"
             )
         return super().get_per_tensor_param(layered_summon=layered_summon, base_sync_done=True, **kwargs)
 
@@ -112,7 +113,7 @@ def check_qlora_compatible(model_config: Any, engine_config: Any, checkpoint_con
     }
     for setting, is_set in refused.items():
         if is_set:
-            raise UserError(f"QLoRA is incompatible with {setting}; leave it as the recipe sets it, or unset QLORA")
+            raise UserError(f"QLoRA is incompatible with {setting}", "leave it as the recipe sets it, or unset QLORA")
 
 
 def _from_rank_0(tensor: torch.Tensor) -> None:

@@ -10,35 +10,41 @@ ENGINE = "permix_verl.training.qlora.engine"
 INSTALL = "pip install -e '.[qlora]'"
 _LIBRARY_KEYS = ("actor_rollout_ref.model.external_lib", "model.external_lib")
 _ON_POLICY = "the rollout engine's base is not NF4, so its log-probs are another policy's"
-_CONTRADICTIONS: Mapping[str, tuple[str, str]] = {
+_CONTRADICTIONS: Mapping[str, tuple[str, str, str]] = {
     "algorithm.rollout_correction.bypass_mode": (
         "true",
-        f"{_ON_POLICY}; leave it False, so that the actor computes the old log-probs",
+        f"{_ON_POLICY}",
+        "leave it False, so that the actor computes the old log-probs",
     ),
     "actor_rollout_ref.actor.policy_loss.loss_mode": (
         "bypass_mode",
-        f"{_ON_POLICY}; leave it vanilla",
+        f"{_ON_POLICY}",
+        "leave it vanilla",
     ),
-    "actor_rollout_ref.actor.use_rollout_log_probs": ("true", f"{_ON_POLICY}; leave it False"),
+    "actor_rollout_ref.actor.use_rollout_log_probs": ("true", f"{_ON_POLICY}", "leave it False"),
     "actor_rollout_ref.model.lora.merge": (
         "true",
-        "the rollout engine would get 4-bit weights that it cannot read; leave it False: it gets the adapter",
+        "the rollout engine would get 4-bit weights that it cannot read",
+        "leave it False: it gets the adapter",
     ),
     "actor_rollout_ref.actor.fsdp_config.offload_policy": (
         "true",
-        "FSDP does not offload unsharded weights; set param_offload",
+        "FSDP does not offload unsharded weights",
+        "set param_offload",
     ),
-    "engine.offload_policy": ("true", "FSDP does not offload unsharded weights; set engine.param_offload"),
+    "engine.offload_policy": ("true", "FSDP does not offload unsharded weights", "set engine.param_offload"),
     "actor_rollout_ref.actor.checkpoint.save_lora_only": (
         "false",
-        "verl cannot read 4-bit weights back; leave it True: the base never changes",
+        "verl cannot read 4-bit weights back",
+        "leave it True: the base never changes",
     ),
     "checkpoint.save_lora_only": (
         "false",
-        "verl cannot read 4-bit weights back; leave it True: the base never changes",
+        "verl cannot read 4-bit weights back",
+        "leave it True: the base never changes",
     ),
 }
-"""Key -> (refused value, reason with the remedy)."""
+"""Key -> (refused value, reason, remedy)."""
 _STRATEGY_KEYS = ("actor_rollout_ref.actor.strategy", "engine.strategy")
 
 
@@ -62,8 +68,8 @@ def refuse_contradictions(settings: Mapping[str, str]) -> None:
     for library, strategy in zip(_LIBRARY_KEYS, _STRATEGY_KEYS, strict=True):
         value = settings.get(strategy, "fsdp")  # verl's default
         if library in settings and value != "fsdp2":
-            raise UserError(f"{strategy}={value} silently ignores QLORA=1; set fsdp2")
-    for key, (refused, reason) in _CONTRADICTIONS.items():
+            raise UserError(f"{strategy}={value} silently ignores QLORA=1", "set fsdp2")
+    for key, (refused, reason, remedy) in _CONTRADICTIONS.items():
         value = settings.get(key, "")
         if value.lower() == refused:
-            raise UserError(f"{key}={value} contradicts QLORA=1: {reason}")
+            raise UserError(f"{key}={value} contradicts QLORA=1: {reason}", remedy)

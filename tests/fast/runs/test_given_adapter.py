@@ -280,7 +280,8 @@ def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -
         ({"external_lib": "mine"}, f"external_lib=mine lacks {re.escape(FROZEN_REFERENCE)}"),
         (
             {"lora_adapter_path": "/a/b"},
-            "lora_adapter_path=/a/b: the KL reference would be the base without it; set INIT_",
+            "lora_adapter_path=/a/b: verl would load it with its own dropout, and the KL reference would be the base "
+            "without it; set INIT_",
         ),
     ],
 )
@@ -299,7 +300,7 @@ def test_an_adapter_in_verls_own_key_is_refused_with_the_knob_to_set() -> None:
     ours, key = {"trainer.default_local_dir": str(RUN / "checkpoints")}, "actor_rollout_ref.model.lora_adapter_path"
     with pytest.raises(UserError, match="set INIT_ADAPTER=/my/adapter to start from that adapter"):
         refuse_unfit_adapter(ours | {key: "/my/adapter"})
-    with pytest.raises(UserError, match=r"^model\.lora_adapter_path=/my/adapter: set INIT_ADAPTER=/my/adapter"):
+    with pytest.raises(UserError, match=r"^model\.lora_adapter_path=/my/adapter: .* own dropout; set INIT_ADAPTER=/my/adapter"):
         refuse_unfit_adapter(ours | {"model.lora_adapter_path": "/my/adapter"})
     refuse_unfit_adapter(ours | {key: str(RUN / "initial_adapter")})
     refuse_unfit_adapter(ours | {key: "null"})

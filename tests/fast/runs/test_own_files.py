@@ -82,7 +82,7 @@ def refusal(run: RunFolder, train: object, val: str | None = None) -> str:
 
 def test_rows_of_verls_schema_are_refused_with_what_they_lack(run: RunFolder, tmp_path: Path) -> None:
     said = refusal(run, parquet(tmp_path / "verl.parquet", [VERL] * 3))
-    assert "verl.parquet, row 0: 'extra_info.persona' is missing: verl's schema alone has no personas" in said
+    assert "verl.parquet, row 0: 'extra_info.persona' is missing, and verl's schema alone has no personas" in said
     assert "leave data.train_files unset and set DATA to a file of question and answer" in said
 
 

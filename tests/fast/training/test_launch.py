@@ -40,7 +40,7 @@ def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
     assert total_steps(overrides(folder, "trainer.total_training_steps=null")) == 12
     assert total_steps(overrides(folder, "data.train_batch_size=16")) == 6
     assert total_steps(overrides(folder, "data.train_max_samples=20")) == 5
-    with pytest.raises(UserError, match=r"total_training_steps=13 needs 104 rows .* have 100 .*set EPOCHS to at least 3"):
+    with pytest.raises(UserError, match=r"steps=13 needs 104 rows .* have 100 .*set EPOCHS to at least 3"):
         total_steps(overrides(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
         total_steps(overrides(folder, "data.train_batch_size=128"))
