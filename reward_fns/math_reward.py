@@ -1958,9 +1958,7 @@ def _concluding(text, tokens):
                 sentence.tokens.append(token)
     numbered = [number for number in numbered if number in sentences and sentences[number].tokens]
     magnitudes = [_magnitude(token.values[0]) for token in tokens]
-    first_places: dict = {}
-    for n, value in enumerate(magnitudes):
-        first_places.setdefault(value, n)
+    first_places = {value: n for n, value in reversed(list(enumerate(magnitudes)))}
     concluding = max((number for number in numbered if sentences[number].infers), default=0)
     best, most = None, 0.0
     for n, token in enumerate(tokens):

@@ -6,10 +6,9 @@ that are too long and picks the validation problems; the second writes. Bad inpu
 
 import bisect
 import hashlib
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,14 @@ from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
 from permix_verl.data.problem_order import warn_of_other_order
 from permix_verl.data.problems import Problem, iter_problems
 from permix_verl.data.prompt_lengths import PromptLengths
-from permix_verl.data.schema import arrow_schema, make_row
+from permix_verl.data.row_writer import chunks, write_rows
+from permix_verl.data.schema import make_row
 from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip, load_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw, development_personas
 from permix_verl.personas.pool import NO_PERSONA, Persona, PersonaPool, check_disjoint, load_pool
 from permix_verl.personas.prompts import build_messages, check_template, render
 from permix_verl.seeding import derive_seed
-
-CHUNK = 1024
-"""Rows rendered, measured and written per batch."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,8 @@ def prepare(settings: Preparation) -> dict[str, Any]:
     stats = scan_source(settings, prompt_lengths)
     warn_of_other_order(settings.out, stats.identity(), stats.rows)
     with atomic_dataset_dir(settings.out) as partial:
-        train_counts = _write(partial / "train.parquet", _train_rows(settings, stats, draw), draw)
-        val_counts = _write(partial / "val.parquet", _val_rows(settings, stats, pool))
+        train_counts = write_rows(partial / "train.parquet", _train_rows(settings, stats, draw), draw)
+        val_counts = write_rows(partial / "val.parquet", _val_rows(settings, stats, pool))
         manifest = _manifest(settings, stats, prompt_lengths, draw, train_counts, val_counts, partial)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     return manifest
@@ -186,26 +183,6 @@ def kept_problems(settings: Preparation, stats: SourceStats, val: bool) -> Itera
     for problem in problems_of(settings):
         if problem.row_id not in stats.dropped and (problem.row_id in stats.val_ids) == val:
             yield problem
-
-
-def chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Split items into lists of up to :data:`CHUNK`."""
-    iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
-        yield chunk
-
-
-def _write(path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None = None) -> Counter[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = arrow_schema(draw)
-    personas: Counter[str] = Counter()
-    with pq.ParquetWriter(path, schema) as writer:
-        for chunk in chunks(tqdm(rows, desc=f"writing {path.name}", unit=" rows", disable=None)):
-            personas.update(row["extra_info"]["persona"] for row in chunk)
-            writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
-    return personas
 
 
 def _manifest(

@@ -238,9 +238,7 @@ def _count_marks(by_condition: Mapping[str, Sequence[Sample]]) -> dict[str, dict
         for condition, samples in by_condition.items()
     }
     # Correct completions stored before marks were recorded would otherwise count as not strict.
-    unmarked = any(
-        sample.status == "correct" and not sample.mark for samples in by_condition.values() for sample in samples
-    )
+    unmarked = any(sample.status == "correct" and not sample.mark for rows in by_condition.values() for sample in rows)
     if unmarked or not any(counts.values()):
         return None
     return {condition: dict(marks) for condition, marks in counts.items()}

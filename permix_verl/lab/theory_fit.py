@@ -80,17 +80,7 @@ def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 
         UserError: different personas or problems, too few problems, or a base with one run.
     """
     base, trained = as_correct(base_PRN), as_correct(trained_PRN)
-    if base.shape[::2] != trained.shape[::2] or base.shape[2] < MIN_PROBLEMS:
-        raise UserError(
-            f"the base has {base.shape[0]} personas and {base.shape[2]} problems, the trained model "
-            f"{trained.shape[0]} and {trained.shape[2]}",
-            f"give both the same, with at least {MIN_PROBLEMS} problems",
-        )
-    if base.shape[1] < MIN_RUNS:
-        raise UserError(
-            f"the base has {base.shape[1]} run",
-            f"give at least {MIN_RUNS}, as one does not show the spread of difficulty",
-        )
+    _check_shapes(base, trained)
     squares: dict[str, list[float]] = {name: [] for name in (THEORY, *_BASELINES)}
     predicted, betas = [], []
     generator = np.random.default_rng(seed)
@@ -120,6 +110,20 @@ def fit_closed_form(base_PRN: ArrayLike, trained_PRN: ArrayLike, *, seed: int = 
         wins={name: float(np.mean(np.less(squares[THEORY], squares[name]))) for name in _BASELINES},
         noise=float(np.sqrt(2 * np.diag(cluster_covariance(trained)).mean())),
     )
+
+
+def _check_shapes(base: Floats, trained: Floats) -> None:
+    if base.shape[::2] != trained.shape[::2] or base.shape[2] < MIN_PROBLEMS:
+        raise UserError(
+            f"the base has {base.shape[0]} personas and {base.shape[2]} problems, the trained model "
+            f"{trained.shape[0]} and {trained.shape[2]}",
+            f"give both the same, with at least {MIN_PROBLEMS} problems",
+        )
+    if base.shape[1] < MIN_RUNS:
+        raise UserError(
+            f"the base has {base.shape[1]} run",
+            f"give at least {MIN_RUNS}, as one does not show the spread of difficulty",
+        )
 
 
 def _has_risen(base: Floats, trained: Floats) -> bool:

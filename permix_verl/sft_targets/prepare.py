@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
-from permix_verl.data.prepare import chunks, kept_problems, scan_source
+from permix_verl.data.prepare import kept_problems, scan_source
 from permix_verl.data.problem_order import warn_of_other_order
 from permix_verl.data.problems import Problem, iter_problems
 from permix_verl.data.prompt_lengths import PromptLengths
+from permix_verl.data.row_writer import chunks
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, arrow_schema, make_row, make_supervised_row
 from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
 from permix_verl.data.tokenizers import load_tokenizer

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.engines import openai_protocol as protocol
+from permix_verl.inference.engines.openai_client import check_settings
 from permix_verl.inference.engines.openai_connection import Connection
 from permix_verl.inference.engines.openai_probe import check_template_keeps_system, identify_served_model
 from permix_verl.inference.engines.openai_protocol import AttemptError
@@ -63,7 +64,7 @@ class OpenAIEngine:
         droppable_fields: Sequence[str] = (),
         key_env: str = "OPENAI_API_KEY",
     ) -> None:
-        protocol.check_settings(base_url, concurrency, retries, timeout_s)
+        check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
         self._connection = Connection(
             base_url,

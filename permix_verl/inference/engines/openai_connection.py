@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Request
 from permix_verl.inference.engines import openai_protocol as protocol
+from permix_verl.inference.engines.openai_client import new_client
 from permix_verl.inference.engines.openai_protocol import AttemptError
 
 _T = TypeVar("_T")
@@ -48,7 +49,7 @@ class Connection:
         self.template_kwargs = dict(template_kwargs)
         self._retries, self._timeout_s, self._first_wait_s = retries, timeout_s, first_wait_s
         self._request_args = dict(request_args)
-        self._client = protocol.new_client(base_url, api_key, timeout_s)
+        self._client = new_client(base_url, api_key, timeout_s)
         self._api_key, self._key_env = str(self._client.api_key), key_env
 
     async def with_retries(self, key: str, send: Callable[[], Awaitable[bytes]], parse: Callable[[bytes], _T]) -> _T:
