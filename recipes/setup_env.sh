@@ -60,6 +60,7 @@ setup_env() {
     "$PYTHON" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
   fi
   echo "$wanted" >"$stamp"
+  echo "the environment is ready: $VENV/bin/permix --help, or source $VENV/bin/activate" >&2
   exec 9>&-
   trap - INT
 }

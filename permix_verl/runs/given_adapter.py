@@ -16,6 +16,7 @@ from typing import Any
 
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.runs.adapter_keys import refuse_named_keys
+from permix_verl.utils.console import permix_command
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -98,9 +99,9 @@ def _refuse_kind(path: Path, config: Mapping[str, Any]) -> None:
     if more:
         shown = ", ".join(f"{key}={value}" for key, value in list(more.items())[:_MAX_SHOWN])
         raise UserError(
-            f"{path} has {shown}, which training here does not support; merge it into its base and train on that "
-            f"(permix merge --base MODEL --adapter {path} --out MERGED",
-            "MODEL=MERGED)",
+            f"{path} has {shown}, which training here does not support",
+            "merge it into its base and train on that with MODEL=MERGED: "
+            f"{permix_command()} merge --base MODEL --adapter {path} --out MERGED",
         )
 
 

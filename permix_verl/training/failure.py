@@ -10,6 +10,7 @@ from permix_verl.explain.choosing import Explanation, explain
 from permix_verl.runs.folder import RunFolder
 from permix_verl.training.guards.rollout_mismatch import STOPPED
 from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.utils.console import permix_command
 from permix_verl.utils.ray_cluster import nodes_lost
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -44,7 +45,7 @@ def explain_failure(status: int, log: Path, cause_file: Path, nodes: Collection[
         by = f" by {sign.process}" if sign.process else ""
         follow = f"; {explanation.followed_by} other errors" if explanation.followed_by else ""
         first = f"line {sign.line}{by}: {sign.said.splitlines()[0][:MAX_QUOTED_CHARS]}"
-        print(f"       {first}{follow}; permix doctor --explain {log}", file=sys.stderr)
+        print(f"       {first}{follow}; {permix_command()} doctor --explain {log}", file=sys.stderr)
     cause = cause_file.read_text() if cause_file.is_file() else probable_cause(explanation)
     if cause:
         print(f"error: {cause[:1000]}", file=sys.stderr)

@@ -18,7 +18,7 @@ EDGES: tuple[str, ...] = (
     "platform_cpu/",
 )
 EDGES += ("preflight/memory_plan/", "data/rl_dataset.py", "data/sft_dataset.py")
-"""Where a heavy library may be imported at the top of a module."""
+"""Modules that may import a heavy library at the top."""
 
 
 def imported_modules(code: str, cwd: Path) -> set[str]:

@@ -105,7 +105,7 @@ def test_todays_adapter_of_experts_is_merged_and_not_evaluated_as_an_adapter(tok
     found = adapter(model, tmp_path / "experts", target_modules=["q_proj"], target_parameters=experts)
     check = merge(str(model), found, tmp_path / "merged")
     assert check.merged < 1e-4 < check.base
-    with pytest.raises(UserError, match=r"adapts experts .*merge it \(permix merge --base .*give that as --model"):
+    with pytest.raises(UserError, match=r"adapts experts .*give the merged model as --model: \S*permix merge --base "):
         check_adapter_fits(str(found), str(model))
     # An adapter of the attention alone is one like any other.
     check_adapter_fits(str(adapter(model, tmp_path / "attention", target_modules=["q_proj", "v_proj"])), str(model))

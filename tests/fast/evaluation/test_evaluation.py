@@ -226,7 +226,7 @@ def test_a_folder_of_other_settings_is_refused_and_left_alone(
 def test_settings_of_a_run_that_made_no_sample_are_replaced(
     tmp_path: Path, scorer: Scorer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As where a typo in --model was begun with, or a run was killed in its first sample."""
+    """A run with a typo in --model, or one killed in its first sample, leaves such settings behind."""
     store = SampleStore(tmp_path)
     with store.writing():
         store.begin(SETTINGS | {"model": {"name": "typo"}}, {"sums": {"arms": ["pilot"], "runs": 9}})

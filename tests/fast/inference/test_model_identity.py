@@ -1,4 +1,4 @@
-"""What tells one model's results from another's."""
+"""Identity of models and adapters, by which results are told apart."""
 
 import json
 from collections.abc import Callable

@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 
 def gone(pid: int, limit_s: float = 10) -> bool:
-    """Whether a process ends within a while; it is ended then."""
+    """Return whether a process ends within some seconds; kill it otherwise."""
     deadline = time.monotonic() + limit_s
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)

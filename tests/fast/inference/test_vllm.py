@@ -1,4 +1,4 @@
-"""What reaches vLLM's engine, and what is left behind when it does not start; vLLM itself is a recorder here."""
+"""Arguments of vLLM's engine, and the clean-up if it does not start; vLLM itself is a recorder here."""
 
 import json
 import os

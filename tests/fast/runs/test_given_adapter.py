@@ -300,7 +300,8 @@ def test_an_adapter_in_verls_own_key_is_refused_with_the_knob_to_set() -> None:
     ours, key = {"trainer.default_local_dir": str(RUN / "checkpoints")}, "actor_rollout_ref.model.lora_adapter_path"
     with pytest.raises(UserError, match="set INIT_ADAPTER=/my/adapter to start from that adapter"):
         refuse_unfit_adapter(ours | {key: "/my/adapter"})
-    with pytest.raises(UserError, match=r"^model\.lora_adapter_path=/my/adapter: .* own dropout; set INIT_ADAPTER=/my/adapter"):
+    own_dropout = r"^model\.lora_adapter_path=/my/adapter: .* own dropout; set INIT_ADAPTER=/my/adapter"
+    with pytest.raises(UserError, match=own_dropout):
         refuse_unfit_adapter(ours | {"model.lora_adapter_path": "/my/adapter"})
     refuse_unfit_adapter(ours | {key: str(RUN / "initial_adapter")})
     refuse_unfit_adapter(ours | {key: "null"})

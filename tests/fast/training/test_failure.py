@@ -7,6 +7,7 @@ import pytest
 from permix_verl import UserError
 from permix_verl.explain.choosing import explain
 from permix_verl.training.failure import explain_failure, probable_cause
+from permix_verl.utils.console import permix_command
 
 RAY_LOG = """\
 \x1b[36m(TaskRunnerV1 pid=4652)\x1b[0m loading
@@ -104,5 +105,5 @@ def test_a_known_cause_is_reported_with_remedy_and_line(tmp_path: Path, capsys: 
     assert "ppo_micro_batch_size_per_gpu" in lines[-1]
     assert lines[-2].strip() == (
         "line 2 by WorkerDict pid=7: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.; "
-        f"1 other errors; permix doctor --explain {tmp_path / 'log'}"
+        f"1 other errors; {permix_command()} doctor --explain {tmp_path / 'log'}"
     )
