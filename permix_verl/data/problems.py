@@ -155,7 +155,10 @@ def _parquet_records(file: Path, fields: tuple[str, ...]) -> Iterator[tuple[str,
         raise UserError(f"{file} is not a parquet file ({error})", "write it again") from None
     missing = set(fields) - set(parquet.schema_arrow.names)
     if missing:
-        raise UserError(f"{file} has no column {sorted(missing)}", f"it has {parquet.schema_arrow.names}")
+        raise UserError(
+            f"{file} has no column {sorted(missing)}, but {parquet.schema_arrow.names}",
+            "rename the columns, or give another file",
+        )
     number = 0
     for batch in parquet.iter_batches(batch_size=4096):
         for record in batch.to_pylist():

@@ -103,12 +103,12 @@ def persona_text(row: Mapping[str, Any], where: str = "row") -> str | None:
     remedy = "write the data with data_prep/gsm8k_persona.py, or add the field"
     prompt = row.get("prompt")
     if not isinstance(prompt, list | tuple) or not prompt or not isinstance(prompt[0], Mapping):
-        raise UserError(f"{where}: 'prompt' is {prompt!r}, not a list of chat messages", f"{remedy}")
+        raise UserError(f"{where}: 'prompt' is {prompt!r}, not a list of chat messages", remedy)
     persona = (row.get("extra_info") or {}).get("persona")
     if not persona:
-        raise UserError(f"{where}: 'extra_info.persona' is missing", f"{remedy}")
+        raise UserError(f"{where}: 'extra_info.persona' is missing", remedy)
     if not (row.get("reward_model") or {}).get("ground_truth"):
-        raise UserError(f"{where}: 'reward_model.ground_truth' is missing", f"{remedy}")
+        raise UserError(f"{where}: 'reward_model.ground_truth' is missing", remedy)
     has_system = prompt[0].get("role") == "system"
     if has_system == (persona == NO_PERSONA):
         state = "has a" if has_system else "has no"

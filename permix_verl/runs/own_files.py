@@ -197,17 +197,17 @@ def _check_supervised(files: Sequence[str], split: str) -> None:
         raise UserError(f"{key} names {len(files)} files, but SFT takes one", "name one")
     path = data_file_path(files[0])
     if path.suffix != ".parquet":
-        raise UserError(f"{key}: {path} is not a parquet file", f"{remedy}")
+        raise UserError(f"{key}: {path} is not a parquet file", remedy)
     with convert_pyarrow_errors(path):
         schema = pq.read_schema(path)
     missing = [name for name in ("messages", "extra_info") if name not in schema.names]
     if missing:
-        raise UserError(f"{key}: {path} has no column {missing[0]!r}, but {schema.names}", f"{remedy}")
+        raise UserError(f"{key}: {path} has no column {missing[0]!r}, but {schema.names}", remedy)
     held_out = (schema.metadata or {}).get(SPLIT_METADATA.encode()) == HELD_OUT.encode()
     if not held_out and read_draw(str(path)) is None:
-        raise UserError(f"{key}: {path} has no persona draw in the metadata", f"{remedy}")
+        raise UserError(f"{key}: {path} has no persona draw in the metadata", remedy)
     if count_rows(files[0]) == 0:
-        raise UserError(f"{key}: {path} has no rows", f"{remedy}")
+        raise UserError(f"{key}: {path} has no rows", remedy)
 
 
 def _manifest(run_dir: Path) -> dict[str, Any]:

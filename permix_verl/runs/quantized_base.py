@@ -36,7 +36,7 @@ def refuse_quantized(model: str, why: str, remedy: str) -> None:
         UserError: the base is quantized.
     """
     if quantization := quantization_of(model):
-        raise UserError(f"{model} is quantized on disk ({quantization}), and {why}", f"{remedy}")
+        raise UserError(f"{model} is quantized on disk ({quantization}), and {why}", remedy)
 
 
 def refuse_to_train_on(model: str) -> None:

@@ -170,8 +170,14 @@ def _rewriting_chat(row: TargetRequest) -> list[Message]:
 
 def _start_engine(options: TargetOptions, personas: Sequence[Persona | None]) -> Engine:
     if options.engine.model == LAB_REWRITER:
-        (rewriter,) = importlib.metadata.entry_points(group=REWRITER_ENTRY_POINTS, name=LAB_REWRITER)
-        return rewriter.load()()  # type: ignore[no-any-return]
+        # Several if a checkout's egg-info lies on the path beside the installed package.
+        rewriters = tuple(importlib.metadata.entry_points(group=REWRITER_ENTRY_POINTS, name=LAB_REWRITER))
+        if not rewriters:
+            raise UserError(
+                f"the installed permix-verl registers no rewriter {LAB_REWRITER!r}",
+                "install it again: bash recipes/setup_env.sh, or pip install -e .",
+            )
+        return rewriters[0].load()()  # type: ignore[no-any-return]
     persona = next((persona for persona in personas if persona), load_pool("eval").personas[0])
     return options.engine.start(persona.system_prompt)
 

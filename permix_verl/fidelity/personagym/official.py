@@ -115,7 +115,10 @@ def score_examples(reply: str | None) -> str:
         UserError: the reply has no example; PersonaGym raises an IndexError there.
     """
     if reply is not None and not _EXAMPLE.search(reply):
-        raise UserError("the example model's reply has no 'Score N: Response -'", "PersonaGym crashes on it")
+        raise UserError(
+            "the example model's reply has no 'Score N: Response -', and PersonaGym raises an IndexError there",
+            "give another --example-judge, or leave it out",
+        )
     return "Score"
 
 

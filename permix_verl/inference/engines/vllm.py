@@ -185,9 +185,8 @@ def _dead_engine_errors() -> Iterator[None]:
         yield
     except EngineDeadError as error:
         raise UserError(
-            "vLLM's engine process died",
-            "its last messages, if any, are above. Stored rows are kept: fix the cause (usually memory), and the "
-            "same command resumes",
+            "vLLM's engine process died (its last messages, if any, are above); stored rows are kept",
+            "fix the cause (usually memory), and the same command resumes",
         ) from error
 
 
