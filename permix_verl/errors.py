@@ -1,5 +1,7 @@
 """The exception for bad user input, and how commands report it."""
 
+import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -33,13 +35,27 @@ def first_line(error: BaseException) -> str:
 def exit_with_message(main: Callable[[], int | None]) -> None:
     """Run a command's ``main``; report a :class:`UserError` as one line on stderr, with exit status 2.
 
-    Any other exception keeps its traceback: it is our bug, not the user's input.
+    A reader that closes the pipe, such as ``head``, is no failure. Any other exception keeps its traceback: it is our
+    bug, not the user's input.
     """
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:
+        if not _reader_is_gone(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        sys.exit(0)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
+
+
+def _reader_is_gone(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,10 +56,7 @@ def run(args: argparse.Namespace) -> None:
 def _print(text: str) -> None:
     with contextlib.suppress(AttributeError):  # characters that the terminal cannot show are escaped
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader has closed the pipe, such as head or a pager
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(text)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

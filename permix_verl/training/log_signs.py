@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from permix_verl.explain.lines import parse_line
+
 RAY_WATCH_PREFIX = "permix_verl: "
 """Prefix of the lines that ``permix_verl.training.hooks.ray_watch`` prints."""
 PLACEMENT_WAITS = "placement waits: "
@@ -15,13 +17,7 @@ PLACEMENT_RESUMED = "placement goes on"
 REMOTE_NODES = "on other machines, whose work is not seen from here"
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_PROCESS = re.compile(
-    r"\((?P<name>raylet|[\w.:-]+ (?=pid=)|(?=pid=))(?:pid=(?P<pid>\d+))?(?:, ip=[\w.:]+)?\) ?|\[(?P<rank>rank\d+)\]: ?"
-)
-"""Process that printed a line: Ray's prefix, possibly with a vLLM process inside it, or torchrun's rank."""
-_HEADER = re.compile(
-    r"(?:ERROR|CRITICAL|WARNING|INFO)(?: \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\] ?|:\d{4}-\d\d-\d\d [\d:,]+:)"
-)
+_PROCESS = re.compile(r"(?P<name>.*?) ?pid=(?P<pid>\w+)(?:, ip=.*)?")
 _RAISED = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?:\((?P<inner>\w+)\))?(?:: ?(?P<message>.*))?$")
 _BETWEEN = ("During handling of the above", "The above exception was")
 _REQUESTED_STOP = re.compile(r"KeyboardInterrupt|SystemExit|SignalException|CancelledError|GeneratorExit")
@@ -166,14 +162,14 @@ def strip_colors(line: str) -> str:
 
 
 def _split_prefix(line: str) -> tuple[str, str, str]:
-    """Return a line's prefix, the innermost process that the prefix names, and the rest of the line."""
-    end, process = 0, ""
-    while match := _PROCESS.match(line, end):
-        end = match.end()
-        name = (match["name"] or "").strip()
-        process = match["rank"] or (f"{name} (pid {match['pid']})" if name and match["pid"] else name or process)
-    header = _HEADER.match(line, end)
-    return line[:end], process, line[header.end() if header else end :]
+    """Return the processes that a line's prefix names, the innermost of them with a name, and the text."""
+    parsed = parse_line(0, line)
+    process = ""
+    for part in parsed.process.split(" > "):
+        match = _PROCESS.fullmatch(part)
+        name = match["name"] if match else part
+        process = f"{name} (pid {match['pid']})" if match and name else name or process
+    return parsed.process, process, parsed.text
 
 
 class LogTail:
