@@ -1,12 +1,17 @@
 # Shared preparation of all recipes; sourced, not run.
 
-# Print the names of the visible GPUs, one per line; nothing without a working driver.
-gpu_names() {
-  local names
+# Print a field of the visible GPUs, one per line; nothing without a working driver. As utils/nvidia_smi.py.
+gpu_query() {
+  local values
   [[ ${CUDA_VISIBLE_DEVICES-unset} == "" ]] && return   # all hidden on purpose
-  names=$(nvidia-smi --query-gpu=name --format=csv,noheader ${CUDA_VISIBLE_DEVICES:+--id="$CUDA_VISIBLE_DEVICES"} 2>/dev/null) || return 0
-  echo "$names"
+  values=$(nvidia-smi --query-gpu="$1" --format=csv,noheader,nounits ${CUDA_VISIBLE_DEVICES:+--id="$CUDA_VISIBLE_DEVICES"} 2>/dev/null) || return 0
+  echo "$values"
 }
+
+gpu_names() { gpu_query name; }
+
+# Print the memory of the smallest visible GPU in MiB; nothing without one.
+least_gpu_memory() { gpu_query memory.total | sort -n | head -n 1; }
 
 # Set PROFILE from the hardware, unless it is set.
 choose_profile() {

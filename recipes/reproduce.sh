@@ -54,7 +54,7 @@ if [[ ${LAB:-0} == 1 ]]; then
 elif [[ -z $EVAL_FLAGS || -z $PERSONAGYM_FLAGS ]]; then
   gpus=$(gpu_names | grep -c . || true)
   if (( gpus > 0 )); then   # 16 GB of weights in bf16: two GPUs if one has less than 40 GB
-    least=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | sort -n | head -n 1)
+    least=$(least_gpu_memory)
     parallel=$(( gpus > 1 && ${least:-80000} < 40000 ? 2 : 1 ))
     fitting="--tensor-parallel-size $parallel --data-parallel-size $((gpus / parallel)) --engine-args {\"max_model_len\":8192}"
     EVAL_FLAGS=${EVAL_FLAGS:-$fitting} PERSONAGYM_FLAGS=${PERSONAGYM_FLAGS:-$fitting}

@@ -79,8 +79,7 @@ GPU_NAMES=$(gpu_names)
 GPUS=${GPUS:-$(grep -c . <<<"$GPU_NAMES" || true)}
 (( GPUS > 0 )) || GPUS=1
 if [[ -z $GPU_GIB && -n $GPU_NAMES ]]; then
-  GPU_GIB=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits ${CUDA_VISIBLE_DEVICES:+--id="$CUDA_VISIBLE_DEVICES"} |
-    awk 'NR == 1 || $1 < least { least = $1 } END { print least / 1024 }')
+  GPU_GIB=$(least_gpu_memory | awk '{ print $1 / 1024 }')
 fi
 GPU_GIB=${GPU_GIB:-80}
 

@@ -37,7 +37,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class AuditCase:
     """A checked output. All texts are escaped by ``printable``; only question and excerpt have line breaks.
 
     Attributes:
@@ -70,14 +70,14 @@ class Case:
         return AGREED if lenient == strict else "strict"
 
 
-def select_cases(cases: list[Case], limit: int, *, agreed: bool) -> list[Case]:
+def select_cases(cases: list[AuditCase], limit: int, *, agreed: bool) -> list[AuditCase]:
     """Select at most ``limit`` cases, spread evenly over the kinds; a kind with few cases leaves its places to others.
 
     Args:
         agreed: include cases without a difference, after all others.
     """
     ranks: dict[str, int] = {}
-    ranked: list[tuple[bool, int, int, int, Case]] = []
+    ranked: list[tuple[bool, int, int, int, AuditCase]] = []
     order = list(KINDS)
     for case in cases:
         kind = case.kind

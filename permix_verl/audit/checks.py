@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from permix_verl.audit.cases import LENIENT, MATH_VERIFY, STRICT, Case, CheckResult
+from permix_verl.audit.cases import LENIENT, MATH_VERIFY, STRICT, AuditCase, CheckResult
 from permix_verl.audit.math_verify_pool import MathVerifyPool
 from permix_verl.audit.printable import printable
 from permix_verl.audit.rows import OutputRow
@@ -16,7 +16,7 @@ QUESTION_CHARS = 400
 NAME_CHARS = 200
 
 
-def check_rows(rows: Iterable[OutputRow], reward: Any, pool: MathVerifyPool) -> Iterator[Case]:
+def check_rows(rows: Iterable[OutputRow], reward: Any, pool: MathVerifyPool) -> Iterator[AuditCase]:
     """Check a stream of rows; cases come in the same order.
 
     Args:
@@ -38,10 +38,10 @@ def strict_result(lenient: CheckResult, mark: str, strict_marks: Iterable[str]) 
     return CheckResult("no_answer", "") if elsewhere and (mark or lenient.status in ("correct", "wrong")) else lenient
 
 
-def _case(row: OutputRow, result: dict[str, Any], peer: CheckResult, strict_marks: Iterable[str]) -> Case:
+def _case(row: OutputRow, result: dict[str, Any], peer: CheckResult, strict_marks: Iterable[str]) -> AuditCase:
     mark = str(result["mark"])
     lenient = CheckResult(str(result["status"]), printable(str(result["pred"])))
-    return Case(
+    return AuditCase(
         file=printable(row.file),
         line=row.line,
         name=printable(row.name),

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from permix_verl.audit.cases import CHECKERS, KINDS, STATUSES, Case
+from permix_verl.audit.cases import CHECKERS, KINDS, STATUSES, AuditCase
 
 
 @dataclass(slots=True)
-class Tally:
+class OutputCounts:
     """Counts of one checker.
 
     Attributes:
@@ -36,7 +36,7 @@ class Counts:
     outputs: int = 0
     right: int = 0
     wrong: int = 0
-    checkers: dict[str, Tally] = field(default_factory=lambda: {checker: Tally() for checker in CHECKERS})
+    checkers: dict[str, OutputCounts] = field(default_factory=lambda: {checker: OutputCounts() for checker in CHECKERS})
     kinds: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -47,7 +47,7 @@ class Counts:
     def differences(self) -> int:
         return self.outputs - self.kinds["agreed"]
 
-    def add(self, case: Case) -> None:
+    def add(self, case: AuditCase) -> None:
         self.outputs += 1
         self.right += case.label is True
         self.wrong += case.label is False
@@ -76,7 +76,7 @@ class Counts:
         }
 
 
-def count(cases: Iterable[Case]) -> Counts:
+def count(cases: Iterable[AuditCase]) -> Counts:
     """Count all cases."""
     counts = Counts()
     for case in cases:
@@ -84,7 +84,7 @@ def count(cases: Iterable[Case]) -> Counts:
     return counts
 
 
-def count_by(cases: Sequence[Case], group: Callable[[Case], str]) -> dict[str, Counts]:
+def count_by(cases: Sequence[AuditCase], group: Callable[[AuditCase], str]) -> dict[str, Counts]:
     """Count the cases of each group; the groups with the most differences come first."""
     counts: dict[str, Counts] = {}
     for case in cases:

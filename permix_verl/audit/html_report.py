@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, STRICT, Case, select_cases
+from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, STRICT, AuditCase, select_cases
 from permix_verl.audit.counts import Counts
 from permix_verl.audit.terminal import column_legend, describe_result
 from permix_verl.report.document import Block, Document, Table, Text, table
@@ -40,7 +40,7 @@ show();
 
 
 def write_audit(
-    out: Path, cases: list[Case], overall: Counts, marks: Mapping[str, Counts], personas: Mapping[str, Counts]
+    out: Path, cases: list[AuditCase], overall: Counts, marks: Mapping[str, Counts], personas: Mapping[str, Counts]
 ) -> None:
     """Write audit.html, audit.csv and audit.json, all or none.
 
@@ -65,7 +65,7 @@ def write_audit(
     write_files_atomic(out, texts)
 
 
-def audit_csv(cases: Iterable[Case]) -> str:
+def audit_csv(cases: Iterable[AuditCase]) -> str:
     """Format one CSV row an output, in order; ``label`` is true, false or empty, ``difference`` a key of KINDS."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -81,7 +81,9 @@ def audit_csv(cases: Iterable[Case]) -> str:
     return stream.getvalue()
 
 
-def audit_page(cases: list[Case], overall: Counts, marks: Mapping[str, Counts], personas: Mapping[str, Counts]) -> str:
+def audit_page(
+    cases: list[AuditCase], overall: Counts, marks: Mapping[str, Counts], personas: Mapping[str, Counts]
+) -> str:
     """Render the page: the report's layout with the cases after its tables; self-contained."""
     shown = select_cases(cases, CASES, agreed=True)
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -109,7 +111,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(source)
 
 
-def _groups(shown: Sequence[Case], overall: Counts) -> list[dict[str, Any]]:
+def _groups(shown: Sequence[AuditCase], overall: Counts) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for kind, what in KINDS.items():
         of_kind = [case for case in shown if case.kind == kind]

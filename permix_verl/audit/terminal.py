@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, Case, CheckResult
-from permix_verl.audit.counts import Counts, Tally
+from permix_verl.audit.cases import AGREED, CHECKERS, KINDS, AuditCase, CheckResult
+from permix_verl.audit.counts import Counts, OutputCounts
 from permix_verl.report.formatting import percent, pluralize
 
 TAIL_CHARS = 200
@@ -70,11 +70,11 @@ def _notes(overall: Counts, personas: int, width: int) -> list[str]:
     return [line for note in notes for line in textwrap.wrap(note, width)]
 
 
-def _failures(tally: Tally) -> str:
+def _failures(tally: OutputCounts) -> str:
     return ", ".join(pluralize(tally.statuses[kind], kind) for kind in ("timeout", "error") if tally.statuses[kind])
 
 
-def cases_text(cases: Sequence[Case], overall: Counts, width: int) -> str:
+def cases_text(cases: Sequence[AuditCase], overall: Counts, width: int) -> str:
     """Format the cases, grouped by kind of difference.
 
     Args:
@@ -83,7 +83,7 @@ def cases_text(cases: Sequence[Case], overall: Counts, width: int) -> str:
     """
     lines = [f"{pluralize(overall.differences, 'difference')} in {pluralize(overall.outputs, 'answer')}"]
     lines += [f"{overall.kinds[kind]:>7}  {what}" for kind, what in KINDS.items() if kind != AGREED]
-    shown: dict[str, list[Case]] = {}
+    shown: dict[str, list[AuditCase]] = {}
     for case in cases:
         shown.setdefault(case.kind, []).append(case)
     for kind, kind_cases in shown.items():
@@ -93,7 +93,7 @@ def cases_text(cases: Sequence[Case], overall: Counts, width: int) -> str:
     return "\n".join(lines)
 
 
-def _case_lines(case: Case, width: int) -> list[str]:
+def _case_lines(case: AuditCase, width: int) -> list[str]:
     about = [f"{case.file}, line {case.line}", *([f"id {case.name}"] if case.name else [])]
     about += [f"persona {case.persona}"] if case.persona else []
     fields = [("gold", case.gold)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from permix_verl.audit.cases import Case, select_cases
+from permix_verl.audit.cases import AuditCase, select_cases
 from permix_verl.audit.checks import check_rows
 from permix_verl.audit.counts import count, count_by
 from permix_verl.audit.fields import NAMES, check_names
@@ -81,7 +81,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def audit(paths: Sequence[Path], given: Mapping[str, str]) -> list[Case]:
+def audit(paths: Sequence[Path], given: Mapping[str, str]) -> list[AuditCase]:
     """Check every output of these files. They are read twice, so that bad rows are reported before any is checked.
 
     Raises:
@@ -98,7 +98,7 @@ def audit(paths: Sequence[Path], given: Mapping[str, str]) -> list[Case]:
         reward.close()
 
 
-def _with_progress(cases: Iterator[Case], total: int) -> Iterator[Case]:
+def _with_progress(cases: Iterator[AuditCase], total: int) -> Iterator[AuditCase]:
     return iter(
         tqdm(
             cases,

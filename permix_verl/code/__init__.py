@@ -5,6 +5,6 @@ The rules are those of LiveCodeBench's runner; docs/code.md lists the difference
 
 from permix_verl.code.extract import extract_program
 from permix_verl.code.judge import ProgramResult, judge
-from permix_verl.code.tests import Case, Cases
+from permix_verl.code.tests import Cases, ProgramCase
 
-__all__ = ["Case", "Cases", "ProgramResult", "extract_program", "judge"]
+__all__ = ["Cases", "ProgramCase", "ProgramResult", "extract_program", "judge"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from permix_verl.code.compare import same_output, same_value
-from permix_verl.code.tests import Case, Cases
+from permix_verl.code.tests import Cases, ProgramCase
 from permix_verl.sandbox import Limits, RunResult, Sandbox, SandboxError
 
 Status = Literal["correct", "wrong", "no_answer", "timeout", "error"]
@@ -58,7 +58,7 @@ def judge(program: str | None, cases: Cases, sandbox: Sandbox, limits: Limits | 
     return ProgramResult("correct", total, total)
 
 
-def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: Limits) -> RunResult:
+def _run(program: str, case: ProgramCase, call: str | None, sandbox: Sandbox, limits: Limits) -> RunResult:
     """Run one test, and retry a sandbox that fails: a lack of memory or processes may be temporary."""
     # Longer output is wrong without a comparison.
     limits = replace(limits, output_bytes=max(limits.output_bytes, 16 * len(case.output)))
@@ -71,7 +71,7 @@ def _run(program: str, case: Case, call: str | None, sandbox: Sandbox, limits: L
     raise AssertionError
 
 
-def _score(result: RunResult, case: Case, call: str | None) -> tuple[Status, str]:
+def _score(result: RunResult, case: ProgramCase, call: str | None) -> tuple[Status, str]:
     if result.ended in ("cpu_time", "wall_time"):
         return "timeout", "time limit"
     if result.ended == "output":

@@ -16,7 +16,7 @@ MAX_UNPACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ProgramCase:
     """One test: input and expected output. For a function: one JSON value per line, and one JSON value."""
 
     input: str
@@ -32,7 +32,7 @@ class Cases:
         call: the function or method to call; ``None`` if the program reads standard input.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[ProgramCase, ...]
     call: str | None = None
 
     def __post_init__(self) -> None:
@@ -84,10 +84,10 @@ class Cases:
                 'it must be JSON: {"inputs": [...], "outputs": [...], "fn_name": NAME or null}',
             ) from None
         if call is None:
-            return cls(tuple(Case(_text(given), _text(expected)) for given, expected in pairs))
+            return cls(tuple(ProgramCase(_text(given), _text(expected)) for given, expected in pairs))
         return cls(
             tuple(
-                Case(
+                ProgramCase(
                     given if isinstance(given, str) else _arguments(given),
                     expected if isinstance(expected, str) else json.dumps(expected),
                 )
@@ -121,10 +121,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _case(test: Any) -> Case:
+def _case(test: Any) -> ProgramCase:
     if not isinstance(test, dict) or not all(isinstance(test.get(name), str) for name in ("input", "output")):
         raise UserError(f"a test is {str(test)[:80]!r}", "it must have texts input and output")
-    return Case(test["input"], test["output"])
+    return ProgramCase(test["input"], test["output"])
 
 
 def _listed(value: Any) -> list[Any]:

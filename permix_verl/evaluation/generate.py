@@ -31,13 +31,13 @@ class GenerationOutcome:
 def generate_missing(missing: MissingSamples, engine: Engine, scorer: Scorer) -> GenerationOutcome:
     """Generate, score and store every missing sample. The store must be locked (``store.writing()``)."""
     with progress_bar(missing.plan.size, missing.stored, "sample") as bar:
-        generation = _Generation(missing.store, scorer, bar)
+        generation = _SampleGeneration(missing.store, scorer, bar)
         run_requests(engine, generation.requests(missing), generation.take)
         generation.store_scored(wait=True)
     return GenerationOutcome(missing.stored + generation.generated, generation.generated, generation.failed)
 
 
-class _Generation:
+class _SampleGeneration:
     """State of one call: samples whose completion or score is awaited."""
 
     def __init__(self, store: SampleStore, scorer: Scorer, bar: Any) -> None:

@@ -122,7 +122,7 @@ def generate_targets(
         UserError: most texts are truncated at the token limit, so further requests would be wasted.
     """
     rows = list(rows)
-    generation = _Generation(config, store, is_correct)
+    generation = _TargetGeneration(config, store, is_correct)
     for row in rows:
         generation.consider(row)
     if not generation.queue:
@@ -148,7 +148,7 @@ class _Waiting:
     rows: list[TargetRequest]
 
 
-class _Generation:
+class _TargetGeneration:
     """State of one call: rows that wait for a request, by key, and requests to submit next."""
 
     def __init__(self, config: GenerationConfig, store: TargetStore, is_correct: IsCorrect) -> None:

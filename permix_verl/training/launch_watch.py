@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from permix_verl.training.hooks.ray_watch import UNAVAILABLE
-from permix_verl.training.log_signs import LogSigns, LogTail, Sign, strip_colors
+from permix_verl.training.log_signs import LogSign, LogSigns, LogTail, strip_colors
 from permix_verl.training.process_activity import ProcessActivity
 
 GRACE_S = 25.0
@@ -164,12 +164,12 @@ class LaunchWatch:
 class _DatedSign:
     """A sign of failure, the time it was read, and the number of steps finished by then."""
 
-    sign: Sign
+    sign: LogSign
     when: float
     steps: int
 
 
-def _describe_cause(signs: Sequence[Sign]) -> str:
+def _describe_cause(signs: Sequence[LogSign]) -> str:
     """Describe the process that died, if that came first; else the first exception and its process's next one."""
     if signs[0].died_silently:
         actors = [sign for sign in signs if sign.died_silently and sign.text.startswith("actor ")]

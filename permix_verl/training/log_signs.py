@@ -61,7 +61,7 @@ _FIRST_TRAINING_STAGE = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class LogSign:
     """A sign of failure in a log.
 
     Attributes:
@@ -100,7 +100,7 @@ class LogSigns:
         self._open: set[str] = set()  # prefixes of the processes in the middle of a traceback
         self._stage_index = -1
 
-    def read(self, line: str) -> Sign | None:
+    def read(self, line: str) -> LogSign | None:
         """Return the sign of failure in the next line, if it completes one."""
         line = strip_colors(line)
         if line.startswith(RAY_WATCH_PREFIX):
@@ -114,10 +114,10 @@ class LogSigns:
             return self._read_traceback(prefix, process, text)
         if _LOST.search(text) or (_FAILED.search(text) and not self.training):
             line = text.strip().removeprefix(RAY_WATCH_PREFIX)
-            return Sign(process, line, component_lost=True, died_silently=bool(_DIED.search(text)))
+            return LogSign(process, line, component_lost=True, died_silently=bool(_DIED.search(text)))
         return None
 
-    def _read_traceback(self, prefix: str, process: str, text: str) -> Sign | None:
+    def _read_traceback(self, prefix: str, process: str, text: str) -> LogSign | None:
         if not text.strip() or text[0] in " \t|+" or text.startswith(_BETWEEN):
             return None
         exception = _RAISED.fullmatch(text)
@@ -131,7 +131,7 @@ class LogSigns:
         name = exception["name"].rpartition(".")[2]
         message = (exception["message"] or "").strip()
         sentence = f"{name}: {message}" if message else name
-        return Sign(process, sentence, component_lost=bool(_LOST.search(text)), is_exception=True)
+        return LogSign(process, sentence, component_lost=bool(_LOST.search(text)), is_exception=True)
 
     @property
     def training(self) -> bool:

@@ -21,7 +21,7 @@ def test_every_result_is_a_cells() -> None:
 
 def test_a_changed_outcome_is_listed_and_seconds_are_not() -> None:
     stages = [{"stage": "doctor", "status": 1, "seconds": 6, "said": ["error x"]}]
-    before = {"a": {"name": "a", "installed": "forced", "stages": stages}}
+    before: dict[str, versions.Row] = {"a": {"name": "a", "installed": "forced", "stages": stages}}
     now = copy.deepcopy(before)
     now["a"]["stages"][0]["seconds"] = 60
     assert versions.changes(before, now) == []

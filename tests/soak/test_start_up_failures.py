@@ -89,7 +89,7 @@ def test_memory_that_is_not_there_is_named(recipe: Recipe, begun: Path) -> None:
 
 def test_a_queue_that_is_killed_is_named(recipe: Recipe, begun: Path) -> None:  # noqa: F811
     def kill() -> None:
-        wait_for(lambda: kill_by_name(begun, "TransferQueueController"))
+        wait_for(lambda: bool(kill_by_name(begun, "TransferQueueController")))
 
     threading.Thread(target=kill, daemon=True).start()
     last, seconds = resume(recipe, begun, "TransferQueueController|ActorDiedError|The actor (?:died|is dead)")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.audit.cases import CHECKERS, Case
+from permix_verl.audit.cases import CHECKERS, AuditCase
 from permix_verl.audit.rows import OutputRow, read_rows
 
 BOXED = {"output": "9 * 2 is \\boxed{18}.", "gold": "18"}
@@ -34,5 +34,5 @@ def refusal_of(file: Path, **given: str) -> str:
     return str(caught.value)
 
 
-def statuses_of(case: Case) -> list[str]:
+def statuses_of(case: AuditCase) -> list[str]:
     return [case.results[checker].status for checker in CHECKERS]

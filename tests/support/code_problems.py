@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from permix_verl.code import Case, Cases
+from permix_verl.code import Cases, ProgramCase
 from permix_verl.sandbox import Limits
 
 __all__ = ["FUNCTIONAL", "PROBLEMS", "STDIN", "Problem", "Wrong", "livecodebench_row", "write_livecodebench"]
@@ -72,7 +72,7 @@ class Problem:
     def cases(self, *, without: int | None = None) -> Cases:
         """Return the tests, except number ``without`` (from 1)."""
         kept = [test for number, test in enumerate(self.tests, start=1) if number != without]
-        return Cases(tuple(Case(*test) for test in kept), self.call)
+        return Cases(tuple(ProgramCase(*test) for test in kept), self.call)
 
     @property
     def limits(self) -> Limits:

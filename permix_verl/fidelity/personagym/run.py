@@ -26,7 +26,7 @@ from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.jsonl_store import content_key
 from permix_verl.inference.judges.ask import JudgeClient
 from permix_verl.inference.judges.config import Judge
-from permix_verl.inference.judges.questions import Tally
+from permix_verl.inference.judges.questions import JudgeTally
 from permix_verl.inference.judges.store import Answer, FidelityStore
 from permix_verl.inference.model_exchange import RESULTS, same_model
 from permix_verl.inference.request_loop import progress_bar, run_requests
@@ -192,7 +192,7 @@ def _judge(
     answers: Answers,
     examples: Mapping[ItemId, str | None],
     outcome: PersonagymOutcome,
-) -> Tally:
+) -> JudgeTally:
     settings = session.settings
     questions = [
         question

@@ -14,7 +14,7 @@ from permix_verl.inference.engines import Completion, Engine, Request
 from permix_verl.inference.engines.openai import OpenAIEngine
 from permix_verl.inference.jsonl_store import content_key
 from permix_verl.inference.judges.config import Judge, version_of
-from permix_verl.inference.judges.questions import JudgeQuestion, Tally
+from permix_verl.inference.judges.questions import JudgeQuestion, JudgeTally
 from permix_verl.inference.judges.replies import FINAL_STATUSES, Status
 from permix_verl.inference.judges.store import Judgement, JudgementStore
 from permix_verl.inference.model_exchange import same_model
@@ -78,7 +78,7 @@ class JudgeClient:
         label = self._judge.label
         return f"{len(missing)} calls to {label}, about {cost} (estimated at {CHARS_PER_TOKEN:g} characters per token)"
 
-    def ask(self, questions: Sequence[JudgeQuestion], title: str) -> Tally:
+    def ask(self, questions: Sequence[JudgeQuestion], title: str) -> JudgeTally:
         """Send the missing requests.
 
         Args:
@@ -87,14 +87,14 @@ class JudgeClient:
         Raises:
             UserError: the judge cannot be reached, or most of its replies are truncated.
         """
-        tally = Tally()
+        tally = JudgeTally()
         calls = self.missing(questions)
         if calls:
             self._ask(calls, title, tally)
         tally.judgements = [self.last(question) for question in questions]
         return tally
 
-    def ask_with_costs(self, questions: Sequence[JudgeQuestion]) -> Tally:
+    def ask_with_costs(self, questions: Sequence[JudgeQuestion]) -> JudgeTally:
         """Print the expected cost, send the missing requests, and print the actual cost.
 
         Raises:
@@ -118,7 +118,7 @@ class JudgeClient:
                 return None
         return None
 
-    def _ask(self, calls: Sequence[_PendingCall], title: str, tally: Tally) -> None:
+    def _ask(self, calls: Sequence[_PendingCall], title: str, tally: JudgeTally) -> None:
         judge = self._judge
         render = judge.renderer()
         pending = {call.key: call for call in calls}
@@ -160,7 +160,7 @@ class JudgeClient:
             schema=self._judge.schema(call.question.schema),
         )
 
-    def _record(self, call: _PendingCall, completion: Completion, tally: Tally) -> _PendingCall | None:
+    def _record(self, call: _PendingCall, completion: Completion, tally: JudgeTally) -> _PendingCall | None:
         """Store and count a reply or a failure; return the question's next attempt, if one is due."""
         if completion.error is not None and not (completion.refused or completion.final):
             tally.failed += 1
@@ -173,7 +173,7 @@ class JudgeClient:
         tally.truncated += judgement.status == "cut"
         return None if judgement.status in FINAL_STATUSES else self._next(call.question)
 
-    def _check_truncated(self, tally: Tally) -> None:
+    def _check_truncated(self, tally: JudgeTally) -> None:
         if tally.replies >= MIN_REPLIES_BEFORE_ABORT and 2 * tally.truncated > tally.replies:
             judge = self._judge
             raise UserError(

@@ -35,7 +35,7 @@ class JudgeQuestion:
 
 
 @dataclass
-class Tally:
+class JudgeTally:
     """Counts of one call, and the stored judgements.
 
     Attributes:

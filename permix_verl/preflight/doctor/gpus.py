@@ -3,16 +3,14 @@
 import functools
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
+from permix_verl.utils.nvidia_smi import nvidia_smi, query_gpus
 
 BUSY_MB = 1024
 LAYERED_BELOW_MB = 48 << 10
-_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,33 +22,17 @@ class Gpu:
     used_mb: int
 
 
-def query_nvidia_smi(*arguments: str) -> str:
-    """Return the output of ``nvidia-smi``; empty if it is missing or fails."""
-    if shutil.which("nvidia-smi") is None:
-        return ""
-    try:
-        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
 @functools.cache
 def visible_gpus() -> tuple[Gpu, ...]:
     """Return the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible == "":
-        return ()
-    chosen = [f"--id={visible}"] if visible else []
-    text = query_nvidia_smi("--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits", *chosen)
-    rows = [[part.strip() for part in line.rsplit(",", 2)] for line in text.splitlines() if line.count(",") >= 2]
+    rows = query_gpus("name", "memory.total", "memory.used")
     return tuple(Gpu(name, int(total), int(used)) for name, total, used in rows if total.isdigit() and used.isdigit())
 
 
 @functools.cache
 def driver_cuda() -> str | None:
     """Return the newest CUDA version that the driver supports."""
-    match = re.search(r"CUDA Version:\s*([\d.]+)", query_nvidia_smi())
+    match = re.search(r"CUDA Version:\s*([\d.]+)", nvidia_smi())
     return match[1] if match else None
 
 

@@ -27,7 +27,7 @@ VLLM_OVERHEAD = 1024 * MIB
 
 
 @dataclass(frozen=True)
-class Line:
+class Item:
     """One line of the budget: name and bytes."""
 
     name: str
@@ -39,7 +39,7 @@ class Phase:
     """One phase of a step and the memory it needs on the device; the lines add up."""
 
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[Item, ...]
 
     @property
     def total(self) -> int:
@@ -68,7 +68,7 @@ class MemoryBudget:
 
     phases: tuple[Phase, ...]
     cache: Cache | None
-    host: tuple[Line, ...]
+    host: tuple[Item, ...]
 
 
 def budget(job: Job, model: ModelSize, peaks: PeakMemory, memory: int) -> MemoryBudget:
@@ -87,19 +87,22 @@ def budget(job: Job, model: ModelSize, peaks: PeakMemory, memory: int) -> Memory
     return MemoryBudget(tuple(phases), cache, _host(job, model, peaks))
 
 
-def _actor(job: Job, model: ModelSize, kinds: Any, memory: int) -> tuple[Line, ...]:
-    lines = [Line(name, size) for name, size in kinds.most_common() if size >= MIB // 10]
+def _actor(job: Job, model: ModelSize, kinds: Any, memory: int) -> tuple[Item, ...]:
+    lines = [Item(name, size) for name, size in kinds.most_common() if size >= MIB // 10]
     rollout = job.rollout
     if job.device == "cpu":
         here = job.ranks_per_node  # all ranks share the machine, and vLLM does not sleep
-        lines = [Line(line.name, line.size * here) for line in lines]
+        lines = [Item(line.name, line.size * here) for line in lines]
         if rollout is not None:
-            lines.append(Line("vLLM: weights and cache", (vllm_weights(model, rollout) + rollout.cpu_cache) * here))
-        return (*lines, *_initial_adapter(job, model), Line("processes of verl, Ray and vLLM", CPU_PROCESSES))
-    lines += [Line("allocator's reserve", round(ALLOCATOR_SLACK * kinds.total())), Line("CUDA context", CUDA_CONTEXT)]
+            lines.append(Item("vLLM: weights and cache", (vllm_weights(model, rollout) + rollout.cpu_cache) * here))
+        return (*lines, *_initial_adapter(job, model), Item("processes of verl, Ray and vLLM", CPU_PROCESSES))
+    lines += [
+        Item("allocator's reserve", round(ALLOCATOR_SLACK * kinds.total())),
+        Item("CUDA context", CUDA_CONTEXT),
+    ]
     if rollout is not None:
         share = int(rollout.utilization * memory)
-        lines.append(Line("vLLM asleep", VLLM_ASLEEP) if rollout.sleeps else Line("vLLM, awake", share))
+        lines.append(Item("vLLM asleep", VLLM_ASLEEP) if rollout.sleeps else Item("vLLM, awake", share))
     return tuple(lines)
 
 
@@ -133,46 +136,46 @@ def kv_cache(job: Job, model: ModelSize, rollout: RolloutSettings, memory: int) 
 
 def _generation(
     job: Job, peaks: PeakMemory, model: ModelSize, rollout: RolloutSettings, cache: Cache, memory: int
-) -> tuple[Line, ...]:
+) -> tuple[Item, ...]:
     share = int(rollout.utilization * memory)
     weights = vllm_weights(model, rollout)
     kept = max(0, int(cache.tokens * kv_bytes_per_token(model, rollout)))
     return (
-        Line("vLLM: weights", weights),
-        Line("vLLM: cache", kept),
-        Line("vLLM: the rest of its share", max(share - weights - kept, 0)),
-        Line("actor, resting", idle_memory(job, peaks)),
-        Line("CUDA context", CUDA_CONTEXT),
+        Item("vLLM: weights", weights),
+        Item("vLLM: cache", kept),
+        Item("vLLM: the rest of its share", max(share - weights - kept, 0)),
+        Item("actor, resting", idle_memory(job, peaks)),
+        Item("CUDA context", CUDA_CONTEXT),
     )
 
 
-def _sync(job: Job, peaks: PeakMemory, model: ModelSize, rollout: RolloutSettings) -> tuple[Line, ...]:
+def _sync(job: Job, peaks: PeakMemory, model: ModelSize, rollout: RolloutSettings) -> tuple[Item, ...]:
     # Upper bound: verl gathers the adapter tensor by tensor and sends it from the host.
     in_transit = model.adapter_weights * job.weight_bytes
     return (
-        Line("actor's weights", _weights(peaks)),
-        Line("optimizer state", 0 if job.optimizer_offload else peaks.idle[OPTIMIZER]),
-        Line("vLLM: weights", vllm_weights(model, rollout)),
-        Line("adapter, on its way", in_transit),
-        Line("buffer", rollout.bucket_mb * MIB),
-        Line("CUDA contexts", CUDA_CONTEXT + VLLM_ASLEEP),
+        Item("actor's weights", _weights(peaks)),
+        Item("optimizer state", 0 if job.optimizer_offload else peaks.idle[OPTIMIZER]),
+        Item("vLLM: weights", vllm_weights(model, rollout)),
+        Item("adapter, on its way", in_transit),
+        Item("buffer", rollout.bucket_mb * MIB),
+        Item("CUDA contexts", CUDA_CONTEXT + VLLM_ASLEEP),
     )
 
 
-def _host(job: Job, model: ModelSize, peaks: PeakMemory) -> tuple[Line, ...]:
-    lines = [Line("loading: the whole model on one rank", (model.weights + model.adapter_weights) * job.weight_bytes)]
+def _host(job: Job, model: ModelSize, peaks: PeakMemory) -> tuple[Item, ...]:
+    lines = [Item("loading: the whole model on one rank", (model.weights + model.adapter_weights) * job.weight_bytes)]
     if job.param_offload:
-        lines.append(Line("actor's weights while others have their turn", _weights(peaks) * job.ranks_per_node))
+        lines.append(Item("actor's weights while others have their turn", _weights(peaks) * job.ranks_per_node))
     if job.rollout is not None and job.rollout.sleeps and job.device != "cpu":
-        lines.append(Line("vLLM's weights while it sleeps", vllm_weights(model, job.rollout) * job.ranks_per_node))
+        lines.append(Item("vLLM's weights while it sleeps", vllm_weights(model, job.rollout) * job.ranks_per_node))
     return (*lines, *_initial_adapter(job, model))
 
 
-def _initial_adapter(job: Job, model: ModelSize) -> list[Line]:
+def _initial_adapter(job: Job, model: ModelSize) -> list[Item]:
     """Return a node's host memory for the initial adapter and, while the reference runs, the trained one."""
     if not job.adapter_reference:
         return []
-    return [Line("adapter, for the KL reference", 2 * model.adapter_weights * 4 * job.ranks_per_node // job.ranks)]
+    return [Item("adapter, for the KL reference", 2 * model.adapter_weights * 4 * job.ranks_per_node // job.ranks)]
 
 
 def _weights(peaks: PeakMemory) -> int:

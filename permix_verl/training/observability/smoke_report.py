@@ -7,7 +7,6 @@ import argparse
 import importlib.metadata
 import json
 import platform
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from permix_verl.runs.folder import RunFolder
 from permix_verl.training.guards.effective_config import LIVE_FILE
 from permix_verl.training.guards.watchdog import CAUSE_FILE
 from permix_verl.utils.files import write_atomic
+from permix_verl.utils.nvidia_smi import query_gpus
 
 PACKAGES = (
     "verl",
@@ -56,7 +56,7 @@ def collect_report(run: Path, memory_file: Path | None = None) -> dict[str, Any]
         "machine": {
             "python": platform.python_version(),
             "system": platform.platform(),
-            "gpus": _nvidia_smi("name,memory.total,driver_version"),
+            "gpus": [", ".join(row) for row in query_gpus("name", "memory.total", "driver_version")],
         },
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "gpu_memory_peak_mib": _peaks(memory_file) if memory_file else {},
@@ -85,15 +85,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _nvidia_smi(fields: str) -> list[str]:
-    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.strip().splitlines() if done.returncode == 0 else []
 
 
 def _peaks(file: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from permix_verl.audit.cases import CHECKERS, LENIENT, MATH_VERIFY, STRICT, Case, CheckResult, select_cases
+from permix_verl.audit.cases import CHECKERS, LENIENT, MATH_VERIFY, STRICT, AuditCase, CheckResult, select_cases
 from permix_verl.audit.checks import check_rows, strict_result
 from permix_verl.audit.counts import count, count_by
 from permix_verl.audit.math_verify_pool import MathVerifyPool
@@ -112,10 +112,10 @@ def test_math_verifys_own_limit_is_a_timeout_and_its_exception_an_error() -> Non
 
 def make_case(
     lenient: bool, strict: bool, plain: bool, label: bool | None = None, *, line: int = 1, persona: str = ""
-) -> Case:
+) -> AuditCase:
     words = {True: CheckResult("correct", "18"), False: CheckResult("wrong", "17")}
     results = dict(zip(CHECKERS, (words[lenient], words[strict], words[plain]), strict=True))
-    return Case("f", line, "", persona, "boxed", "18", "", "x", label, results)
+    return AuditCase("f", line, "", persona, "boxed", "18", "", "x", label, results)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def make_case(
         (make_case(False, False, False), "agreed"),
     ],
 )
-def test_a_case_has_its_most_important_kind_of_difference(case: Case, kind: str) -> None:
+def test_a_case_has_its_most_important_kind_of_difference(case: AuditCase, kind: str) -> None:
     assert case.kind == kind
 
 

