@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: lint, types, then the fast tests (minutes) and the end-to-end runs (43 minutes on two slow cores).
+# All checks: lint, types, then the fast tests (minutes) and the end-to-end runs (30 minutes on two cores).
 #
 #   bash tests/run.sh          # everything
 #   bash tests/run.sh fast     # lint, types and the fast tests
