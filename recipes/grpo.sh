@@ -41,7 +41,7 @@ VAL_PROBLEMS=${VAL_PROBLEMS:-32}                  # validation problems, each un
 TEST_FREQ=${TEST_FREQ:-20}                        # steps between validations
 SAVE_FREQ=${SAVE_FREQ:-20}                        # steps between checkpoints
 MIN_AGREEMENT=${MIN_AGREEMENT:-$([[ $QLORA == 0 ]] && echo 0.99 || echo 0.95)} # least rollout-actor correlation of a step
-STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts come from another policy; 0: only warn
+STOP_ON_DISAGREEMENT=${STOP_ON_DISAGREEMENT:-1}   # 1: end a run whose rollouts come from another policy; 0: train on, end with status 3
 STALL_SECONDS=${STALL_SECONDS:-40}                # without progress, after which the run is ended
 RUN_DIR=${RUN_DIR:-$REPO/runs/$ARM-$(basename "$MODEL")-seed$SEED}
 # ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Run all checks of ``permix doctor`` in order; the exit status is that of the worst finding."""
+"""Check machine, model, data and settings, or explain a log; the worst finding is the exit status."""
 
 import argparse
 import json
@@ -7,48 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from permix_verl.cli.explain import explain_log
-from permix_verl.preflight.doctor import adapter, cluster, config, data, gpus, machine, model, packages, requirements
-from permix_verl.preflight.doctor.types import EXIT_STATUS, Check, Finding, Setup, warning
-
-CHECKS: Sequence[Check] = (
-    Check("python", packages.python_version),
-    Check("packages", packages.packages),
-    Check("requirements", requirements.requirements),
-    Check("interfaces", requirements.interfaces),
-    Check("torch-build", packages.torch_build),
-    Check("bitsandbytes", packages.bitsandbytes),
-    Check("gpus", gpus.gpu_count),
-    Check("gpu-memory", gpus.gpu_memory),
-    Check("disk", machine.disk),
-    Check("shared-memory", machine.shared_memory),
-    Check("open-files", machine.open_files),
-    Check("ray", cluster.ray_cluster),
-    Check("logical-cpus", cluster.logical_cpus),
-    Check("model-files", model.model_files),
-    Check("tokenizer", model.tokenizer),
-    Check("template", model.template),
-    Check("date", model.pinned_date),
-    Check("context", model.context_length),
-    Check("adapter", adapter.initial_adapter),
-    Check("personas", data.persona_pools),
-    Check("data", data.prepared_rows),
-    Check("keys", config.dead_keys),
-    Check("config", config.config_composes),
-    Check("batches", config.batches),
-    Check("resume", config.resumable),
-)
-
-
-def examine(setup: Setup, checks: Sequence[Check] = CHECKS) -> list[tuple[str, Finding]]:
-    """Run the checks, and return their findings with the checks' names. A check that raises gives a warning only."""
-    findings = []
-    for check in checks:
-        try:
-            findings += [(check.name, finding) for finding in check.run(setup)]
-        except Exception as problem:
-            text = f"the check itself failed ({type(problem).__name__}: {str(problem)[:200]})"
-            findings.append((check.name, warning(text, "check this by hand, and report the bug")))
-    return findings
+from permix_verl.preflight.doctor import config
+from permix_verl.preflight.doctor.checks import examine
+from permix_verl.preflight.doctor.types import EXIT_STATUS, Setup
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -83,7 +83,7 @@ class PersonaDraw:
     """Settings of the persona draw, stored in the data file; with (epoch, row id) they determine each row's persona.
 
     Attributes:
-        pool: the training pool.
+        pool: the training pool, development personas included; see :attr:`train_pool`.
         seed: the run's persona seed.
         no_persona_probability: expected fraction of (epoch, row) pairs without a persona; 1 is plain RLVR.
         epoch: the epoch whose personas are in the file's prompts.

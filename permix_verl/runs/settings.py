@@ -52,7 +52,7 @@ ARCHIVED = (
 """Files and folders, besides the metrics, that a restart from scratch archives."""
 
 
-def begin_run(folder: RunFolder, overrides: list[str], hardware_keys: Collection[str] = ()) -> None:
+def begin_run(folder: RunFolder, overrides: list[str], changeable_keys: Collection[str] = ()) -> None:
     """Start or resume a run: adopt the prepared data and record the settings, or refuse settings that differ.
 
     Without a checkpoint nothing is lost, so the run restarts with the new settings.
@@ -60,7 +60,7 @@ def begin_run(folder: RunFolder, overrides: list[str], hardware_keys: Collection
     Args:
         folder: the run folder, locked.
         overrides: verl's overrides of this launch.
-        hardware_keys: overrides that may differ on resume.
+        changeable_keys: overrides that may differ on resume besides :data:`FREE_TO_CHANGE`; ``--may-change``.
 
     Raises:
         UserError: the folder holds a run with other settings or data, and is left unchanged; data files
@@ -78,7 +78,7 @@ def begin_run(folder: RunFolder, overrides: list[str], hardware_keys: Collection
     elif folder.settings.is_file():
         stored = json.loads(folder.settings.read_text())
         stored["overrides"] = current_paths(stored["overrides"])
-        changed = _differences(stored, settings, {*FREE_TO_CHANGE, *hardware_keys})
+        changed = _differences(stored, settings, {*FREE_TO_CHANGE, *changeable_keys})
         if changed:
             reordered = other_order(read_manifest(folder.data), read_manifest(data))
             shutil.rmtree(folder.new_data, ignore_errors=True)
@@ -110,6 +110,7 @@ def archive_old_steps(folder: RunFolder) -> None:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
+    """Return (key, stored, present) of every setting that has changed, those in ``free`` left out."""
     changed = [
         (key, before["overrides"].get(key), now["overrides"].get(key))
         for key in sorted(before["overrides"] | now["overrides"])

@@ -3,7 +3,7 @@
     python -m permix_verl.training.launch --run-dir runs/NAME --base MODEL -- KEY=VALUE ...
 
 The recipes call this; verl's own Hydra overrides follow ``--``. The same command resumes a stopped run. Exit status:
-verl's own if it failed, 3 if a check failed, be it at the end or at a step where the check stopped the run.
+verl's own if it failed; 3 if a check of the finished run failed, or a rollout mismatch stopped it.
 """
 
 import argparse

@@ -40,7 +40,7 @@ from permix_verl.training.qlora.settings import nf4_requested
 from permix_verl.utils.files import write_atomic
 
 CHECK_FAILED = 3
-"""Exit status of a finished run with a failed check."""
+"""Exit status of a finished run with a failed check, and of one that a rollout mismatch stopped."""
 
 
 def check_run(folder: RunFolder, args: argparse.Namespace, total: int) -> int:

@@ -64,7 +64,8 @@ class MismatchGuard:
         return (
             f"{STOPPED} {step}{row}: {'; '.join(problems)}. The rollouts do not come from the policy being trained: "
             "check that the LoRA adapter reaches the rollout engine (load_format=safetensors) and that dtypes match. "
-            "The same command resumes from the last checkpoint before it; STOP_ON_DISAGREEMENT=0 trains regardless"
+            "The same command resumes from the last checkpoint before it; STOP_ON_DISAGREEMENT=0 trains on, and "
+            "ends with status 3"
         )
 
 

@@ -31,7 +31,7 @@ DEFAULT_HOOKS: tuple[type[BufferHook], ...] = (
     MeasureAdapterNorm,
     LogPersonaMetrics,
 )
-"""Hooks of every run; at each event they are called in this order."""
+"""Hooks of every run, called in this order at each event. ``CheckMismatch`` acts if ``stop_on_disagreement`` is 1."""
 
 
 class RolloutError(RuntimeError):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from permix_verl.cli.doctor import CHECKS, examine
 from permix_verl.cli.main import run
 from permix_verl.lab.base_model import MODEL
+from permix_verl.preflight.doctor.checks import CHECKS, examine
 from permix_verl.preflight.doctor.types import Check, Setup
 from permix_verl.runs.overrides import overrides_by_key
 

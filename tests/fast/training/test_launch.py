@@ -90,7 +90,7 @@ def test_a_run_resumes_with_its_own_settings_only(folder: RunFolder) -> None:
     checkpoint(folder, 2)
     begin_run(folder, overrides(folder, "+a.b=1", "micro=4"))
     begin_run(folder, overrides(folder, "+a.b=1", "micro=4", "trainer.save_freq=3"))
-    begin_run(folder, overrides(folder, "+a.b=1", "micro=2"), hardware_keys=["micro"])
+    begin_run(folder, overrides(folder, "+a.b=1", "micro=2"), changeable_keys=["micro"])
     with pytest.raises(UserError, match=r"holds a run with a\.b=1, but this command has a\.b=2; set another RUN_DIR"):
         begin_run(folder, overrides(folder, "+a.b=2", "micro=2"))
     with pytest.raises(UserError, match=r"holds a run with data\.epochs=2"):
