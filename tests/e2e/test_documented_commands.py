@@ -1,6 +1,5 @@
 """Every command line of README and docs, in a clean copy of the tree and a shell in which nothing is activated."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.clean_tree import copy_tracked
 from ..support.documented_commands import LAB, NOT_RUN, ROOT, Check, Documented, check_of, documented, reason_not_run
 
 COMMANDS = list(documented())
@@ -17,13 +17,7 @@ _DONE: dict[Check, tuple[int, str]] = {}
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the tracked files; ``.venv`` is the environment that runs the tests."""
-    tree = tmp_path_factory.mktemp("clean") / "permix-verl"
-    tree.mkdir()
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    present = b"\0".join(name for name in files.split(b"\0") if name and (ROOT / os.fsdecode(name)).is_file())
-    copy = ["tar", "--create", "--no-recursion", "--null", "--files-from=-", "--file=-"]
-    archive = subprocess.run(copy, cwd=ROOT, input=present, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "--extract", "--file=-"], cwd=tree, input=archive, check=True)
+    tree = copy_tracked(tmp_path_factory.mktemp("clean") / "permix-verl")
     (tree / ".venv").symlink_to(sys.prefix)
     (tree / "runs").mkdir()
     return tree

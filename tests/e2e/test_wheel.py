@@ -11,6 +11,8 @@ import pytest
 
 from permix_verl.cli.main import VERBS
 
+from ..support.clean_tree import copy_tracked, tracked_files
+
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = """
 import importlib, sys, threading
@@ -38,7 +40,8 @@ def run(folder: Path, *command: str) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(folder, sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    tree = copy_tracked(folder / "tree")  # a build folder of an earlier build would be packed too
+    run(folder, sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(tree))
     return next(folder.glob("permix_verl-*.whl"))
 
 
@@ -64,12 +67,11 @@ def test_the_wheel_alone_loads_pools_and_scores_from_a_thread(wheel: Path) -> No
 
 
 def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
-    tracked = subprocess.run(["git", "ls-files", "permix_verl", "reward_fns"], cwd=ROOT, capture_output=True, text=True)
-    files = [Path(name) for name in tracked.stdout.splitlines() if (ROOT / name).is_file()]
+    files = [file for file in tracked_files() if file.parts[0] in ("permix_verl", "reward_fns")]
     expected = {
         str("permix_verl" / file if file.parts[0] == "reward_fns" else file)
         for file in files
-        if file.name not in ("README.md", ".gitattributes")
+        if not (ROOT / file).is_symlink()
     }
     assert len(expected) > 200
     contents = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
