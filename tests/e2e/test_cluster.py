@@ -119,7 +119,7 @@ def test_a_run_whose_node_dies_ends_and_names_the_cause(node_lost: NodeLost) -> 
     assert node_lost.seconds < 120
     errors = [line for line in node_lost.first.output.splitlines() if line.startswith("error: ")]
     assert re.match(r"error: node [\d.]+ of the Ray cluster is gone; start Ray there again", errors[-1])
-    # The watchdog ends it, or, if verl's trainer ran on that node, the driver, whose call may fail before Ray gives it up.
+    # The watchdog ends it or, if verl's trainer ran on that node, the driver, whose call may fail before Ray gives up.
     assert re.search(" is gone|cannot be reached any more, perhaps with its node", errors[-2])
 
 
