@@ -95,6 +95,7 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
         "LAB_PROBLEMS": "52",
         "VAL_PROBLEMS": "4",
         "SAVE_FREQ": "3",
+        "TEST_FREQ": "-1",
         **cell.get("variables", {}),
     }
     if name in ("doctor", "train"):
@@ -106,7 +107,7 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
         "doctor": [*doctor, "--", *overrides(environment)],
         "fast": [*pytest, "-n", "2", "--dist", "loadfile", "tests/fast"],
         "endpoint": [*pytest, *ENDPOINT_TESTS],
-        "train": ["bash", "recipes/run_permix_grpo.sh"],
+        "train": ["bash", "recipes/run_permix_grpo.sh", "trainer.val_before_train=False"],
         "evaluate": [*evaluate, "--tasks", "lab_easy", "--limit", "4", "--runs", "1", "--out", str(folder / "results")],
     }  # fmt: skip
     began = time.monotonic()
