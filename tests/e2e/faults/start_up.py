@@ -9,7 +9,7 @@ import wrapt
 FAULT = os.environ.get("PERMIX_TEST_FAULT", "")
 
 
-def _fails(*_: Any, **__: Any) -> None:
+def _fails(self: Any = None, *_: Any, **__: Any) -> None:
     raise RuntimeError(f"the {FAULT} cannot start")
 
 
@@ -39,9 +39,9 @@ if FAULT == "port":
 
 if FAULT == "agent loop":
 
-    @wrapt.when_imported("verl.trainer.ppo.v1.agent_loop_tq")
+    @wrapt.when_imported("verl.experimental.agent_loop.agent_loop")
     def break_agent_loop(loops: Any) -> None:
-        loops.AgentLoopWorkerTQ.__init__ = _fails
+        loops.AgentLoopWorker.__init__ = _fails
 
 
 if FAULT == "reward worker":
