@@ -1,5 +1,6 @@
 """Selection of the cause: the first sign that no other explains."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,6 +9,10 @@ from permix_verl.explain.signs import RANKS, Log, Sign, read_log
 
 STEPS_AFTER = 2
 """Training steps after an error that show that the run outlived it."""
+
+
+_CLASS_NAME = re.compile(r"^\s*class_name: (\w+)", re.MULTILINE)
+"""Class of a dead actor in Ray's ActorDiedError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,17 @@ class Explanation:
     def followed_by(self) -> int:
         """Number of other errors, including repeats that Ray only counts."""
         return sum(sign.repeated for sign in self.consequences)
+
+    @property
+    def meaning(self) -> str:
+        """Meaning of a known cause, with the class of a Ray actor that died; empty if the cause is not known."""
+        if self.cause is None or self.cause.signature is None:
+            return ""
+        text = self.cause.signature.cause
+        if self.cause.signature.id != "actor-gone":
+            return text
+        actors = (_CLASS_NAME.search(sign.said) for sign in (self.cause, *self.consequences))
+        return next((f"{text}: {actor[1]}" for actor in actors if actor), text)
 
 
 def explain(raw: Iterable[str]) -> Explanation:

@@ -80,7 +80,7 @@ def as_text(explanation: Explanation, log: str, watchdog: str = "") -> str:
     notes = [("watchdog", line) for line in _lines(watchdog)[:1]]
     if sign is None:
         return "\n".join([*(f"{name:<10}{text}" for name, text in notes), *_no_cause(explanation, log)])
-    rows = [*notes, ("cause", cause_of(sign))]
+    rows = [*notes, ("cause", explanation.meaning or cause_of(sign))]
     rows += [("said" if number == 0 else "", line) for number, line in enumerate(_lines(sign.said))]
     if sign.became:
         rows.append(("raised on", _lines(sign.became)[0]))

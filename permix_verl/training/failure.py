@@ -73,4 +73,4 @@ def probable_cause(explanation: Explanation) -> str | None:
         return message.partition(": ")[2]
     if sign.signature is None:
         return message
-    return f"{sign.signature.cause} ({message[:MAX_QUOTED_CHARS]}); {sign.signature.remedy}"
+    return f"{explanation.meaning} ({message[:MAX_QUOTED_CHARS]}); {sign.signature.remedy}"

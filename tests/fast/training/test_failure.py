@@ -107,3 +107,26 @@ def test_a_known_cause_is_reported_with_remedy_and_line(tmp_path: Path, capsys: 
         "line 2 by WorkerDict pid=7: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.; "
         f"1 other errors; {permix_command()} doctor --explain {tmp_path / 'log'}"
     )
+
+
+ACTOR_LOST = """
+(raylet) A worker died or was killed while executing a task by an unexpected system error. Lease ID: 01 Worker ID: 38
+Traceback (most recent call last):
+  File "/opt/x.py", line 1, in <module>
+    ray.get(reply)
+ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.
+\tclass_name: TransferQueueController
+\tactor_id: 8b0c719aa1c1cce1cb5599aa01000000
+The actor is dead because its worker process has died.
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (ACTOR_LOST, "a Ray actor's process is gone, and did not say why: TransferQueueController (A worker died"),
+        (ACTOR_LOST[:1], "a Ray actor's process is gone, and did not say why (A worker died"),
+    ],
+)
+def test_a_dead_actor_is_named_by_its_class_where_ray_says_it(lines: list[str], named: str) -> None:
+    assert str(probable_cause(explain(lines))).startswith(named)
