@@ -33,7 +33,7 @@ FAULTS = Path(__file__).parents[1] / "e2e" / "faults"
 INJECTED = {
     "engine": ("RuntimeError: the engine cannot start", "the engine cannot start"),
     "agent loop": ("RuntimeError: the agent loop cannot start", "the agent loop cannot start"),
-    "reward worker": ("RuntimeError: the reward worker cannot start", "the reward worker cannot start"),
+    "reward worker": ("RuntimeError: the reward worker cannot start", "reward worker 0 is gone"),
     "port": ("Address already in use", "Address already in use"),
 }
 
