@@ -1,8 +1,7 @@
 #!/usr/bin/env python
 """Generate problems of the lab in GSM8K's format: any number, either level, disjoint training and test questions.
 
-python data_prep/lab_problems.py --count 2000 --out runs/lab/train.jsonl
-python data_prep/lab_problems.py --count 500 --level hard --split test --out hard.jsonl
+Examples and options: permix_verl/cli/lab_problems.py, or --help.
 """
 
 import importlib

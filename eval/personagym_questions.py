@@ -1,11 +1,7 @@
 #!/usr/bin/env python
-r"""Have a model write a question set for PersonaGym's five tasks, once: a fixed file that all models share.
+"""Have a model write a question set for PersonaGym's five tasks, once: a fixed file that all models share.
 
-    python eval/personagym_questions.py --writer gpt-5-mini@https://api.openai.com/v1 --personas eval --number 10 \
-        --out questions/eval-10.json
-    python eval/personagym.py --questions questions/eval-10.json ...
-
-The same command continues an interrupted or killed one.
+Examples and options: permix_verl/cli/judge_questions.py, or --help.
 """
 
 import importlib

@@ -1,13 +1,7 @@
 #!/usr/bin/env python
-r"""Report persona robustness and fidelity, from results folders and from CSV files of accuracies.
+"""Report persona robustness and fidelity, from results folders and from CSV files of accuracies.
 
-    python eval/report.py results/base results/rlvr results/permix --out report/
-    python eval/report.py docs/paper_tables/table8_math500.csv --out report/
-
-Results folders are those of eval/run.py and eval/personagym.py. Writes report.md, report.html (one page with figures),
-report.json, summary.csv, personas.csv and table2.tex, and fidelity.csv if fidelity was judged. A CSV file holds
-accuracies per persona without per-problem results, so it gets no intervals and tests; its file name is the task, its
-columns are the models.
+Examples and options: permix_verl/cli/report.py, or --help.
 """
 
 import importlib

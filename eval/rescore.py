@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Score stored samples again after a change of the reward or of a task file; needs no model.
 
-python eval/rescore.py results/llama results/permix
-python eval/rescore.py results/mine --tasks ./my_task.py
-python eval/rescore.py results/code --tasks livecodebench=livecodebench/code_generation_lite
+Examples and options: permix_verl/cli/rescore.py, or --help.
 """
 
 import importlib

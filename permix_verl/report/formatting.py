@@ -22,10 +22,7 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """Format a difference of accuracies in percentage points, signed."""
-    if not is_number(value):
-        return MISSING
-    text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+    return _signed(100 * value, 1) if is_number(value) else MISSING
 
 
 def ratio(value: float | None) -> str:
@@ -35,10 +32,13 @@ def ratio(value: float | None) -> str:
 
 def change(value: float | None) -> str:
     """Format a difference of PSS, signed."""
-    if not is_number(value):
-        return MISSING
-    text = f"{value:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text
+    return _signed(value, 3) if is_number(value) else MISSING
+
+
+def _signed(value: float, digits: int) -> str:
+    """Format with a sign, but a rounded zero without one."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def tokens(value: float | None) -> str:

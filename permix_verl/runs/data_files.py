@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.data.problems import jsonl_records
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 
 OUR_DATASETS = ("PersonaMixDataset", "SupervisedDataset")
 """Values of ``data.custom_cls.name`` for this project's datasets."""
@@ -60,9 +60,7 @@ def convert_pyarrow_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} is not a parquet file ({str(error).splitlines()[0][:120]})", "write it again"
-        ) from None
+        raise UserError(f"{path} is not a parquet file ({first_line(error)[:120]})", "write it again") from None
 
 
 def iter_rows(path: Path) -> Iterator[Any]:

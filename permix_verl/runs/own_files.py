@@ -13,7 +13,7 @@ from typing import Any
 
 from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, persona_text, read_draw
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import NO_PERSONA
 from permix_verl.runs.data_files import (
     OUR_DATASETS,
@@ -51,7 +51,7 @@ def list_data_files(settings: Mapping[str, str], key: str) -> list[str]:
     try:
         files = OverridesParser.create().parse_override(f"{key}={value}").value()
     except HydraException as error:
-        raise UserError(f"{key}={value} cannot be parsed ({str(error).splitlines()[0]})", "give [FILE,FILE]") from None
+        raise UserError(f"{key}={value} cannot be parsed ({first_line(error)})", "give [FILE,FILE]") from None
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise UserError(f"{key}={value} is not a list of files", "give [FILE,FILE]")
     return [str(file).strip("'\"") for file in files]

@@ -1,6 +1,5 @@
 """Settings that a run was started with: the same command resumes it, another is refused."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manifest
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, finished_step
@@ -136,4 +136,4 @@ def _own_hashes(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _data_hashes(folder: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in sorted(folder.glob("*.parquet"))}
+    return {file.name: file_sha256(file)[:16] for file in sorted(folder.glob("*.parquet"))}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok
 from permix_verl.runs.overrides import VERL_CONFIGS, compose_without_verl
 from permix_verl.training.guards.dead_keys import refuse_dead_keys
@@ -35,8 +35,9 @@ def config_composes(setup: Setup) -> Iterator[Finding]:
         if compose_without_verl(list(setup.overrides), setup.trainer) is None:
             return  # the check "packages" reports it
     except (HydraException, OmegaConfBaseException) as problem:
-        first = str(problem).strip().splitlines()[0]
-        yield error(f"verl's configuration does not compose: {first[:300]}", "check the spelling of the override")
+        yield error(
+            f"verl's configuration does not compose: {first_line(problem)[:300]}", "check the spelling of the override"
+        )
         return
     yield ok(f"composes on verl's {CONFIGS[setup.trainer]}")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from permix_verl.errors import first_line
+from permix_verl.utils.files import write_atomic
 
 STALL_S = 40.0
 """Seconds without progress after which a wait has failed."""
@@ -207,9 +208,7 @@ class Watchdog:
 def write_cause(run_dir: Path, cause: str) -> None:
     """Write why a run was ended, unless a cause is written already: later ones are consequences."""
     if not (run_dir / CAUSE_FILE).exists():
-        partial = run_dir / (CAUSE_FILE + ".partial")
-        partial.write_text(cause)
-        os.replace(partial, run_dir / CAUSE_FILE)
+        write_atomic(run_dir / CAUSE_FILE, cause)
 
 
 class _FailedProbe:

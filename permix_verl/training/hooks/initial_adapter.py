@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from permix_verl.checkpoints.adapter_base import check_base
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.runs.adapter_keys import check_keys, read_adapter_weights
 from permix_verl.runs.given_adapter import WEIGHTS, GivenAdapter, fingerprint, read_given_adapter
 from permix_verl.runs.init_adapter_settings import init_adapter_path
@@ -168,9 +168,8 @@ def _build_on_meta(
     try:
         model_config = AutoConfig.from_pretrained(base)
     except Exception as error:  # hub, file-format and class errors alike
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"cannot read the configuration of model {base!r} ({reason})",
+            f"cannot read the configuration of model {base!r} ({first_line(error)})",
             "give a hub name you have access to, or the folder of a downloaded model",
         ) from error
     config = LoraConfig(
