@@ -30,10 +30,10 @@ OURS, BARE, HARNESS = "eval/run.py", "LLM.generate", "lm_eval"
 SAMPLING = {"temperature": 0.6, "top_p": 0.9}
 GENERATE = """
 import json, sys
-from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, settle_on_cpu
+from permix_verl.inference.engines.vllm import CPU_ENGINE_ARGS, configure_cpu
 
 def main():
-    settings = CPU_ENGINE_ARGS if settle_on_cpu(None) else {}
+    settings = CPU_ENGINE_ARGS if configure_cpu(None) else {}
     from vllm import LLM, SamplingParams, TokensPrompt
     work = json.load(open(sys.argv[1]))
     llm = LLM(work["model"], enable_prefix_caching=True, **settings)

@@ -199,10 +199,10 @@ def test_programs_are_judged_as_tasks_of_the_cluster(cluster: str) -> None:
 import os, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
-from permix_verl.code import Case, Cases
+from permix_verl.code import Cases, ProgramCase
 from permix_verl.code.scheduler import judge_concurrency, make_judge
 judge = make_judge()
-cases = Cases((Case("1", "2"), Case("5", "6")))
+cases = Cases((ProgramCase("1", "2"), ProgramCase("5", "6")))
 programs = ["print(int(input()) + 1)", "print(2)", "1 / 0", None] * 4
 with ThreadPoolExecutor(judge_concurrency()) as pool:
     print([one.status for one in pool.map(judge, programs, [cases] * len(programs))])
