@@ -52,7 +52,7 @@ def missing(program: ast.Module) -> list[str]:
     absent = []
     for node in ast.walk(program):
         if isinstance(node, ast.Import):
-            wanted = [(alias.name, None) for alias in node.names]
+            wanted: list[tuple[str, str | None]] = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             wanted = [(node.module or "", alias.name) for alias in node.names]
         else:
