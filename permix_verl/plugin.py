@@ -10,12 +10,14 @@ import wrapt
 
 from permix_verl import vllm_mapper
 from permix_verl.platform_cpu.detect import PLATFORM_NAME, cpu_platform_wanted
+from permix_verl.training.key_reads import recorder
 
 active: bool = False
 """True if the CPU platform is set up in this process."""
 
 
 def _load() -> bool:
+    recorder.install()
     wrapt.register_post_import_hook(vllm_mapper.provide, vllm_mapper.MODULE)
     if not cpu_platform_wanted():
         return False

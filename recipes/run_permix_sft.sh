@@ -8,15 +8,7 @@
 #       TARGET_ARGS='--request-args {"reasoning_effort":"minimal"}' bash recipes/run_permix_sft.sh
 #   TARGET=styled TARGET_ARGS=--dry-run ...     # ten rewriting prompts and the expected tokens; no request, no training
 #
-# The personas equal those of run_permix_grpo.sh with the same SEED. The knobs are at the top of sft.sh.
+# Every setting, with its reason: permix_verl/config/permix_sft.yaml and supervised/.
 set -euo pipefail
-TARGET=${TARGET:-gt}
-ARM=permix-sft-$TARGET
-DEFAULT_MAX_LENGTH=2048
-PREP_FLAGS=(--target "$TARGET")
-case $TARGET in
-  gt) TITLE="PerMix-SFT (ground truth)" ;;
-  styled) TITLE="PerMix-SFT (styled)" WRITER_KNOB=REWRITER ;;
-  *) echo "error: unknown TARGET '$TARGET'; known: gt styled" >&2; exit 2 ;;
-esac
-source "$(dirname "${BASH_SOURCE[0]}")/sft.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"   # PYTHON: in .venv, made on first use
+exec "$PYTHON" -m permix_verl.cli.main train permix_sft "$@"

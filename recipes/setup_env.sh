@@ -1,5 +1,6 @@
 # Make the virtual environment, or find it ready; sets PYTHON. Sourced by the recipes and tests/run.sh.
 #
+#   PERMIX_SKIP_SETUP=1   take the Python on PATH (or PYTHON), which must have the project, verl and vLLM
 #   VENV=/path      where it is made (default: .venv in the project)
 #   EXTRAS=a,b      more extras of pyproject.toml, such as test
 #   PYTHON3=/path   the interpreter to make it with (default: the first fit of python3, python3.11, python3.12)
@@ -65,4 +66,19 @@ setup_env() {
   trap - INT
 }
 
-setup_env
+use_present_python() {
+  PYTHON=${PYTHON:-$(command -v python3)}
+  if ! "$PYTHON" -c 'import importlib.metadata as m, importlib.util as u; m.distribution("permix-verl"); assert u.find_spec("verl") and u.find_spec("vllm")' 2>/dev/null; then
+    echo "error: $PYTHON lacks permix_verl, verl or vllm; run $PYTHON -m pip install -e '$REPO[gpu]', or unset PERMIX_SKIP_SETUP" >&2
+    return 2
+  fi
+}
+
+if [[ ${PERMIX_SKIP_SETUP:-0} == 1 ]]; then
+  use_present_python
+else
+  setup_env
+  if [[ ${QLORA:-0} == 1 ]] && ! "$PYTHON" -c 'import importlib.util as u; assert u.find_spec("bitsandbytes")' 2>/dev/null; then
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable "$REPO[qlora]"
+  fi
+fi

@@ -24,8 +24,7 @@ if [[ ! -f $REPO/recipes/$RECIPE ]]; then
   echo "error: no recipe $REPO/recipes/$RECIPE; submit from the project's folder, and name one of recipes/run_*_grpo.sh" >&2
   exit 2
 fi
-source "$REPO/recipes/common.sh"
-ensure_python    # once, before the nodes need it
+source "$REPO/recipes/setup_env.sh"   # PYTHON: once, before the nodes need it
 PORT=${PORT:-6379}
 RAY=("$PYTHON" -m ray.scripts.scripts)
 

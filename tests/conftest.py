@@ -37,28 +37,6 @@ def problem_file(tmp_path: Path) -> Path:
     return file
 
 
-_RECORDER = """#!/usr/bin/env bash
-[[ $1 == -c ]] && exit 0
-echo "$*" >>"$RECORD"
-[[ -n ${FAIL:-} && $* == *$FAIL* ]] && exit "${FAIL_STATUS:-1}"
-exit 0
-"""
-
-
-@pytest.fixture
-def fake_python(tmp_path: Path) -> dict[str, str]:
-    """Environment of a recipe: python writes its arguments down, one call a line, and fails where one has $FAIL."""
-    python = tmp_path / "python"
-    python.write_text(_RECORDER)
-    python.chmod(0o755)
-    return {"PYTHON": str(python), "RECORD": str(tmp_path / "calls"), "PERMIX_SKIP_SETUP": "1"}
-
-
-def recorded(environment: dict[str, str]) -> list[str]:
-    """The calls that ``fake_python`` has written down."""
-    return Path(environment["RECORD"]).read_text().splitlines()
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Public data sets beside the checkout; a checkout without them skips the tests that read them."""

@@ -101,10 +101,10 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
     if name in ("doctor", "train"):
         environment["RUN_DIR"] = str(run)
     evaluate = [str(python), "eval/run.py", "--model", "permix_verl/lab/model", "--adapter", str(run / "adapter")]
-    doctor = [str(python), "-m", "permix_verl.cli.main", "doctor", "--model", "permix_verl/lab/model"]
+    doctor = [str(python), "-m", "permix_verl.cli.main", "doctor", "permix_grpo"]
     pytest = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     commands = {
-        "doctor": [*doctor, "--", *overrides(environment)],
+        "doctor": doctor,
         "fast": [*pytest, "-n", "2", "--dist", "loadfile", "tests/fast"],
         "endpoint": [*pytest, *ENDPOINT_TESTS],
         "train": ["bash", "recipes/run_permix_grpo.sh", "trainer.val_before_train=False"],
@@ -130,14 +130,6 @@ def stage(name: str, python: Path, folder: Path, cell: Row) -> Row:
     else:
         said = said[-1:]
     return {"stage": name, "status": status, "seconds": seconds, "said": [line[:400] for line in said[-12:]]}
-
-
-def overrides(environment: dict[str, str]) -> list[str]:
-    """verl's overrides of the run, as the recipe gives them."""
-    command = ["bash", "recipes/run_permix_grpo.sh"]
-    asked = environment | {"DRY_RUN": "overrides"}
-    done = subprocess.run(command, cwd=ROOT, env=asked, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.splitlines()
 
 
 def run(cell: Row, pinned: dict[str, str], work: Path, uv: str) -> Row:

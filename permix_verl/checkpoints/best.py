@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.metrics import read_metrics
@@ -86,14 +87,14 @@ def prune_stash(folder: RunFolder, steps: Collection[int]) -> None:
         shutil.rmtree(stash_dir(folder, step), ignore_errors=True)
 
 
-def validation_gap_warning(settings: Mapping[str, str], total: int) -> str | None:
+def validation_gap_warning(settings: Mapping[str, Any], total: int) -> str | None:
     """Return a warning if some checkpoints of the run will not be validated, or ``None``.
 
     Args:
-        settings: verl's overrides, key -> value.
+        settings: verl's configuration, key -> value.
         total: steps of the run; verl always saves and validates the last one, unless it never does.
     """
-    save, test = (_frequency(settings.get(f"trainer.{kind}_freq", "-1")) for kind in ("save", "test"))
+    save, test = (int(settings.get(f"trainer.{kind}_freq", -1)) for kind in ("save", "test"))
     if test < 1:
         return f"no step is validated (TEST_FREQ={test}), so there will be no best_adapter"
     saved, validated = (
@@ -106,10 +107,6 @@ def validation_gap_warning(settings: Mapping[str, str], total: int) -> str | Non
         f"{len(saved)} steps will be saved (SAVE_FREQ={save}) and {len(both)} of them validated (TEST_FREQ={test}: "
         f"{_shorten(sorted(both))}); best_adapter is chosen among these; TEST_FREQ={save} compares all"
     )
-
-
-def _frequency(text: str) -> int:
-    return int(text) if text.lstrip("-").isdigit() else -1
 
 
 def _shorten(steps: Sequence[int]) -> str:

@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from permix_verl.config.compose import RunConfig
+from permix_verl.config.methods import METHODS
 from permix_verl.errors import UserError
 from permix_verl.preflight.memory_plan.advice import advice
 from permix_verl.preflight.memory_plan.budget import GIB, MIB, MemoryBudget, budget, fits
@@ -21,35 +24,54 @@ GSM8K_ROWS = 7473
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    from permix_verl.runs.overrides import overrides_by_key
-
     args = parse_args(argv)
-    settings = overrides_by_key(args.overrides)
-    job = read_job(settings, args.trainer, args.rows)
-    name = args.model or settings.get("actor_rollout_ref.model.path") or settings.get("model.path")
-    if not name:
-        raise UserError("no model is given", "set --model, or verl's overrides after --")
+    from permix_verl.recipe.resolve import resolve
+
+    return print_plan(resolve(args.recipe, args.settings, os.environ), args)
+
+
+def plan_run(config: RunConfig, arguments: Sequence[str]) -> int:
+    """Print the plan of a composed configuration; ``arguments`` are options of ``permix plan``."""
+    return print_plan(config, parse_args([*arguments]))
+
+
+def print_plan(config: RunConfig, args: argparse.Namespace) -> int:
+    job = read_job(config, config.trainer, args.rows or training_rows(config))
+    name = args.model or config[f"{'model' if config.trainer == 'sft' else 'actor_rollout_ref.model'}.path"]
+    args.gpu = args.gpu or config.get("permix.gpu")
     gpu, memory = device(job, args)
     plan = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)
     print(json.dumps(plan["json"], indent=1) if args.json else plan["text"])
     return 0 if plan["fits"] else DOES_NOT_FIT
 
 
+def training_rows(config: RunConfig) -> int:
+    """Return the rows of an epoch: GSM8K's, or the lab's, without those held out."""
+    rows = config["permix.lab_problems"] if config["permix.preset"] == "lab" else GSM8K_ROWS
+    return int(rows - config["permix.val_problems"])
+
+
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="permix plan", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--model", help="hub name or folder; only its config.json is read")
-    parser.add_argument("--gpu", help="GPU name, such as A5000; default: the GPU of this machine")
+    parser = argparse.ArgumentParser(
+        prog="permix plan",
+        description=(__doc__ or "").split("\n", 1)[0],
+        epilog="permix train --help lists the settings",
+    )
+    parser.add_argument("recipe", nargs="?", default="permix_grpo", help=f"one of: {', '.join(METHODS)}")
+    parser.add_argument("settings", nargs="*", help="KNOB=VALUE, or key=value of the configuration")
+    parser.add_argument("--model", help="hub name or folder, in place of the settings'; only its config.json is read")
+    parser.add_argument("--gpu", help="GPU name, such as A5000; default: the profile's, or the GPU of this machine")
     parser.add_argument(
         "--gpu-memory", type=float, metavar="GIB", help="memory in GiB: of an unknown GPU, or a part of a known one"
     )
-    parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
-    parser.add_argument("--rows", type=int, default=GSM8K_ROWS, help="rows of the training data (default: GSM8K's)")
+    parser.add_argument("--rows", type=int, help="rows of the training data (default: GSM8K's)")
     parser.add_argument(
         "--answer-tokens", type=int, help="mean tokens of a completion, for the time estimate (default: the limit)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, in bytes and seconds")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides for verl, after --")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    if "=" in args.recipe:
+        args.recipe, args.settings = "permix_grpo", [args.recipe, *args.settings]
     for flag in ("gpu_memory", "rows", "answer_tokens"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
@@ -64,8 +86,6 @@ def device(job: Job, args: argparse.Namespace) -> tuple[GpuSpec | None, int]:
         UserError: no GPU is named and this machine has none.
     """
     if job.device == "cpu":
-        import os
-
         return None, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     given = int(args.gpu_memory * GIB) if args.gpu_memory else None
     if args.gpu:

@@ -1,103 +1,97 @@
-"""Reproduce a table of the paper: train and evaluate every method in turn, resumable. Called by recipes/reproduce.sh.
+"""Reproduce a table of the paper (arXiv 2604.08986): train and evaluate every method, and print it beside the paper's.
 
-    python eval/reproduce.py 2 --dry-run          # commands, tokens, GPU hours, judge calls; runs nothing
-    python eval/reproduce.py 11
+permix reproduce 2 --dry-run          # commands, GPU hours, tokens and judge calls; runs nothing
+permix reproduce 2 REWRITER=gpt-5-mini BASE_URL=https://api.openai.com/v1
+permix reproduce 2 SEEDS=3            # means over seeds 0, 1 and 2, with their range
+permix reproduce 11                   # AIME 2024
+permix reproduce 2 --lab              # in the lab (docs/lab.md), on a laptop: about 35 minutes
 
-Each method is trained by its recipe and evaluated by eval/run.py. Both resume, so the same command continues a stopped
-reproduction. A failing step ends the command with that step's exit status.
+Tables 2 (teacher-free), 3 (distillation), 4 and 12 (code), 10 (PersonaGym), 11 (AIME 2024). The same command resumes;
+methods that tables share are trained once. A failing step ends the command with that step's exit status.
 """
 
 import argparse
 import os
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
+from permix_verl.cli.environment import ROOT
+from permix_verl.cli.reproduce_settings import JUDGES, KNOBS, OWN, SWITCHES, given_knobs, read_settings
+from permix_verl.cli.script_knobs import TRAINING_KNOBS, is_dry_run, split_knobs
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.inference.judges.config import read_judges
-from permix_verl.paper.commands import PaperSettings, plan_lines, results_folder, steps
-from permix_verl.paper.report import read_rows, write_table
-from permix_verl.paper.tables import PAPER_MODEL, TEACHERS, PaperTable, find_table
+from permix_verl.paper.commands import plan_lines, steps
+from permix_verl.paper.report import write_table
+from permix_verl.paper.rows import read_rows
+from permix_verl.paper.settings import PaperSettings, results_folder
+from permix_verl.paper.tables import PaperTable, find_table
+from permix_verl.utils.commands import INTERRUPTED, PERMIX, run_command
 
-REPO = Path(__file__).resolve().parents[2]
 
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    table = find_table(args.table)
-    settings = _settings(args, table)
-    read_judges(args.judge)
-    if args.dry_run:
-        print("\n".join(plan_lines(table, settings, sys.executable, REPO)))
+    variables, tables = split_knobs(args.arguments, {*OWN, *SWITCHES, *TRAINING_KNOBS}, os.environ)
+    if len(tables) != 1:
+        raise UserError("give one table of the paper: 2, 3, 4, 10, 11 or 12")
+    table = find_table(tables[0])
+    variables = given_knobs(args, variables)
+    settings = read_settings(variables, table, args.judge)
+    read_judges(settings.judges)
+    if is_dry_run(variables):
+        print("\n".join(plan_lines(table, settings)))
         return 0
-    if not settings.tasks and not args.judge:
+    if not settings.tasks and not settings.judges:
         raise UserError(
             f"table {table.number} is about PersonaGym, and no judge is set",
             "set JUDGE (--judge), in the paper gpt-5-mini and DeepSeek-v3.2",
         )
-    for step in steps(table, settings, sys.executable, REPO):
+    environment = {name: value for name, value in variables.items() if name not in OWN}
+    return run_steps(table, settings, environment) or make_report(table, settings)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="permix reproduce",
+        usage="%(prog)s TABLE [KNOB=VALUE ...] [options]",
+        description=__doc__,
+        epilog="every option but --judge is also a knob, in the environment or as KNOB=VALUE:\n  "
+        + ", ".join([*KNOBS, *SWITCHES])
+        + f"\n  {' and '.join(JUDGES)} are two judges. Knobs of permix train apply to all trainings.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("arguments", nargs="*", metavar="TABLE", help="2, 3, 4, 10, 11 or 12")
+    for flag, meaning in KNOBS.values():
+        parser.add_argument(flag, help=meaning)
+    parser.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        help="judge of persona fidelity: MODEL, MODEL@URL or JSON, as for permix judge; repeatable",
+    )
+    for flag, meaning in SWITCHES.values():
+        parser.add_argument(flag, action="store_true", help=meaning)
+    return parser.parse_intermixed_args(argv)
+
+
+def run_steps(table: PaperTable, settings: PaperSettings, environment: Mapping[str, str]) -> int:
+    """Run every command of a table; return the exit status of the first that fails, or 0."""
+    for step in steps(table, settings):
         print(f"\n== {step.title}", flush=True)
-        environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable, **step.knobs}
-        status = subprocess.run(step.command, env=environment).returncode
-        if status:
-            print(f"error: {step.title} exited with {status}; the same command resumes there", file=sys.stderr)
-            return status if status > 0 else 128 - status
-    rows = read_rows(table, settings, REPO / "docs" / "paper_tables" / table.paper)
+        if status := run_command(step.command, environment):
+            if status != INTERRUPTED:
+                print(f"error: {step.title} exited with {status}; the same command resumes there", file=sys.stderr)
+            return status
+    return 0
+
+
+def make_report(table: PaperTable, settings: PaperSettings) -> int:
+    """Write the table, and the report on all its results; return the report's exit status."""
+    rows = read_rows(table, settings, ROOT / "docs" / "paper_tables" / table.paper)
     files = write_table(rows, table, settings)
-    folders = [str(results_folder(method, settings)) for method in table.methods]
     print("\n== report", flush=True)
     print(f"table {table.number}: {', '.join(map(str, files))}", flush=True)
-    report = [sys.executable, str(REPO / "eval" / "report.py"), *folders, "--out", str(settings.out / "report")]
-    return subprocess.run(report).returncode
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add = parser.add_argument
-    add("table", help="2, 3, 4, 10, 11 or 12")
-    add("--model", default=PAPER_MODEL, help="hub name or folder of the base model")
-    add("--seed", type=int, default=0, help="seed of data, training and evaluation")
-    add("--runs-dir", type=Path, default=REPO / "runs", help="folder of the trainings")
-    add("--out", type=Path, default=REPO / "results" / "paper", help="folder of the results and the table")
-    add("--runs", type=int, default=5, help="samples per prompt (the paper's five)")
-    add("--limit", type=int, help="number of problems per task, from the start")
-    add("--tasks", help="comma-separated, instead of the table's tasks")
-    add("--rewriter", default="", help="model that writes styled targets; in the paper gpt-5-mini, with BASE_URL set")
-    for key, (name, hub) in TEACHERS.items():
-        add(f"--teacher-{key}", default=hub, help=f"the paper's {name}")
-    add("--rewriter-url", default="", help="OpenAI-compatible endpoint of the rewriter; without one vLLM loads it")
-    add("--teacher-url", default="", help="OpenAI-compatible endpoint of the teachers")
-    add("--judge", action="append", default=[], help="judge of persona fidelity, as for eval/personagym.py; repeatable")
-    add("--questions", default="default", help="questions of persona fidelity, as for eval/personagym.py")
-    add("--eval-flags", default="", help="more flags of eval/run.py, separated by spaces")
-    add("--personagym-flags", default="", help="more flags of eval/personagym.py, separated by spaces")
-    add("--tflops", type=float, default=PaperSettings.tflops, help="dense bf16 TFLOP/s of one GPU, for the estimate")
-    add("--dry-run", action="store_true", help="print the plan, run nothing")
-    return parser.parse_args(argv)
-
-
-def _settings(args: argparse.Namespace, table: PaperTable) -> PaperSettings:
-    tasks = [task for task in args.tasks.split(",") if task] if args.tasks else [*table.tasks]
-    writers = {key: getattr(args, f"teacher_{key}") for key in TEACHERS}
-    return PaperSettings(
-        model=args.model,
-        seed=args.seed,
-        runs_dir=args.runs_dir.resolve(),
-        out=args.out.resolve(),
-        runs=args.runs,
-        limit=args.limit,
-        tasks=tasks,
-        writers={**writers, "rewriter": args.rewriter or ("gpt-5-mini" if args.dry_run else "")},
-        eval_flags=args.eval_flags.split(),
-        tflops=args.tflops,
-        rewriter_url=args.rewriter_url,
-        teacher_url=args.teacher_url,
-        judges=args.judge,
-        questions=args.questions,
-        personagym_flags=args.personagym_flags.split(),
-    )
+    folders = [str(results_folder(method, one)) for one in settings.each_seed() for method in table.methods]
+    return run_command([*PERMIX, "report", *folders, "--out", str(settings.out / "report")])
 
 
 if __name__ == "__main__":

@@ -1,41 +1,87 @@
 """Train with a recipe: PerMix-RLVR, RLVR, or a supervised baseline.
 
-permix train permix_grpo                                  # PerMix-RLVR
-permix train rlvr_grpo MODEL=Qwen/Qwen3-4B SEED=1         # upper-case knobs of the recipe
-permix train permix_grpo actor_rollout_ref.rollout.n=16   # any key of verl's config
+permix train permix_grpo                                       # any machine
+permix train permix_grpo profile=8xa5000 permix.seed=1         # keys of permix_verl/config
+permix train rlvr_grpo MODEL=Qwen/Qwen3-4B SEED=1              # the same as upper-case knobs
+permix train permix_grpo actor_rollout_ref.rollout.n=16        # any key of verl's config
+permix train permix_grpo profile=8xa5000 --dry-run             # verl's resolved config; trains nothing
 """
 
 import argparse
+import contextlib
 import os
-import re
 import sys
 from collections.abc import Sequence
 
-from permix_verl.cli.environment import ROOT
-from permix_verl.errors import UserError
+from permix_verl.config.knobs import help_lines
+from permix_verl.config.methods import METHODS
 
-RECIPES = ROOT / "recipes"
-_KNOB = re.compile(r"[A-Z][A-Z0-9_]*=")
-
-
-def known_recipes() -> list[str]:
-    """Return the names of this checkout's recipes, without ``run_`` and ``.sh``."""
-    return sorted(path.stem.removeprefix("run_") for path in RECIPES.glob("run_*.sh"))
+DRY_RUNS = ("config", "overrides", "plan")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    from permix_verl.recipe.resolve import resolve
+
+    config = resolve(args.recipe, args.settings, os.environ)
+    if args.dry_run == "overrides":
+        from permix_verl.recipe.run import override_lines
+
+        print("\n".join(override_lines(config)))
+        return 0
+    if args.dry_run == "plan":
+        from permix_verl.cli.plan import plan_run
+
+        return plan_run(config, args.plan.split())
+    if args.dry_run:
+        from omegaconf import OmegaConf
+
+        from permix_verl.training.dry_run import validate
+
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is reserved for the config; verl and vLLM print too
+            resolved = validate(config)
+        print(OmegaConf.to_yaml(resolved, resolve=True))
+        print("dry run: the config resolves and verl accepts it; nothing was trained", file=sys.stderr)
+        return 0
+    from permix_verl.recipe.run import run
+
+    return run(config, ask_doctor=args.doctor)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="permix train",
+        description=__doc__,
+        epilog="knobs, in the environment or as KNOB=VALUE, and the keys that they set:\n" + "\n".join(help_lines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", help=f"one of: {', '.join(known_recipes()) or 'the recipes of a checkout'}")
-    parser.add_argument("settings", nargs="*", help="KNOB=VALUE of the recipe, or key=value of verl's config")
-    args = parser.parse_args(argv)
-    recipe = RECIPES / f"run_{args.recipe}.sh"
-    if not RECIPES.is_dir():
-        raise UserError("the wheel does not contain the recipes", "run this in a checkout of the project")
-    if not recipe.is_file():
-        raise UserError(f"unknown recipe {args.recipe!r}", f"known: {', '.join(known_recipes())}")
-    knobs = dict(text.split("=", 1) for text in args.settings if _KNOB.match(text))
-    rest = [text for text in args.settings if not _KNOB.match(text)]
-    environment = {"PYTHON": sys.executable, "PERMIX_SKIP_SETUP": "1", **os.environ, **knobs}
-    os.execvpe("bash", ["bash", str(recipe), *rest], environment)
+    parser.add_argument("recipe", help=f"one of: {', '.join(METHODS)}")
+    parser.add_argument("settings", nargs="*", help="KNOB=VALUE, or key=value of the configuration (Hydra's grammar)")
+    parser.add_argument(
+        "--dry-run",
+        nargs="?",
+        const="config",
+        choices=DRY_RUNS,
+        help="train nothing, and print verl's resolved config (default), the overrides that lead to it, or the plan of "
+        "memory and time; also DRY_RUN=1, overrides or plan",
+    )
+    parser.add_argument(
+        "--no-doctor", dest="doctor", action="store_false", help="start without the checks; also DOCTOR=0"
+    )
+    args = parser.parse_intermixed_args(argv)
+    knobs = dict(text.split("=", 1) for text in args.settings if text.split("=")[0] in ("DRY_RUN", "PLAN", "DOCTOR"))
+    variables = {**os.environ, **knobs}
+    args.settings = [text for text in args.settings if text.split("=")[0] not in knobs]
+    args.dry_run = args.dry_run or _dry_run(variables.get("DRY_RUN", "0"))
+    args.doctor = args.doctor and variables.get("DOCTOR", "1") != "0"
+    args.plan = variables.get("PLAN", "")
+    return args
+
+
+def _dry_run(text: str) -> str | None:
+    from permix_verl.errors import UserError
+
+    known = {"": None, "0": None, "1": "config", "overrides": "overrides", "plan": "plan"}
+    if text not in known:
+        raise UserError(f"unknown DRY_RUN {text!r}", "known: 1 overrides plan")
+    return known[text]

@@ -24,7 +24,7 @@ class Method:
 
     Attributes:
         key: name in folders and on the command line.
-        recipe: script in recipes/; ``None`` for the base model.
+        recipe: recipe of ``permix train``; ``None`` for the base model.
         row: method, teacher, input and objective, as in ``docs/paper_tables``.
         settings: knobs of the recipe.
         writer: writer of the targets: "", "rewriter" or a key of :data:`TEACHERS`.
@@ -53,13 +53,11 @@ class Method:
 
 _PROBLEM, _BOTH = "problem", "persona + problem"
 BASE = Method("base", None, ("Base", "none", _PROBLEM, "none"))
-SFT = Method("sft", "run_sft.sh", ("SFT", "none", _PROBLEM, "ground-truth targets"))
-PERMIX_SFT = Method(
-    "permix-sft", "run_permix_sft.sh", ("PerMix-SFT", "none", _BOTH, "ground-truth targets"), {"TARGET": "gt"}
-)
+SFT = Method("sft", "sft", ("SFT", "none", _PROBLEM, "ground-truth targets"))
+PERMIX_SFT = Method("permix-sft", "permix_sft", ("PerMix-SFT", "none", _BOTH, "ground-truth targets"), {"TARGET": "gt"})
 STYLED = Method(
     "permix-sft-styled",
-    "run_permix_sft.sh",
+    "permix_sft",
     ("PerMix-SFT", "none", _BOTH, "styled targets"),
     {"TARGET": "styled"},
     "rewriter",
@@ -67,7 +65,7 @@ STYLED = Method(
 SEQKD = tuple(
     Method(
         f"seqkd-{key}{suffix}",
-        "run_seqkd.sh",
+        "seqkd",
         ("SeqKD", name, given, "teacher targets"),
         {"PERSONA": persona},
         key,
@@ -75,8 +73,8 @@ SEQKD = tuple(
     for key, (name, _) in TEACHERS.items()
     for persona, suffix, given in (("0", "", _PROBLEM), ("1", "-persona", _BOTH))
 )
-RLVR = Method("rlvr", "run_rlvr_grpo.sh", ("RLVR", "none", _PROBLEM, "answer reward"))
-PERMIX = Method("permix", "run_permix_grpo.sh", ("PerMix-RLVR", "none", _BOTH, "answer reward"))
+RLVR = Method("rlvr", "rlvr_grpo", ("RLVR", "none", _PROBLEM, "answer reward"))
+PERMIX = Method("permix", "permix_grpo", ("PerMix-RLVR", "none", _BOTH, "answer reward"))
 ALL = (BASE, SFT, PERMIX_SFT, STYLED, *SEQKD, RLVR, PERMIX)
 
 

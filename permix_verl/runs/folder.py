@@ -85,6 +85,16 @@ class RunFolder:
         return self.path / ".token"
 
     @property
+    def config(self) -> Path:
+        """Configuration of the last launch, as composed for verl."""
+        return self.path / "config.yaml"
+
+    @property
+    def key_reads(self) -> Path:
+        """Configuration keys that the processes of each launch have read."""
+        return self.path / "key_reads"
+
+    @property
     def settings(self) -> Path:
         return self.path / "run.json"
 

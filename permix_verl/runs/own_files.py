@@ -13,7 +13,7 @@ from typing import Any
 
 from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, persona_text, read_draw
-from permix_verl.errors import UserError, first_line
+from permix_verl.errors import UserError
 from permix_verl.personas.pool import NO_PERSONA
 from permix_verl.runs.data_files import (
     OUR_DATASETS,
@@ -34,41 +34,33 @@ _PERSONA_REMEDY = (
 )
 
 
-def list_data_files(settings: Mapping[str, str], key: str) -> list[str]:
-    """Return the files that a key names: one, or a list in Hydra's syntax.
+def list_data_files(settings: Mapping[str, Any], key: str) -> list[str]:
+    """Return the files that a key names: one, or a list.
 
     Raises:
         UserError: the key is not set, or is not a valid list.
     """
-    value = settings.get(key, "null")
-    if value in ("null", "", "[]"):
+    value = settings.get(key)
+    if not value:
         raise UserError(f"{key} names no file", "leave it unset, and the recipe sets it")
-    if not value.startswith("["):
-        return [value]
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        files = OverridesParser.create().parse_override(f"{key}={value}").value()
-    except HydraException as error:
-        raise UserError(f"{key}={value} cannot be parsed ({first_line(error)})", "give [FILE,FILE]") from None
-    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+    files = value if isinstance(value, list) else [value]
+    if not all(isinstance(file, str) for file in files):
         raise UserError(f"{key}={value} is not a list of files", "give [FILE,FILE]")
-    return [str(file).strip("'\"") for file in files]
+    return files
 
 
-def find_own_files(settings: Mapping[str, str], run_dir: Path) -> dict[str, list[str]]:
+def find_own_files(settings: Mapping[str, Any], run_dir: Path) -> dict[str, list[str]]:
     """Return split -> files, for the splits whose files are not those that the run prepares."""
     own = {}
     for split, key in KEYS.items():
-        if key in settings and settings[key] != "null":
+        if settings.get(key):
             files = list_data_files(settings, key)
             if [Path(file).resolve() for file in files] != [(run_dir / "data" / f"{split}.parquet").resolve()]:
                 own[split] = files
     return own
 
 
-def check_own_files(settings: Mapping[str, str], run_dir: Path, trainer: str) -> dict[str, Counter[str]]:
+def check_own_files(settings: Mapping[str, Any], run_dir: Path, trainer: str) -> dict[str, Counter[str]]:
     """Check the files that a user named, if any.
 
     Args:
@@ -118,7 +110,7 @@ def count_personas(files: Sequence[str], key: str) -> Counter[str]:
 
 
 def own_files_record(
-    settings: Mapping[str, str], run_dir: Path, data: Path, personas: Mapping[str, Counter[str]]
+    settings: Mapping[str, Any], run_dir: Path, data: Path, personas: Mapping[str, Counter[str]]
 ) -> dict[str, Any]:
     """Return the record of the user's own files for ``run.json``; empty if there are none.
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 RENAMED: Mapping[str, str] = {
     "permix_verl.training.qlora": "permix_verl.training.qlora.engine",
@@ -15,6 +16,9 @@ RENAMED: Mapping[str, str] = {
 _OLD = re.compile("|".join(rf"{re.escape(old)}(?![\w/])(?!\.(?:engine|settings)\b)" for old in RENAMED))
 
 
-def current_paths(overrides: Mapping[str, str]) -> dict[str, str]:
+def current_paths(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored overrides with the present paths of the modules that they name."""
-    return {key: _OLD.sub(lambda path: RENAMED[path[0]], value) for key, value in overrides.items()}
+    return {
+        key: _OLD.sub(lambda path: RENAMED[path[0]], value) if isinstance(value, str) else value
+        for key, value in overrides.items()
+    }

@@ -1,28 +1,30 @@
 """Settings that a run was started with: the same command resumes it, another is refused."""
 
+import functools
 import json
 import os
 import shutil
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from permix_verl.config.compose import RunConfig, compose_verl, parse_overrides
+from permix_verl.config.profile_keys import CHANGEABLE_BY_PROFILE
 from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manifest
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, finished_step
 from permix_verl.runs.given_adapter import fingerprint
 from permix_verl.runs.init_adapter_settings import INIT_ADAPTER_KEY, init_adapter_path
-from permix_verl.runs.overrides import overrides_by_key
 from permix_verl.runs.own_files import check_own_files, own_files_record
 from permix_verl.runs.quantized_base import refuse_to_train_on
 from permix_verl.runs.renamed_modules import current_paths
-from permix_verl.runs.trainers import SFT
 from permix_verl.utils.files import write_atomic
 
+_OUR_KEYS = ("permix.lora_dropout", INIT_ADAPTER_KEY)
 FREE_TO_CHANGE = (
     "trainer.logger",
+    "hydra.",
     "trainer.save_freq",
     "trainer.test_freq",
     "trainer.max_actor_ckpt_to_keep",
@@ -33,7 +35,7 @@ FREE_TO_CHANGE = (
     "actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls",
     INIT_ADAPTER_KEY,  # its weights are compared, not its path
 )
-"""Overrides that may differ on resume: they change what is saved and displayed, not the training.
+"""Beginnings of keys that may differ on resume: they change what is saved and displayed, not the training.
 
 The number of steps may not differ, because the learning-rate schedule depends on it.
 """
@@ -52,33 +54,32 @@ ARCHIVED = (
 """Files and folders, besides the metrics, that a restart from scratch archives."""
 
 
-def begin_run(folder: RunFolder, overrides: list[str], changeable_keys: Collection[str] = ()) -> None:
+def begin_run(folder: RunFolder, config: RunConfig) -> None:
     """Start or resume a run: adopt the prepared data and record the settings, or refuse settings that differ.
 
     Without a checkpoint nothing is lost, so the run restarts with the new settings.
 
     Args:
         folder: the run folder, locked.
-        overrides: verl's overrides of this launch.
-        changeable_keys: overrides that may differ on resume besides :data:`FREE_TO_CHANGE`; ``--may-change``.
+        config: the configuration of this launch.
 
     Raises:
         UserError: the folder holds a run with other settings or data, and is left unchanged; data files
             (:mod:`permix_verl.runs.own_files`) or a base that cannot be trained on.
     """
     data = folder.new_data if folder.new_data.is_dir() else folder.data
-    settings: dict[str, Any] = {"overrides": overrides_by_key(overrides), "data": _data_hashes(data)}
-    refuse_to_train_on(settings["overrides"].get(f"{folder.trainer.model}.path", ""))
-    personas = check_own_files(settings["overrides"], folder.path, "sft" if folder.trainer is SFT else "grpo")
-    settings["own_files"] = own_files_record(settings["overrides"], folder.path, data, personas)
-    given = init_adapter_path(settings["overrides"])
+    settings: dict[str, Any] = {"overrides": _recorded(config), "data": _data_hashes(data)}
+    refuse_to_train_on(config.get(f"{folder.trainer.model}.path") or "")
+    personas = check_own_files(config, folder.path, config.trainer)
+    settings["own_files"] = own_files_record(config, folder.path, data, personas)
+    given = init_adapter_path(config)
     settings["initial_adapter"] = fingerprint(given) if given else None
     if finished_step(folder) == 0:
         archive_old_steps(folder)
     elif folder.settings.is_file():
         stored = json.loads(folder.settings.read_text())
         stored["overrides"] = current_paths(stored["overrides"])
-        changed = _differences(stored, settings, {*FREE_TO_CHANGE, *changeable_keys})
+        changed = _differences(stored, settings, config)
         if changed:
             reordered = other_order(read_manifest(folder.data), read_manifest(data))
             shutil.rmtree(folder.new_data, ignore_errors=True)
@@ -109,13 +110,25 @@ def archive_old_steps(folder: RunFolder) -> None:
         os.replace(path, archive / path.name)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) -> list[tuple[str, Any, Any]]:
-    """Return (key, stored, present) of every setting that has changed, those in ``free`` left out."""
-    changed = [
-        (key, before["overrides"].get(key), now["overrides"].get(key))
-        for key in sorted(before["overrides"] | now["overrides"])
-        if key not in free and before["overrides"].get(key) != now["overrides"].get(key)
-    ]
+def _recorded(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a resume is compared with: those of the recipe and of the user."""
+    keys = [*config.own, *(key for key in _OUR_KEYS if key in config)]
+    return {key: config[key] for key in keys}
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], config: RunConfig) -> list[tuple[str, Any, Any]]:
+    """Return (key, stored, present) of every setting that has changed, those that may change left out."""
+    stored, present = before["overrides"], now["overrides"]
+    changed = []
+    for key in sorted(stored | present):
+        if key.startswith((*FREE_TO_CHANGE, *CHANGEABLE_BY_PROFILE)):
+            continue
+        if key not in stored:  # a setting that the recipe did not have then: verl's own value was in force
+            old, new = _verl_value(config.trainer, key), present[key]
+        else:
+            old, new = stored[key], config.get(key)
+        if not _same(old, new):
+            changed.append((key, old, new))
     adapters = [settings.get("initial_adapter") for settings in (before, now)]
     if adapters[0] != adapters[1]:
         old, new = (
@@ -129,6 +142,22 @@ def _differences(before: dict[str, Any], now: dict[str, Any], free: set[str]) ->
     if before["data"] != now["data"]:
         changed.append(("training data", before["data"], now["data"]))
     return changed
+
+
+@functools.cache
+def _verl_defaults(trainer: str) -> RunConfig:
+    return compose_verl(trainer)
+
+
+def _verl_value(trainer: str, key: str) -> Any:
+    return _verl_defaults(trainer).get(key)
+
+
+def _same(stored: Any, present: Any) -> bool:
+    """Return whether a stored value is the present one; older runs stored the text of a Hydra override."""
+    if stored == present or not isinstance(stored, str) or isinstance(present, str) or not stored:
+        return bool(stored == present)
+    return bool(parse_overrides([f"value={stored}"])["value"] == present)
 
 
 def _own_hashes(settings: dict[str, Any]) -> dict[str, str]:

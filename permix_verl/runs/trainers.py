@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 ROLLOUT_RECORD = "rollout_log_probs.pt"
 """File of rollouts and their log-probs that the checkpoint callback writes into every GRPO checkpoint."""
@@ -26,11 +27,11 @@ class Trainer:
     weights: str
     loader_state: str
 
-    def command(self, settings: Mapping[str, str]) -> list[str]:
-        """Return the command line, without the overrides."""
+    def command(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return the command line, without the configuration."""
         if not self.torchrun:
             return [sys.executable, "-m", self.module]
-        ranks = settings.get("trainer.n_gpus_per_node", "1")
+        ranks = settings.get("trainer.n_gpus_per_node", 1)
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
         return [*torchrun, "-m", self.module]
 

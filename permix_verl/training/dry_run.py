@@ -1,27 +1,19 @@
-"""Resolve a recipe's config and build its config objects as verl would, print it, and train nothing.
+"""Build a configuration's objects as verl would, and train nothing."""
 
-python -m permix_verl.training.dry_run [--trainer sft] KEY=VALUE ...
-"""
-
-import argparse
-import contextlib
 import sys
 import tempfile
 from typing import Any
 
-from permix_verl.errors import UserError, exit_with_message
-from permix_verl.runs.overrides import overrides_by_key
+from permix_verl.config.compose import RunConfig
+from permix_verl.errors import UserError
 from permix_verl.training.guards.dead_keys import refuse_dead_keys
 
 
-def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
-    """Return verl's resolved config, composed and validated by verl's own functions.
-
-    Args:
-        trainer: "grpo" or "sft".
+def validate(run: RunConfig) -> Any:
+    """Return verl's resolved config, validated by verl's own functions and classes.
 
     Raises:
-        UserError: an override has an unknown key, or a value that verl refuses.
+        UserError: a value that verl refuses, or a key that it ignores.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -29,26 +21,18 @@ def resolve(overrides: list[str], trainer: str = "grpo") -> Any:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    refuse_dead_keys(overrides_by_key(overrides))
+    refuse_dead_keys(run)
+    config = run.node.copy()
     try:
-        config = compose_config(overrides, trainer)
         OmegaConf.resolve(config)
-        if trainer == "sft":
+        if run.trainer == "sft":
             instantiate_supervised(config)
             return config
         instantiate(config)
         validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (HydraException, OmegaConfBaseException, AssertionError, TypeError, ValueError) as error:
-        raise UserError(f"verl refuses this config: {error}", "check the spelling and value of the override") from error
+        raise UserError(f"verl refuses this config: {error}", "check the value of the override") from error
     return config
-
-
-def compose_config(overrides: list[str], trainer: str = "grpo") -> Any:
-    """Return a trainer's config from verl with the overrides applied and interpolations unresolved."""
-    from hydra import compose, initialize_config_module
-
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose({"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}[trainer], overrides=overrides)
 
 
 def instantiate(config: Any) -> None:
@@ -115,20 +99,3 @@ def _write_stand_in(folder: str) -> None:
         num_attention_heads=1,
         num_key_value_heads=1,
     ).save_pretrained(folder)
-
-
-def main() -> None:
-    from omegaconf import OmegaConf
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--trainer", default="grpo", choices=["grpo", "sft"])
-    parser.add_argument("overrides", nargs="*", help="verl's Hydra overrides")
-    args = parser.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is reserved for the config; verl and vLLM print too
-        config = resolve(args.overrides, args.trainer)
-    print(OmegaConf.to_yaml(config, resolve=True))
-    print("dry run: the config resolves and verl accepts it; nothing was trained", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    exit_with_message(main)

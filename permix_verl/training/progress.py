@@ -32,6 +32,7 @@ class Progress:
         self.total = total
         self.min_agreement = min_agreement
         self.shown: set[int] = set()
+        self.earlier: set[int] = set()  # of earlier launches
         self.validated: set[int] = set()
         self.warned_of_no_signal = False
         self.superseded: m.Metrics = {}  # metrics that an earlier launch logged for steps to be retrained
@@ -45,6 +46,7 @@ class Progress:
         # Steps after the last checkpoint will be retrained, and then shown again.
         earlier = m.read_metrics(self.metrics_folder)
         self.shown = {step for step in earlier if step <= done}
+        self.earlier = set(self.shown)
         self.validated = set(self.shown)
         self.superseded = {step: values for step, values in earlier.items() if step > done}
         state = f"going on after step {done} of {self.total}" if done else f"{self.total} steps"
@@ -66,6 +68,11 @@ class Progress:
             self.last_output = time.monotonic()
             suffix = f", {stage}" if stage else ""
             print(f"          ... {time.monotonic() - self.began:.0f} s{suffix}", file=sys.stderr, flush=True)
+
+    @property
+    def new_steps(self) -> set[int]:
+        """Training steps that this launch has logged."""
+        return {step for step in self.shown - self.earlier if step > 0}
 
     def end(self) -> None:
         self.update()

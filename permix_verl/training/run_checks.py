@@ -1,6 +1,5 @@
 """Final steps of a GRPO run: export and check the adapters, plot the curves, report failed checks."""
 
-import argparse
 import json
 import logging
 import math
@@ -31,11 +30,11 @@ from permix_verl.runs.metrics import (
     read_metrics,
     training_steps,
 )
-from permix_verl.runs.overrides import overrides_by_key
 from permix_verl.runs.persona_validation import persona_validations, read_validation_personas, write_robustness_csv
 from permix_verl.runs.trainers import ROLLOUT_RECORD
 from permix_verl.training.guards.learning_signal import MIN_STEPS, diagnose_no_signal
 from permix_verl.training.guards.rollout_mismatch import norms_differ
+from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.training.qlora.settings import nf4_requested
 from permix_verl.utils.files import write_atomic
 
@@ -43,7 +42,7 @@ CHECK_FAILED = 3
 """Exit status of a finished run with a failed check, and of one that a rollout mismatch stopped."""
 
 
-def check_run(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
+def check_run(folder: RunFolder, args: LaunchSettings, total: int) -> int:
     """Export and check the adapters, plot the curves, print the checks and the next command; return the exit status."""
     from permix_verl.training.observability.curves import plot_curves
 
@@ -79,7 +78,7 @@ def check_run(folder: RunFolder, args: argparse.Namespace, total: int) -> int:
 
 
 def export_and_check(
-    checkpoint: Path, out: Path, args: argparse.Namespace, head: str
+    checkpoint: Path, out: Path, args: LaunchSettings, head: str
 ) -> tuple[AdapterCheck | None, list[str]]:
     """Write a checkpoint's adapter to ``out``, compare it with the actor's record, and print the result.
 
@@ -92,8 +91,7 @@ def export_and_check(
     """
     import torch
 
-    settings = overrides_by_key(args.overrides)
-    start = init_adapter_copy(settings)
+    start = init_adapter_copy(args.config)
     start_name = "INIT_ADAPTER" if start else "the base model"
     export_adapter(checkpoint, args.base, out)
     print(head)
@@ -104,7 +102,7 @@ def export_and_check(
             checkpoint / ROLLOUT_RECORD,
             getattr(torch, args.check_dtype),
             args.check_device,
-            nf4_requested(settings),
+            nf4_requested(args.config),
             start,
         )
     except UserError as error:

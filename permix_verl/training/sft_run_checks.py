@@ -1,6 +1,5 @@
 """Final steps of an SFT run: export the adapter, check it on the held-out rows, plot the losses, report failures."""
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.init_adapter_settings import init_adapter_copy
 from permix_verl.runs.metrics import VAL_LOSS, read_metrics
-from permix_verl.runs.overrides import overrides_by_key
 from permix_verl.runs.own_files import list_data_files
+from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.training.qlora.settings import nf4_requested
 from permix_verl.training.run_checks import checkpoint_to_export, print_summary
 from permix_verl.utils.files import write_atomic
@@ -42,7 +41,7 @@ class HeldOutLoss:
     standard_error: float
 
 
-def check_supervised_run(folder: RunFolder, args: argparse.Namespace) -> int:
+def check_supervised_run(folder: RunFolder, args: LaunchSettings) -> int:
     """Export and check the adapter, plot the losses, print the checks and the next command; return the exit status."""
     import torch
 
@@ -57,7 +56,7 @@ def check_supervised_run(folder: RunFolder, args: argparse.Namespace) -> int:
     adapter = export_adapter(checkpoint, args.base, folder.adapter)
     loss = held_out_loss(adapter, args, trained[-1], getattr(torch, args.check_dtype))
     problems = held_out_problems(loss, args.check_tolerance)
-    start_name = "INIT_ADAPTER" if init_adapter_copy(overrides_by_key(args.overrides)) else "the base model"
+    start_name = "INIT_ADAPTER" if init_adapter_copy(args.config) else "the base model"
     print(f"\nadapter   {adapter}")
     print(
         f"          loaded with PEFT, its held-out loss is {loss.adapter:.5f} nats a token, {loss.trained:.5f} in "
@@ -72,20 +71,14 @@ def check_supervised_run(folder: RunFolder, args: argparse.Namespace) -> int:
     return print_summary(folder, figure, problems, "adapter verified", args.next_command)
 
 
-def held_out_loss(adapter: Path, args: argparse.Namespace, trained: float, dtype: Any) -> HeldOutLoss:
+def held_out_loss(adapter: Path, args: LaunchSettings, trained: float, dtype: Any) -> HeldOutLoss:
     """Measure base and adapter, loaded with PEFT, on the rows that training validated on."""
     import numpy as np
 
     from permix_verl.data.sft_dataset import SupervisedDataset
 
-    settings = overrides_by_key(args.overrides)
-    prefix = "data.apply_chat_template_kwargs."
-    template_kwargs: dict[str, Any] = {
-        key.removeprefix(prefix): {"False": False, "True": True}.get(value, value)
-        for key, value in settings.items()
-        if key.startswith(prefix)
-    }
-    config = {"max_length": settings["data.max_length"], "apply_chat_template_kwargs": template_kwargs}
+    settings = args.config
+    config = {key: settings[f"data.{key}"] for key in ("max_length", "apply_chat_template_kwargs")}
     rows = SupervisedDataset(list_data_files(settings, "data.val_files"), load_tokenizer(args.base), config).rows
     model = load_base(args.base, dtype, args.check_device, nf4_requested(settings))
     start = init_adapter_copy(settings)

@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from omegaconf import OmegaConf
+
+from permix_verl.config.compose import RunConfig
+from permix_verl.config.quoting import quote_value
 from permix_verl.explain.choosing import explain
 from permix_verl.runs.actor_resources import actor_resources
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.overrides import overrides_by_key, quote_value
 from permix_verl.runs.trainers import GRPO, SFT
 from permix_verl.training.failure import probable_cause
 from permix_verl.training.guards.watchdog import STALL_S, write_cause
+from permix_verl.training.key_reads.check import UnreadKeyCheck
+from permix_verl.training.key_reads.recorder import FOLDER_VARIABLE
 from permix_verl.training.launch_watch import LaunchWatch
 from permix_verl.training.process_activity import ProcessActivity, read_processes
 from permix_verl.training.progress import Progress
@@ -25,12 +30,12 @@ from permix_verl.training.run_lock import GRPO_VARIABLE
 from permix_verl.utils import processes
 from permix_verl.utils.files import write_atomic
 
-FORWARDED_VARIABLES = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$")
+FORWARDED_VARIABLES = re.compile(r"VERL_|VLLM_|HF_HUB_OFFLINE$|HF_HOME$|MATH_REWARD_WORKERS$")
 """Environment variables to forward to the workers of a Ray cluster."""
 STALL_KEY = "trainer.v1.sampler.sampler_kwargs.stall_seconds"
 
 
-def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_agreement: float) -> tuple[int, Path]:
+def train(folder: RunFolder, config: RunConfig, done: int, total: int, min_agreement: float) -> tuple[int, Path]:
     """Run verl from step ``done`` on, and end every process of the run afterwards.
 
     Returns:
@@ -40,9 +45,9 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
     log = folder.logs / f"{stamp}.log"
     token = processes.new_token()
     write_atomic(folder.token, token)
-    settings = overrides_by_key(overrides)
     variables = _run_variables(folder, token, stamp)
-    command = [*folder.trainer.command(settings), *overrides]
+    write_atomic(folder.config, OmegaConf.to_yaml(config.node))
+    command = [*folder.trainer.command(config), *_hydra_arguments(folder)]
     command += [] if folder.trainer.torchrun else _forward_to_ray(variables)
     progress = Progress(folder, log, total, min_agreement, supervised=folder.trainer is SFT)
     progress.begin(done)
@@ -50,10 +55,11 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
         log,
         folder.metrics,
         ProcessActivity(lambda: read_processes(token)),
-        stall_s=float(settings.get(STALL_KEY, STALL_S)),
-        remedy="" if folder.trainer is SFT else _cpu_remedy(actor_resources(settings)["CPU"]),
+        stall_s=float(config.get(STALL_KEY, STALL_S)),
+        remedy="" if folder.trainer is SFT else _cpu_remedy(actor_resources(config)["CPU"]),
         explain=_explain_log,
     )
+    unread = UnreadKeyCheck(config, folder, stamp)
     with log.open("wb") as sink:
         # In its own session, so that Ctrl-C reaches verl once, from here, and not also from the terminal.
         trainer = subprocess.Popen(
@@ -63,8 +69,9 @@ def train(folder: RunFolder, overrides: list[str], done: int, total: int, min_ag
             env=os.environ | variables | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
-        cause = _supervise(trainer, token, progress, watch, folder, sink)
+        cause = _supervise(trainer, token, progress, watch, unread, folder, sink)
     progress.end()
+    unread.finish()
     return 1 if cause else trainer.returncode, log
 
 
@@ -72,10 +79,18 @@ def _run_variables(folder: RunFolder, token: str, stamp: str) -> dict[str, str]:
     variables = {
         processes.TOKEN_VARIABLE: token,
         "VERL_FILE_LOGGER_PATH": str(folder.metrics / f"{stamp}.jsonl"),
+        FOLDER_VARIABLE: str(folder.key_reads / stamp),
     }
     if folder.trainer is GRPO:
         variables[GRPO_VARIABLE] = token
     return variables
+
+
+def _hydra_arguments(folder: RunFolder) -> list[str]:
+    """Return the arguments with which verl's entry point reads the composed configuration."""
+    config = folder.config
+    output = f"hydra.run.dir={quote_value(str(folder.path / 'hydra'))}"
+    return ["--config-path", str(config.parent), "--config-name", config.stem, output]
 
 
 def _forward_to_ray(variables: dict[str, str]) -> list[str]:
@@ -89,6 +104,7 @@ def _supervise(
     token: str,
     progress: Progress,
     watch: LaunchWatch,
+    unread: UnreadKeyCheck,
     folder: RunFolder,
     sink: BinaryIO,
 ) -> str | None:
@@ -97,6 +113,7 @@ def _supervise(
         try:
             while trainer.poll() is None:
                 progress.update(watch.stage)
+                unread.update(progress.new_steps)
                 cause = watch.check()
                 if cause and trainer.poll() is None:
                     write_cause(folder.path, cause)

@@ -24,6 +24,7 @@ from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.trainers import Trainer
 from permix_verl.training.trainer_process import STALL_KEY, train
 
+from ..support.configs import bare
 from ..support.ray_nodes import TwoNodes
 from .conftest import SHORT, Recipe, Run, dumped, wait_for
 
@@ -61,8 +62,8 @@ def test_the_doctor_checks_the_clusters_token(cluster: str, monkeypatch: pytest.
 def test_the_doctor_reports_missing_resources_of_the_cluster(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     for ranks, severities in ((1, ["ok", "ok", "ok"]), (2, ["ok", "ok", "error", "error"])):
-        settings = {"trainer.nnodes": "2", "trainer.n_gpus_per_node": str(ranks)}
-        findings = list(ray_cluster(Setup(overrides=("trainer.nnodes=2",), settings=settings)))
+        config = bare("trainer.nnodes=2", f"trainer.n_gpus_per_node={ranks}")
+        findings = list(ray_cluster(Setup(config=config)))
         assert [finding.severity for finding in findings] == severities, findings
 
 
@@ -76,7 +77,7 @@ def test_an_unsatisfiable_placement_ends_a_launch(
     folder = RunFolder(tmp_path, Trainer("asks_too_much", False, "model", "actor", "data.pt"))
     for part in (folder.logs, folder.metrics, folder.checkpoints):
         part.mkdir()
-    status, log = train(folder, [f"{STALL_KEY}=3"], done=0, total=1, min_agreement=0.99)
+    status, log = train(folder, bare(f"{STALL_KEY}=3"), done=0, total=1, min_agreement=0.99)
     assert status == 1
     cause = (tmp_path / "cause.txt").read_text()
     assert cause.startswith("placement is stuck: asked for 1000 CPU for the placement group too_large, 64 of 64 free")

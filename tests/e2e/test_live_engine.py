@@ -10,7 +10,7 @@ import pytest
 
 from permix_verl.training.hooks.initial_adapter import make_initial_adapter
 
-from ..fast.recipes.test_recipes import overrides_of
+from ..support.configs import overrides_of
 
 TARGETS = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 
@@ -19,13 +19,13 @@ import json, os, sys
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "VERL_PLATFORM": "cpu"}
 import torch, verl
 from omegaconf import OmegaConf, open_dict
-from permix_verl.training.dry_run import compose_config
+from permix_verl.config.compose import compose_verl
 from permix_verl.training.guards.effective_config import read_engine
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.engine import EngineRegistry
 store = torch.distributed.HashStore()
 torch.distributed.init_process_group("cpu:gloo", store=store, rank=0, world_size=1)
-config = compose_config(json.loads(sys.argv[1]))
+config = compose_verl("grpo", json.loads(sys.argv[1])).node
 with open_dict(config):
     config.actor_rollout_ref.actor.optim.total_training_steps = 40
 model = omega_conf_to_dataclass(config.actor_rollout_ref.model)
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine_record(folder: Path, *changes: str) -> dict[str, dict[str, Any]]:
     """Build verl's engine from the changed configuration of the recipe, and read its settings back."""
     knobs = {"PROFILE": "cpu", "MODEL": str(folder / "model"), "RUN_DIR": str(folder)}
-    overrides = overrides_of("run_permix_grpo.sh", **knobs)
+    overrides = overrides_of("permix_grpo", **knobs)
     for change in changes:
         removed, _, added = change.partition(" -> ")
         overrides = [line for line in overrides if not line.startswith(removed)] + ([added] if added else [])

@@ -17,7 +17,7 @@ from permix_verl.preflight.memory_plan.trace import actor_peaks
 
 from ..fast.preflight.test_live_storages import small
 from ..fast.preflight.test_plan import one_layer
-from ..fast.recipes.test_recipes import overrides_of, recipe
+from ..fast.recipes.test_recipes import recipe
 
 SMALL_JOB = Job(ranks=4, batch=16, samples=1, micro_batch=2, log_prob_micro_batch=4, prompt_tokens=0, answer_tokens=32)
 
@@ -74,13 +74,13 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_plan_needs_no_weights_and_reports_whether_it_fits(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
-    assert run(["plan", "--model", str(llama), "--gpu", "A5000", "--json", "--", *overrides]) == 0
+    paper = ["permix_grpo", "profile=8xa5000"]
+    assert run(["plan", "--model", str(llama), "--json", *paper]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["fits"]
     assert result["model"]["weights"] == measure(read_config(str(llama)), Job()).weights
     assert set(result["turns"]) == {"update", "log-probs", "generation", "weight sync"}
-    assert run(["plan", "--model", str(llama), "--gpu-memory", "2", "--", *overrides]) == 1
+    assert run(["plan", "--model", str(llama), "--gpu-memory", "2", *paper]) == 1
     text = capsys.readouterr().out
     assert "OVER" in text
     assert "it does NOT fit" in text

@@ -48,7 +48,7 @@ def job(tmp_path: Path) -> dict[str, str]:
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "common.sh").symlink_to(ROOT / "recipes" / "common.sh")
+    (tmp_path / "recipes" / "setup_env.sh").symlink_to(ROOT / "recipes" / "setup_env.sh")
     (tmp_path / "recipes" / "run_permix_grpo.sh").write_text(RECIPE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

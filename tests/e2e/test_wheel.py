@@ -88,24 +88,10 @@ def test_a_plan_is_made_from_the_wheel(beside_training: Path) -> None:
     where = "import permix_verl.lab.base_model as base; print(base.MODEL)"
     model = run(beside_training, str(beside_training / "python"), "-c", where).strip()
     assert "site-packages" in model
-    plan = [str(beside_training / "permix"), "plan", "--model", model, "--gpu", "A5000"]
-    assert "GiB" in run(beside_training, *plan, "--", *overrides())
+    plan = [str(beside_training / "permix"), "plan", "--model", model, "permix_grpo", "profile=8xa5000"]
+    assert "GiB" in run(beside_training, *plan)
 
 
-def overrides() -> list[str]:
-    """The overrides of the PerMix recipe on eight A5000s."""
-    done = subprocess.run(
-        ["bash", "recipes/run_permix_grpo.sh"],
-        cwd=ROOT,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "PERMIX_SKIP_SETUP": "1",
-            "PYTHON": sys.executable,
-            "PROFILE": "8xa5000",
-            "DRY_RUN": "overrides",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()
+def test_the_configuration_is_in_the_wheel(beside_training: Path, tmp_path: Path) -> None:
+    command = [str(beside_training / "permix"), "train", "permix_sft", "PROFILE=gpu", "--dry-run=overrides"]
+    assert "data.custom_cls.name=SupervisedDataset" in run(beside_training, *command)

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from permix_verl.preflight.doctor.types import Finding, Setup
-from permix_verl.runs.overrides import overrides_by_key
+
+from .configs import bare
 
 
 def setup_with(*overrides: str, **given: Any) -> Setup:
-    return Setup(overrides=overrides, settings=overrides_by_key(list(overrides)), **given)
+    trainer = given.get("trainer", "grpo")
+    return Setup(config=bare(*overrides, trainer=trainer) if overrides else None, **given)
 
 
 def problems(check: Callable[[Setup], Any], setup: Setup) -> list[Finding]:

@@ -58,7 +58,7 @@ NOT_RUN = {
     "done": "end of a loop",
     "bash recipes/run_lab.sh": "20 minutes and more; fast/recipes/test_run_lab.py runs it with recorded commands",
     "SEEDS=3 bash recipes/run_lab.sh": "the same",
-    "ARMS=all bash recipes/run_lab.sh": "the same",
+    "METHODS=all bash recipes/run_lab.sh": "the same",
 }
 """First words of lines that are not run, with the reason."""
 AS_SHOWN = (

@@ -42,7 +42,7 @@ def ray_cluster(setup: Setup) -> Iterator[Finding]:
         yield warning(f"Ray {installed_version('ray')} could not be probed for its token ({problem})", "run ray status")
         return
     yield _authentication(address, auth)
-    if auth.nodes and setup.overrides and setup.trainer != "sft":
+    if auth.nodes and setup.config is not None and setup.trainer != "sft":
         yield from _capacity(setup, address, auth.nodes)
 
 
@@ -64,11 +64,10 @@ def _authentication(address: str, auth: TokenAuth) -> Finding:
 
 def logical_cpus(setup: Setup) -> Iterator[Finding]:
     """Check the logical CPUs of a Ray that the run starts: with too few, verl's actors wait forever."""
-    if setup.trainer == "sft" or not setup.overrides or os.environ.get("RAY_ADDRESS"):
+    if setup.trainer == "sft" or setup.config is None or os.environ.get("RAY_ADDRESS"):
         return
     needed = actor_resources(setup.settings)["CPU"]
-    configured = setup.settings.get("ray_kwargs.ray_init.num_cpus", "null")
-    cpus = int(configured) if configured.isdigit() else os.cpu_count() or 1
+    cpus = setup.number("ray_kwargs.ray_init.num_cpus", os.cpu_count() or 1)
     if cpus < needed:
         yield error(
             f"Ray has {cpus} CPUs, but verl's actors take {needed} and would wait forever",

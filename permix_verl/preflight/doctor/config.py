@@ -3,43 +3,28 @@
 import re
 from collections.abc import Iterator
 
-from permix_verl.errors import UserError, first_line
+from permix_verl.config.compose import VERL_CONFIGS
+from permix_verl.errors import UserError
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok
-from permix_verl.runs.overrides import VERL_CONFIGS, compose_without_verl
 from permix_verl.training.guards.dead_keys import refuse_dead_keys
-
-CONFIGS = VERL_CONFIGS
 
 
 def dead_keys(setup: Setup) -> Iterator[Finding]:
     """Check that no key is set that verl accepts but ignores or misinterprets."""
-    if not setup.overrides:
+    if setup.config is None:
         return
     try:
-        refuse_dead_keys(setup.settings)
+        refuse_dead_keys(setup.config)
     except UserError as problem:
-        text, _, remedy = str(problem).partition(": " if ": " in str(problem) else "; ")
-        yield error(text, remedy)
+        yield error(problem.problem, problem.remedy)
         return
-    yield ok(f"{len(setup.overrides)} overrides, none without effect")
+    yield ok(f"{len(setup.config.own)} keys set, none without effect")
 
 
 def config_composes(setup: Setup) -> Iterator[Finding]:
-    """Check that every key exists in verl's configuration, composed by Hydra without importing verl."""
-    if not setup.overrides:
-        return
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        if compose_without_verl(list(setup.overrides), setup.trainer) is None:
-            return  # the check "packages" reports it
-    except (HydraException, OmegaConfBaseException) as problem:
-        yield error(
-            f"verl's configuration does not compose: {first_line(problem)[:300]}", "check the spelling of the override"
-        )
-        return
-    yield ok(f"composes on verl's {CONFIGS[setup.trainer]}")
+    """Report the configuration: it was composed, without importing verl, before the checks."""
+    if setup.config is not None:
+        yield ok(f"composes on verl's {VERL_CONFIGS[setup.trainer]}")
 
 
 def batches(setup: Setup) -> Iterator[Finding]:

@@ -80,8 +80,8 @@ def gpu_memory(setup: Setup) -> Iterable[Finding]:
             )
         )
     smallest = min(gpu.total_mb for gpu in available)
-    lora = setup.settings.get("actor_rollout_ref.model.lora_rank", "0") != "0"
-    layered = setup.settings.get("actor_rollout_ref.rollout.layered_summon", "False").lower() == "true"
+    lora = setup.number("actor_rollout_ref.model.lora_rank", 0) != 0
+    layered = bool(setup.settings.get("actor_rollout_ref.rollout.layered_summon"))
     # Under FSDP2 verl gathers one tensor at a time in any case.
     gathers_all = setup.settings.get("actor_rollout_ref.actor.strategy", "fsdp") == "fsdp"
     if setup.trainer == "grpo" and lora and gathers_all and smallest < LAYERED_BELOW_MB and not layered:

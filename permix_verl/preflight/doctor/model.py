@@ -16,7 +16,7 @@ from permix_verl.personas.prompts import build_messages, check_template, render
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
 from permix_verl.runs.quantized_base import refuse_to_train_on
 
-TEMPLATE_KEYS = "data.apply_chat_template_kwargs."
+TEMPLATE_KEYS = "data.apply_chat_template_kwargs"
 
 
 def model_files(setup: Setup) -> Iterable[Finding]:
@@ -129,7 +129,7 @@ def pinned_date(setup: Setup) -> Iterator[Finding]:
         other_day = render(tokenizer, chat, kwargs)
     if today != other_day:
         yield error(
-            "the chat template writes today's date into every prompt", f"set +{TEMPLATE_KEYS}date_string='26 Jul 2024'"
+            "the chat template writes today's date into every prompt", f"set +{TEMPLATE_KEYS}.date_string='26 Jul 2024'"
         )
     else:
         yield ok("prompts do not depend on the day")
@@ -159,12 +159,7 @@ def context_length(setup: Setup) -> Iterator[Finding]:
 
 def template_kwargs(setup: Setup) -> dict[str, Any]:
     """Return the chat template's keyword arguments from verl's settings."""
-    kwargs: dict[str, Any] = {}
-    for key, value in setup.settings.items():
-        if key.startswith(TEMPLATE_KEYS):
-            plain = value.strip("'\"")
-            kwargs[key.removeprefix(TEMPLATE_KEYS)] = {"True": True, "False": False}.get(plain, plain)
-    return kwargs
+    return dict(setup.settings.get(TEMPLATE_KEYS) or {})
 
 
 def _tokenizer(setup: Setup) -> Any:

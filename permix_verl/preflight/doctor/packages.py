@@ -114,7 +114,7 @@ def torch_cuda() -> str | None:
 
 def bitsandbytes(setup: Setup) -> Iterator[Finding]:
     """Check bitsandbytes if its optimizer or an NF4 base is configured, and warn of its known bugs."""
-    configured = [f"{key}={value}" for key, value in setup.settings.items() if "bitsandbytes" in value.lower()]
+    configured = [f"{key}={value}" for key, value in setup.settings.items() if "bitsandbytes" in str(value).lower()]
     if nf4_requested(setup.settings):
         yield _nf4_library()
     if not configured:

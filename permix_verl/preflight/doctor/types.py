@@ -1,9 +1,11 @@
 """Types of the doctor: the setup that checks examine, and their findings."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from permix_verl.config.compose import RunConfig
 
 Severity = Literal["ok", "warning", "error"]
 EXIT_STATUS: Mapping[Severity, int] = {"ok": 0, "warning": 1, "error": 2}
@@ -33,8 +35,7 @@ class Setup:
         personas: training pool.
         run_dir: run folder.
         trainer: "grpo" or "sft".
-        overrides: Hydra overrides for verl.
-        settings: the overrides, key -> value.
+        config: the run's composed configuration; ``None`` to check the machine only.
         dev_personas: personas of that pool held out of training: their number, or keys (``development_personas``).
     """
 
@@ -42,19 +43,36 @@ class Setup:
     personas: str = "train"
     run_dir: Path | None = None
     trainer: str = "grpo"
-    overrides: tuple[str, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    config: RunConfig | None = None
     dev_personas: str = ""
+
+    @classmethod
+    def of_run(cls, config: RunConfig) -> "Setup":
+        """Return the setup of a run."""
+        model = "model.path" if config.trainer == "sft" else "actor_rollout_ref.model.path"
+        return cls(
+            model=config[model],
+            personas=config["permix.personas"],
+            run_dir=Path(config["permix.run_dir"]),
+            trainer=config.trainer,
+            config=config,
+            dev_personas=str(config.get("permix.dev_personas", "")),
+        )
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration, by key; empty without one."""
+        return {} if self.config is None else self.config
 
     @property
     def device(self) -> str:
         """Configured device: "cpu", "cuda", or "" if unset."""
-        return self.settings.get("trainer.device", "")
+        return str(self.settings.get("trainer.device") or "")
 
     def number(self, key: str, default: int) -> int:
         """Return a setting that is a whole number, or the default."""
-        value = self.settings.get(key, "")
-        return int(value) if value.isdigit() else default
+        value = self.settings.get(key)
+        return value if isinstance(value, int) else default
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,11 +94,11 @@ class Job:
         return max(1, self.batch * self.samples // self.ranks)
 
 
-def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
-    """Read the job from a recipe's overrides.
+def read_job(settings: Mapping[str, Any], trainer: str, rows: int) -> Job:
+    """Read the job from a composed configuration.
 
     Args:
-        settings: verl's overrides, key -> value.
+        settings: verl's configuration, key -> value.
         trainer: "grpo" or "sft".
         rows: rows in one epoch.
 
@@ -113,12 +113,12 @@ def read_job(settings: Mapping[str, str], trainer: str, rows: int) -> Job:
 
 def _sft_job(read: "_SettingsReader", rows: int) -> Job:
     return Job(
-        batch=read.integer("data.train_batch_size", 256),
+        batch=read.integer("data.train_batch_size"),
         samples=1,
         prompt_tokens=0,
-        answer_tokens=read.integer("data.max_length", 1024),
-        micro_batch=read.integer("data.micro_batch_size_per_gpu", 4),
-        log_prob_micro_batch=read.integer("data.micro_batch_size_per_gpu", 4),
+        answer_tokens=read.integer("data.max_length"),
+        micro_batch=read.integer("data.micro_batch_size_per_gpu"),
+        log_prob_micro_batch=read.integer("data.micro_batch_size_per_gpu"),
         reference=False,
         **read.common(rows),
         **read.model("model", "engine"),
@@ -129,21 +129,21 @@ def _grpo_job(read: "_SettingsReader", rows: int) -> Job:
     actor = "actor_rollout_ref.actor"
     rollout = "actor_rollout_ref.rollout"
     return Job(
-        batch=read.integer("data.train_batch_size", 1024),
-        samples=read.integer(f"{rollout}.n", 1),
-        prompt_tokens=read.integer("data.max_prompt_length", 512),
-        answer_tokens=read.integer("data.max_response_length", 512),
-        micro_batch=read.integer(f"{actor}.ppo_micro_batch_size_per_gpu", 1),
-        log_prob_micro_batch=read.integer(f"{rollout}.log_prob_micro_batch_size_per_gpu", 1),
-        reference=read.flag(f"{actor}.use_kl_loss", False),
+        batch=read.integer("data.train_batch_size"),
+        samples=read.integer(f"{rollout}.n"),
+        prompt_tokens=read.integer("data.max_prompt_length"),
+        answer_tokens=read.integer("data.max_response_length"),
+        micro_batch=read.integer(f"{actor}.ppo_micro_batch_size_per_gpu"),
+        log_prob_micro_batch=read.integer(f"{rollout}.log_prob_micro_batch_size_per_gpu"),
+        reference=bool(read.settings[f"{actor}.use_kl_loss"]),
         adapter_reference=init_adapter_path(read.settings) is not None,
         rollout=RolloutSettings(
-            tensor_parallel=read.integer(f"{rollout}.tensor_model_parallel_size", 2),
-            utilization=read.real(f"{rollout}.gpu_memory_utilization", 0.5),
-            weight_bytes=read.bytes_of(read.settings.get(f"{rollout}.dtype", "bfloat16")),
-            sleeps=read.flag(f"{rollout}.free_cache_engine", True),
-            batched_tokens=read.integer(f"{rollout}.max_num_batched_tokens", 8192),
-            bucket_mb=read.integer(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes", 2048),
+            tensor_parallel=read.integer(f"{rollout}.tensor_model_parallel_size"),
+            utilization=read.real(f"{rollout}.gpu_memory_utilization"),
+            weight_bytes=read.bytes_of(read.settings[f"{rollout}.dtype"]),
+            sleeps=bool(read.settings[f"{rollout}.free_cache_engine"]),
+            batched_tokens=read.integer(f"{rollout}.max_num_batched_tokens"),
+            bucket_mb=read.integer(f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes"),
             cpu_cache=int(float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * 2**30),
         ),
         **read.common(rows),
@@ -166,45 +166,30 @@ def _check_layout(job: Job) -> Job:
 
 
 class _SettingsReader:
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
 
-    def integer(self, key: str, default: int) -> int:
-        value = self.settings.get(key, str(default))
-        if not value.isdigit() or int(value) < 1:
+    def integer(self, key: str) -> int:
+        value = self.settings[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{key}={value} is not an integer of 1 or more", "give one")
-        return int(value)
+        return value
 
-    def steps(self) -> int | None:
-        key = "trainer.total_training_steps"
-        return None if self.settings.get(key, "null") == "null" else self.integer(key, 1)
-
-    def real(self, key: str, default: float) -> float:
-        value = self.settings.get(key, str(default))
-        try:
-            return float(value)
-        except ValueError as error:
-            raise UserError(f"{key}={value} is not a number", "give one") from error
-
-    def flag(self, key: str, default: bool) -> bool:
-        return self.settings.get(key, str(default)).lower() == "true"
+    def real(self, key: str) -> float:
+        value = self.settings[key]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{key}={value} is not a number", "give one")
+        return float(value)
 
     def check_supported(self, trainer: str) -> None:
         model, strategy = "actor_rollout_ref.model", "actor_rollout_ref.actor.strategy"
         dynamic = "actor_rollout_ref.actor.use_dynamic_bsz"
         if trainer == "sft":
             model, strategy, dynamic = "model", "engine.strategy", "data.use_dynamic_bsz"
-        for key, planned, default in (
-            (strategy, "fsdp2", "fsdp"),
-            (f"{model}.use_remove_padding", "false", "true"),
-            (dynamic, "false", "true" if trainer == "sft" else "false"),
-        ):
-            value = self.settings.get(key, default)
-            if value.lower() != planned:
-                raise UserError(
-                    f"{key}={value} is not supported, only the recipes' {planned}", "run a recipe with DRY_RUN=plan"
-                )
-        if self.settings.get(f"{model}.lora_rank", "0") == "0":
+        for key, planned in ((strategy, "fsdp2"), (f"{model}.use_remove_padding", False), (dynamic, False)):
+            if self.settings[key] != planned:
+                raise UserError(f"{key}={self.settings[key]} is not supported, only the recipes' {planned}", "set that")
+        if not self.settings[f"{model}.lora_rank"]:
             raise UserError(f"{model}.lora_rank=0: the plan supports LoRA only", "set LORA_RANK")
 
     def bytes_of(self, name: str) -> int:
@@ -214,32 +199,29 @@ class _SettingsReader:
 
     def common(self, rows: int) -> dict[str, Any]:
         """Read the settings that the two trainers store under the same keys."""
-        ranks_per_node = self.integer("trainer.n_gpus_per_node", 8)
+        ranks_per_node = self.integer("trainer.n_gpus_per_node")
+        steps = "trainer.total_training_steps"
         return {
-            "ranks": ranks_per_node * self.integer("trainer.nnodes", 1),
+            "ranks": ranks_per_node * self.integer("trainer.nnodes"),
             "ranks_per_node": ranks_per_node,
-            "device": self.settings.get("trainer.device", "cuda"),
+            "device": self.settings["trainer.device"],
             "rows": rows,
-            "epochs": self.integer("data.epochs", 1),
-            "steps": self.steps(),
+            "epochs": self.integer("data.epochs"),
+            "steps": None if self.settings[steps] is None else self.integer(steps),
         }
 
     def model(self, model: str, engine: str) -> dict[str, Any]:
         """Read the settings that the two trainers store under different keys."""
-        targets = self.settings.get(f"{model}.target_modules", "all-linear")
-        precision = self.settings.get(f"{engine}.mixed_precision", "")
-        compute = precision.partition("param_dtype:")[2].partition(",")[0].strip("{} ") or "bf16"
-        compute = self.settings.get(f"{engine}.mixed_precision.param_dtype", compute)
+        targets = self.settings[f"{model}.target_modules"]
+        precision = self.settings[f"{engine}.mixed_precision"] or {}
         return {
-            "lora_rank": self.integer(f"{model}.lora_rank", 0),
-            "lora_targets": tuple(name.strip(" '\"") for name in targets.strip("[]").split(","))
-            if "[" in targets
-            else targets,
-            "lora_dropout": self.real("permix.lora_dropout", 0.0),
+            "lora_rank": self.integer(f"{model}.lora_rank"),
+            "lora_targets": tuple(targets) if isinstance(targets, list) else targets,
+            "lora_dropout": self.real("permix.lora_dropout"),
             "nf4": nf4_requested(self.settings),
-            "checkpointing": self.flag(f"{model}.enable_gradient_checkpointing", True),
-            "weight_bytes": self.bytes_of(self.settings.get(f"{engine}.model_dtype", "fp32")),
-            "compute_bytes": self.bytes_of(compute),
-            "param_offload": self.flag(f"{engine}.param_offload", False),
-            "optimizer_offload": self.flag(f"{engine}.optimizer_offload", False),
+            "checkpointing": bool(self.settings[f"{model}.enable_gradient_checkpointing"]),
+            "weight_bytes": self.bytes_of(self.settings[f"{engine}.model_dtype"]),
+            "compute_bytes": self.bytes_of(precision.get("param_dtype", "bf16")),
+            "param_offload": bool(self.settings[f"{engine}.param_offload"]),
+            "optimizer_offload": bool(self.settings[f"{engine}.optimizer_offload"]),
         }

@@ -26,11 +26,11 @@ from permix_verl.utils.files import atomic_folder
 _SEED_FILE = "initial_adapter.json"
 
 
-def write_initial_adapter(settings: Mapping[str, str], model: str, out: Path, base: str) -> None:
+def write_initial_adapter(settings: Mapping[str, Any], model: str, out: Path, base: str) -> None:
     """Write the configured initial adapter.
 
     Args:
-        settings: verl's overrides by key.
+        settings: verl's configuration, key -> value.
         model: prefix of the model's keys.
         out: folder to write.
         base: hub name or folder.
@@ -45,14 +45,13 @@ def write_initial_adapter(settings: Mapping[str, str], model: str, out: Path, ba
         if warning:
             print(f"warning: {warning}")
         return
-    targets = settings[f"{model}.target_modules"]
     make_initial_adapter(
         base,
         out,
         rank=int(settings[f"{model}.lora_rank"]),
         alpha=int(settings[f"{model}.lora_alpha"]),
         dropout=dropout,
-        target_modules=targets.strip("[]").replace(" ", "").split(",") if targets.startswith("[") else targets,
+        target_modules=settings[f"{model}.target_modules"],
         seed=int(settings["data.seed"]),
     )
 

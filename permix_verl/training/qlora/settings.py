@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from typing import Any
 
 from permix_verl.errors import UserError
 
@@ -10,9 +11,9 @@ ENGINE = "permix_verl.training.qlora.engine"
 INSTALL = "pip install -e '.[qlora]'"
 _LIBRARY_KEYS = ("actor_rollout_ref.model.external_lib", "model.external_lib")
 _ON_POLICY = "the rollout engine's base is not NF4, so its log-probs are another policy's"
-_CONTRADICTIONS: Mapping[str, tuple[str, str, str]] = {
+_CONTRADICTIONS: Mapping[str, tuple[object, str, str]] = {
     "algorithm.rollout_correction.bypass_mode": (
-        "true",
+        True,
         f"{_ON_POLICY}",
         "leave it False, so that the actor computes the old log-probs",
     ),
@@ -21,25 +22,25 @@ _CONTRADICTIONS: Mapping[str, tuple[str, str, str]] = {
         f"{_ON_POLICY}",
         "leave it vanilla",
     ),
-    "actor_rollout_ref.actor.use_rollout_log_probs": ("true", f"{_ON_POLICY}", "leave it False"),
+    "actor_rollout_ref.actor.use_rollout_log_probs": (True, f"{_ON_POLICY}", "leave it False"),
     "actor_rollout_ref.model.lora.merge": (
-        "true",
+        True,
         "the rollout engine would get 4-bit weights that it cannot read",
         "leave it False: it gets the adapter",
     ),
     "actor_rollout_ref.actor.fsdp_config.offload_policy": (
-        "true",
+        True,
         "FSDP does not offload unsharded weights",
         "set param_offload",
     ),
-    "engine.offload_policy": ("true", "FSDP does not offload unsharded weights", "set engine.param_offload"),
+    "engine.offload_policy": (True, "FSDP does not offload unsharded weights", "set engine.param_offload"),
     "actor_rollout_ref.actor.checkpoint.save_lora_only": (
-        "false",
+        False,
         "verl cannot read 4-bit weights back",
         "leave it True: the base never changes",
     ),
     "checkpoint.save_lora_only": (
-        "false",
+        False,
         "verl cannot read 4-bit weights back",
         "leave it True: the base never changes",
     ),
@@ -57,7 +58,7 @@ def has_bitsandbytes() -> bool:
     return importlib.util.find_spec("bitsandbytes") is not None
 
 
-def refuse_contradictions(settings: Mapping[str, str]) -> None:
+def refuse_contradictions(settings: Mapping[str, Any]) -> None:
     """Refuse settings under which QLORA=1 would have no effect, or train something else.
 
     Raises:
@@ -67,9 +68,9 @@ def refuse_contradictions(settings: Mapping[str, str]) -> None:
         return
     for library, strategy in zip(_LIBRARY_KEYS, _STRATEGY_KEYS, strict=True):
         value = settings.get(strategy, "fsdp")  # verl's default
-        if library in settings and value != "fsdp2":
+        if ENGINE in str(settings.get(library)) and value != "fsdp2":
             raise UserError(f"{strategy}={value} silently ignores QLORA=1", "set fsdp2")
     for key, (refused, reason, remedy) in _CONTRADICTIONS.items():
-        value = settings.get(key, "")
-        if value.lower() == refused:
+        value = settings.get(key)
+        if value == refused and value is not None:
             raise UserError(f"{key}={value} contradicts QLORA=1: {reason}", remedy)

@@ -11,6 +11,8 @@ from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.settings import begin_run
 
+from ...support.configs import bare
+
 SAID = "was made of the same 60 problems in another order; these data have other personas for its rows and another"
 
 
@@ -78,8 +80,8 @@ def test_a_run_does_not_go_on_with_another_order_and_says_that_it_is_one(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     prepare(problem_file, tokenizer_folder, run.new_data)
-    overrides = [f"data.train_files={run.data / 'train.parquet'}"]
-    begin_run(run, overrides)
+    config = bare(f"data.train_files='{run.data / 'train.parquet'}'")
+    begin_run(run, config)
     checkpoint = run.checkpoints / "global_step_1"
     (checkpoint / "actor").mkdir(parents=True)
     (checkpoint / "actor" / "lora_train_meta.json").touch()
@@ -91,4 +93,4 @@ def test_a_run_does_not_go_on_with_another_order_and_says_that_it_is_one(
     prepare(reordered, tokenizer_folder, run.new_data)
     said = "holds a run on the same problems in another order: .* another held-out set"
     with pytest.raises(UserError, match=said if another_order else r"holds a run with training data="):
-        begin_run(run, overrides)
+        begin_run(run, config)

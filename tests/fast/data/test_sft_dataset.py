@@ -76,9 +76,9 @@ def test_what_it_cannot_train_on_is_refused(data: Path, tokenizer: Any, tmp_path
 
 
 def test_the_launcher_and_verl_count_the_same_steps(data: Path, tokenizer: Any) -> None:
-    from permix_verl.runs.overrides import total_steps
+    from permix_verl.runs.steps import total_steps
 
     train = str(data / "train.parquet")
-    overrides = [f"data.train_files='{train}'", "data.train_batch_size=8", "+data.epochs=3"]
-    assert total_steps(overrides) == len(SupervisedDataset(train, tokenizer, CONFIG | {"epochs": 3})) // 8 == 20
+    settings = {"data.train_files": train, "data.train_batch_size": 8, "data.epochs": 3}
+    assert total_steps(settings) == len(SupervisedDataset(train, tokenizer, CONFIG | {"epochs": 3})) // 8 == 20
     assert json.loads((data / "manifest.json").read_text())["rows"]["train"]["rows"] == 55

@@ -1,34 +1,45 @@
 """The paper's tables: their methods, plan, rows beside the paper's, and values that cannot be measured."""
 
 import json
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from permix_verl import UserError, load_pool
-from permix_verl.cli import reproduce
 from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.fidelity.personagym.tasks import CONSISTENCY, TASKS
 from permix_verl.inference.judges.store import Answer, FidelityStore, Judgement
-from permix_verl.paper.commands import (
-    PaperSettings,
-    evaluation_estimate,
-    parameters,
-    results_folder,
-    run_folder,
-    steps,
-    training_estimate,
-)
-from permix_verl.paper.report import markdown, read_rows, write_table
+from permix_verl.paper.commands import Step, plan_lines, steps
+from permix_verl.paper.estimates import evaluation_estimate, parameters, training_estimate
+from permix_verl.paper.report import markdown, write_table
+from permix_verl.paper.rows import Cell, MethodRow, Score, pool, read_rows
+from permix_verl.paper.settings import PaperSettings, results_folder, run_folder
 from permix_verl.paper.tables import ALL, BASE, PAPER_MODEL, PERMIX, RLVR, SFT, TABLES, find_table, paper_figures
-from permix_verl.paper.token_budget import read_budget
+from permix_verl.paper.token_budget import TrainingBudget, read_budget
+from permix_verl.recipe.resolve import resolve
+from permix_verl.utils.commands import PERMIX as COMMAND
+
+from ...support.recorded_commands import unset_knobs
 
 ROOT = Path(__file__).resolve().parents[3]
 PAPER = ROOT / "docs" / "paper_tables"
 WRITERS = {"rewriter": "gpt-5-mini", "qwen": "Qwen/Qwen3-32B", "llama": "a/b-70B", "gemma": "google/gemma-3-27b-it"}
+
+
+@pytest.fixture(autouse=True)
+def no_knobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset_knobs(monkeypatch)
+
+
+def knobs_of(step: Step) -> dict[str, str]:
+    """Return the KNOB=VALUE arguments of a training."""
+    assert step.command[:4] == [*COMMAND, "train"]
+    return dict(text.split("=", 1) for text in step.command[5:])
+
+
+def trainings_of(found: list[Step]) -> list[Step]:
+    return [step for step in found if "training" in step.title]
 
 
 @pytest.fixture
@@ -61,7 +72,7 @@ def test_the_papers_pss_is_worst_over_best_where_its_own_tables_say_so() -> None
 
 
 def test_each_method_is_trained_and_evaluated_with_the_same_base_and_seed(settings: PaperSettings) -> None:
-    result = steps(find_table("2"), replace(settings, rewriter_url="https://api"), "python", ROOT)
+    result = steps(find_table("2"), replace(settings, rewriter_url="https://api"))
     assert [step.title for step in result] == [
         "Base: evaluation",
         *(
@@ -70,30 +81,75 @@ def test_each_method_is_trained_and_evaluated_with_the_same_base_and_seed(settin
             for what in ("training", "evaluation")
         ),
     ]
-    trainings = [step for step in result if step.knobs]
-    assert {(step.knobs["MODEL"], step.knobs["SEED"]) for step in trainings} == {(PAPER_MODEL, "0")}
-    assert len({step.knobs["RUN_DIR"] for step in trainings}) == 5
-    styled = next(step for step in trainings if "styled" in step.title)
-    assert (styled.knobs["TARGET"], styled.knobs["REWRITER"]) == ("styled", "gpt-5-mini")
-    assert styled.knobs["BASE_URL"] == "https://api"
+    trainings = trainings_of(result)
+    assert [step.command[4] for step in trainings] == ["sft", "permix_sft", "permix_sft", "rlvr_grpo", "permix_grpo"]
+    knobs = [knobs_of(step) for step in trainings]
+    assert {(one["MODEL"], one["SEED"]) for one in knobs} == {(PAPER_MODEL, "0")}
+    assert len({one["RUN_DIR"] for one in knobs}) == 5
+    styled = knobs[2]
+    assert (styled["TARGET"], styled["REWRITER"], styled["BASE_URL"]) == ("styled", "gpt-5-mini", "https://api")
+    assert all("BASE_URL" not in one for one in knobs if one is not styled)
     for step in result:
         if "evaluation" in step.title:
+            assert step.command[:4] == [*COMMAND, "eval"]
             assert step.command[step.command.index("--limit") + 1] == "20"
             assert ("--adapter" in step.command) == (step.title != "Base: evaluation")
 
 
+def test_every_training_composes(settings: PaperSettings) -> None:
+    """Knobs among the arguments must be of the method: another's would be refused."""
+    for step in trainings_of(steps(find_table("4"), settings)):
+        config = resolve(step.command[4], step.command[5:], {"PROFILE": "8xa5000"})
+        assert config["permix.run_dir"] == knobs_of(step)["RUN_DIR"]
+        assert config["permix.model"] == PAPER_MODEL
+
+
 def test_distillation_has_every_teacher_with_and_without_personas(settings: PaperSettings) -> None:
     apart = replace(settings, rewriter_url="https://api", teacher_url="http://here")
-    trainings = [step for step in steps(find_table("3"), apart, "python", ROOT) if "TEACHER" in step.knobs]
-    assert {step.knobs["BASE_URL"] for step in trainings} == {"http://here"}, "not the rewriter's"
-    assert [(step.knobs["TEACHER"], step.knobs["PERSONA"]) for step in trainings] == [
+    trainings = [knobs_of(step) for step in trainings_of(steps(find_table("3"), apart))]
+    taught = [knobs for knobs in trainings if "TEACHER" in knobs]
+    assert {knobs["BASE_URL"] for knobs in taught} == {"http://here"}, "not the rewriter's"
+    assert [(knobs["TEACHER"], knobs["PERSONA"]) for knobs in taught] == [
         (WRITERS[key], persona) for key in ("qwen", "llama", "gemma") for persona in ("0", "1")
     ]
 
 
+def test_seeds_are_trained_and_evaluated_in_turn(settings: PaperSettings) -> None:
+    table = replace(find_table("11"), methods=(BASE, SFT))
+    result = steps(table, replace(settings, seed=3, seeds=2))
+    assert [step.title for step in result] == [
+        f"{name}, seed {seed}: {what}"
+        for seed in (3, 4)
+        for name, what in (("Base", "evaluation"), ("SFT", "training"), ("SFT", "evaluation"))
+    ]
+    for number, seed in ((0, "3"), (3, "4")):
+        base, training, evaluation = result[number : number + 3]
+        knobs = knobs_of(training)
+        assert (knobs["SEED"], Path(knobs["RUN_DIR"]).name) == (seed, f"sft-Llama-3.1-8B-Instruct-seed{seed}")
+        for step, key in ((base, "base"), (evaluation, "sft")):
+            assert step.command[step.command.index("--seed") + 1] == seed
+            assert step.command[-1] == str(settings.out / f"{key}-seed{seed}")
+        assert f"{knobs['RUN_DIR']}/adapter" in evaluation.command
+
+
+def test_the_plan_of_seeds_is_the_multiple_of_one(settings: PaperSettings) -> None:
+    def totals(seeds: int) -> tuple[str, list[str]]:
+        lines = plan_lines(find_table("2"), replace(settings, seeds=seeds, judges=("j",)))
+        return lines[0], [line for line in lines if line.startswith(("in all", "rewriter", "PersonaGym"))]
+
+    (head, one), (heads, three) = totals(1), totals(3)
+    assert "seeds" not in head
+    assert heads.endswith("PersonaGym, 3 seeds each")
+    assert (one[1].split()[1], three[1].split()[1]) == ("7441", str(3 * 7441))
+    tokens = [int(lines[0].split()[3].replace(",", "")) for lines in (one, three)]
+    assert tokens[1] == 3 * tokens[0]
+    calls = [int(lines[2].split()[11].replace(",", "")) for lines in (one, three)]
+    assert calls[1] == 3 * calls[0]
+
+
 def test_a_missing_rewriter_is_named(settings: PaperSettings) -> None:
     with pytest.raises(UserError, match="no model is set to write its targets; set REWRITER"):
-        steps(find_table("2"), replace(settings, writers={}), "python", ROOT)
+        steps(find_table("2"), replace(settings, writers={}))
 
 
 def test_the_estimate_is_the_stated_arithmetic(settings: PaperSettings) -> None:
@@ -116,29 +172,6 @@ def test_the_estimate_is_the_stated_arithmetic(settings: PaperSettings) -> None:
 )
 def test_a_models_size_is_read_from_its_name(model: str, size: float | None) -> None:
     assert parameters(model) == size
-
-
-@pytest.mark.parametrize("number", TABLES)
-def test_the_plan_has_commands_tokens_hours_and_judge_calls(
-    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert reproduce.main([number, "--dry-run", "--out", str(tmp_path), "--runs-dir", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    table = TABLES[number]
-    for method in table.methods:
-        assert f"  {method.label}: " in printed or not method.recipe
-    assert "GPU hours" in printed
-    assert ("calls of each judge, but no judge is set" in printed) == table.personagym
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_unmeasurable_tables_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="table 10 is about PersonaGym, and no judge is set; set JUDGE"):
-        reproduce.main(["10", "--rewriter", "x", "--out", str(tmp_path)])
-    with pytest.raises(UserError, match="two judges are named 'j'"):
-        reproduce.main(["10", "--judge", "j", "--judge", "j", "--out", str(tmp_path)])
-    with pytest.raises(UserError, match="no table '7' that compares trained models; known: 2"):
-        reproduce.main(["7"])
 
 
 def write_results(settings: PaperSettings, arm_key: str, right: int) -> None:
@@ -279,7 +312,7 @@ def test_fidelity_is_in_the_same_rows(settings: PaperSettings) -> None:
 
 def test_with_a_judge_every_method_is_judged_after_its_evaluation(settings: PaperSettings) -> None:
     judged = replace(settings, judges=("a@http://h/v1", "b"), personagym_flags=("--top-p", "1"))
-    result = steps(find_table("2"), judged, "python", ROOT)
+    result = steps(find_table("2"), judged)
     assert [step.title for step in result[:2]] == ["Base: evaluation", "Base: PersonaGym"]
     last = result[-1]
     assert last.title == "PerMix-RLVR: PersonaGym"
@@ -287,8 +320,8 @@ def test_with_a_judge_every_method_is_judged_after_its_evaluation(settings: Pape
     assert last.command[-2:] == ["--out", str(results_folder(PERMIX, judged))]
     assert [last.command[n + 1] for n, part in enumerate(last.command) if part == "--judge"] == ["a@http://h/v1", "b"]
     assert last.command[last.command.index("--adapter") + 1] == str(run_folder(PERMIX, judged) / "adapter")
-    assert all("PersonaGym" not in step.title for step in steps(find_table("11"), judged, "python", ROOT))
-    assert [step.title for step in steps(find_table("10"), replace(judged, tasks=()), "python", ROOT)][:3] == [
+    assert all("PersonaGym" not in step.title for step in steps(find_table("11"), judged))
+    assert [step.title for step in steps(find_table("10"), replace(judged, tasks=()))][:3] == [
         "Base: PersonaGym",
         "SFT: training",
         "SFT: PersonaGym",
@@ -308,61 +341,73 @@ def test_a_run_without_metrics_has_no_budget(tmp_path: Path) -> None:
     assert read_budget(tmp_path) is None
 
 
-def recipe(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | knobs
-    command = ["bash", str(ROOT / "recipes" / "reproduce.sh"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
-
-
-def test_the_recipe_passes_its_knobs_on(fake_python: dict[str, str], tmp_path: Path) -> None:
-    from ...conftest import recorded
-
-    done = recipe(
-        "2",
-        OUT=str(tmp_path / "o"),
-        MODEL="a/b-1B",
-        REWRITER="r",
-        RUNS="3",
-        DRY_RUN="1",
-        JUDGE="j@http://h",
-        **fake_python,
+def test_seeds_are_pooled_with_their_range(settings: PaperSettings) -> None:
+    table = replace(find_table("2"), methods=(BASE, PERMIX))
+    several = replace(settings, seeds=2, judges=("j",))
+    for one, right, given in zip(several.each_seed(), (10, 14), (3, 4), strict=True):
+        for key in ("base", "permix"):
+            write_results(one, key, right)
+            judge_everything(one, key, given)
+        write_metrics(run_folder(PERMIX, one), [{"critic/score/mean": 0.5, "perf/total_num_tokens": 1000 * right}] * 2)
+    rows = read_rows(table, several, PAPER / table.paper)
+    single = [read_rows(table, one, PAPER / table.paper)[1].cells["gsm8k"] for one in several.each_seed()]
+    cell = rows[1].cells["gsm8k"]
+    assert (cell.worst, cell.ranges["worst"]) == (55, (45, 65))
+    assert cell.pss == pytest.approx((single[0].pss + single[1].pss) / 2), "not the ratio of the pooled accuracies"
+    assert cell.ranges["pss"] == (single[0].pss, single[1].pss)
+    assert cell.pss_interval is None
+    assert rows[1].budget == TrainingBudget(2, 24000, 0)
+    score = rows[1].fidelity["Persona Consistency"]
+    assert score.score == pytest.approx(3.5 - 1 / 9)
+    assert score.range == pytest.approx((3 - 1 / 9, 4 - 1 / 9))
+    text = markdown(rows, table, several)
+    assert f"{PAPER_MODEL}, seeds 0 to 1, 2 runs." in text
+    assert "A figure is the mean of the seeds' values" in text
+    assert "95 %" not in text
+    assert "| PerMix-RLVR | 2 | 24,000 | 0 | 55.0, 45.0 to 65.0 (84.9) |" in text
+    assert "| 3.39, 2.89 to 3.89 (3.41) |" in text
+    files = write_table(rows, table, several)
+    head, *lines = files[1].read_text().splitlines()
+    assert head.endswith(
+        ",worst_least,worst_most,best_least,best_most,mean_least,mean_most,pss_least,pss_most,score_least,score_most"
     )
-    assert done.returncode == 0, done.stderr
-    (call,) = recorded(fake_python)
-    assert call.startswith(f"{ROOT}/eval/reproduce.py 2 --seed 0 ")
-    for flag in (
-        "--model a/b-1B",
-        f"--out {tmp_path}/o",
-        "--runs 3",
-        "--rewriter r",
-        "--judge j@http://h",
-        "--dry-run",
-    ):
-        assert f" {flag}" in call
-    assert "--teacher" not in call
+    assert {line.count(",") for line in lines} == {head.count(",")}
+    values = [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines]
+    assert (values[0]["worst_least"], values[0]["score_most"]) == ("45.0000", "")
+    assert [row["worst_most"] for row in values if row["task"] == "PersonaGym: total"] == ["", ""]
+    assert float(next(row["score_least"] for row in values if row["task"] == "PersonaGym: total")) == pytest.approx(
+        3 - 1 / 45
+    )
+    document = json.loads(files[2].read_text())
+    assert document["seeds"] == [0, 1]
+    assert document["rows"][0]["cells"]["gsm8k"]["ranges"]["worst"] == [45, 65]
 
 
-def test_the_lab_has_the_tables_shape(fake_python: dict[str, str]) -> None:
-    from ...conftest import recorded
+def test_one_seed_has_no_range_anywhere(settings: PaperSettings) -> None:
+    """Negative control."""
+    table = replace(find_table("2"), methods=(BASE,))
+    write_results(settings, "base", 10)
+    rows = read_rows(table, settings, PAPER / table.paper)
+    assert rows == [pool(rows)]
+    text = markdown(rows, table, settings)
+    assert "95 % of PSS" in text
+    assert "45.0 (81.1)" in text
+    assert "seed 0, " in text
+    texts = [file.read_text() for file in write_table(rows, table, settings)]
+    assert not any(word in file for file in texts for word in ("range", "seeds", "least"))
 
-    assert recipe("3", LAB="1", **fake_python).returncode == 0
-    (call,) = recorded(fake_python)
-    teacher = ROOT / "permix_verl" / "lab" / "teacher"
-    assert f"--tasks lab_easy,lab_hard --rewriter lab --teacher-qwen {teacher} --teacher-llama {teacher}" in call
-    assert "--eval-flags --temperature 1 --top-p 1" in call
+
+def test_a_seed_that_is_missing_is_named(settings: PaperSettings) -> None:
+    write_results(settings, "base", 10)
+    table = replace(find_table("2"), methods=(BASE,))
+    with pytest.raises(UserError, match="base-seed1"):
+        read_rows(table, replace(settings, seeds=2), PAPER / table.paper)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "knobs", "message"),
-    [
-        ([], {}, "give one table of the paper"),
-        (["2", "3"], {}, "give one table of the paper"),
-        (["2"], {"TEACHER": "x"}, "TEACHER is set here"),
-        (["2"], {"INIT_ADAPTER": "x"}, "INIT_ADAPTER is set here"),
-        (["10"], {"LAB": "1"}, "table 10 needs other problems than the lab"),
-    ],
-)
-def test_unsupported_arguments_are_refused(arguments: list[str], knobs: dict[str, str], message: str) -> None:
-    done = recipe(*arguments, **knobs)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_seeds_that_do_not_match_are_not_pooled() -> None:
+    cell = Cell(1, 2, 1.5, 0.5, None, None)
+    with pytest.raises(UserError, match="SFT: seeds differ in math500; run the same command again"):
+        pool([MethodRow("SFT", None, {"gsm8k": cell}), MethodRow("SFT", None, {"gsm8k": cell, "math500": cell})])
+    whole, none = Score(3.0, None, 4.0), Score(None, None, 4.0)
+    pooled = pool([MethodRow("SFT", None, {}, {"total": whole}), MethodRow("SFT", None, {}, {"total": none})])
+    assert pooled.fidelity["total"] == none, "not the other seed's score alone"

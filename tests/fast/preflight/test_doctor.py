@@ -11,17 +11,16 @@ from permix_verl.cli.main import run
 from permix_verl.lab.base_model import MODEL
 from permix_verl.preflight.doctor.checks import CHECKS, examine
 from permix_verl.preflight.doctor.types import Check, Setup
-from permix_verl.runs.overrides import overrides_by_key
 
-from ..recipes.test_recipes import SAME_MODEL, overrides_of
+from ...support.configs import config_of
+from ..recipes.test_recipes import SAME_MODEL
 
 
 @pytest.mark.parametrize("profile", ["cpu", "8xa5000"])
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
 def test_the_recipes_are_in_good_health_but_for_this_machine(script: str, profile: str, tmp_path: Path) -> None:
-    overrides = overrides_of(script, PROFILE=profile, RUN_DIR=str(tmp_path / "run"), **SAME_MODEL)
-    trainer = "sft" if "sft" in script else "grpo"
-    setup = Setup(str(MODEL), "train", tmp_path / "run", trainer, tuple(overrides), overrides_by_key(overrides))
+    config = config_of(script, PROFILE=profile, RUN_DIR=str(tmp_path / "run"), **SAME_MODEL | {"MODEL": str(MODEL)})
+    setup = Setup.of_run(config)
     wrong = {name for name, finding in examine(setup) if finding.severity == "error"}
     assert wrong == (set() if profile == "cpu" else {"torch-build", "gpus", "shared-memory", "logical-cpus"} & wrong)
     assert ("gpus" in wrong) == (profile != "cpu")

@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from permix_verl.preflight.doctor import config, data
-from permix_verl.preflight.doctor.types import Setup
+from permix_verl.preflight.doctor.types import Finding, Setup
 
+from ...support.configs import config_of
 from ...support.doctor import only, problems, setup_with
-from ..recipes.test_recipes import SAME_MODEL, overrides_of
+from ..recipes.test_recipes import SAME_MODEL
 
 
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
 def test_what_contradicts_a_base_in_nf4_is_refused_before_the_run(script: str) -> None:
-    given = overrides_of(script, PROFILE="8xa5000", QLORA="1", **SAME_MODEL)
-    assert problems(config.dead_keys, setup_with(*given)) == []
-    assert problems(config.config_composes, setup_with(*given, trainer="sft" if "sft" in script else "grpo")) == []
+    def check(*overrides: str, **knobs: str) -> list[Finding]:
+        return problems(config.dead_keys, Setup.of_run(config_of(script, *overrides, **knobs, **SAME_MODEL)))
+
+    assert check(PROFILE="8xa5000", QLORA="1") == []
     if script == "run_permix_grpo.sh":
-        bypass = setup_with(*given, "algorithm.rollout_correction.bypass_mode=True")
-        assert "contradicts QLORA=1" in only(config.dead_keys, bypass)
-        assert problems(config.dead_keys, setup_with("algorithm.rollout_correction.bypass_mode=True")) == []
-        plain = overrides_of(script, "algorithm.rollout_correction.bypass_mode=True", PROFILE="8xa5000", **SAME_MODEL)
-        assert "set STOP_ON_DISAGREEMENT=0" in only(config.dead_keys, setup_with(*plain))
-        trusting = overrides_of(script, "algorithm.rollout_correction.bypass_mode=True", STOP_ON_DISAGREEMENT="0")
-        assert problems(config.dead_keys, setup_with(*trusting)) == []
+        bypass = "algorithm.rollout_correction.bypass_mode=True"
+        assert "contradicts QLORA=1" in check(bypass, PROFILE="8xa5000", QLORA="1")[0].text
+        assert problems(config.dead_keys, setup_with(bypass)) == []
+        assert "set STOP_ON_DISAGREEMENT=0" in check(bypass, PROFILE="8xa5000")[0].remedy
+        assert check(bypass, PROFILE="8xa5000", STOP_ON_DISAGREEMENT="0") == []
 
 
 def test_personas_that_are_held_out(tmp_path: Path) -> None:
@@ -74,12 +74,6 @@ def test_keys_that_do_nothing_or_something_else(override: str, told: str) -> Non
 def test_another_estimator_and_a_batch_that_is_balanced_are_sound() -> None:
     sound = setup_with("algorithm.adv_estimator=rloo", "trainer.balance_batch=true")
     assert problems(config.dead_keys, sound) == []
-
-
-def test_a_key_that_verl_does_not_have() -> None:
-    assert "does not compose" in only(config.config_composes, setup_with("actor_rollout_ref.rollout.temprature=1"))
-    assert problems(config.config_composes, setup_with("actor_rollout_ref.rollout.temperature=1")) == []
-    assert "does not compose" in only(config.config_composes, setup_with("optim.lrr=1", trainer="sft"))
 
 
 @pytest.mark.parametrize(

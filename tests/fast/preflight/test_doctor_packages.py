@@ -43,7 +43,7 @@ def test_torch_vllm_driver_and_device_that_do_not_go_together(
     monkeypatch.setattr(packages, "installed_version", versions.get)
     monkeypatch.setattr(packages, "torch_cuda", lambda: cuda)
     monkeypatch.setattr(packages, "driver_cuda", lambda: driver)
-    assert told in only(packages.torch_build, Setup(settings={"trainer.device": device}))
+    assert told in only(packages.torch_build, setup_with(f"trainer.device={device}"))
 
 
 def test_the_build_of_torch_is_read_without_importing_it() -> None:

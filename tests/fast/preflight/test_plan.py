@@ -16,9 +16,8 @@ from permix_verl.preflight.memory_plan.job import Job, RolloutSettings, read_job
 from permix_verl.preflight.memory_plan.model_size import ModelSize
 from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, GATHERED, LOGITS, OPTIMIZER, WEIGHTS, PeakMemory
 from permix_verl.preflight.memory_plan.step_time import estimate_step_time
-from permix_verl.runs.overrides import overrides_by_key
 
-from ..recipes.test_recipes import overrides_of
+from ...support.configs import config_of
 
 LLAMA_8B: dict[str, Any] = {
     "model_type": "llama",
@@ -37,15 +36,15 @@ LLAMA_8B: dict[str, Any] = {
 
 
 def test_the_recipes_settings_are_read() -> None:
-    job = read_job(overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")), "grpo", 7441)
+    job = read_job(config_of("permix_grpo", PROFILE="8xa5000"), "grpo", 7441)
     assert (job.ranks, job.batch, job.samples, job.length, job.rows_per_rank) == (8, 64, 8, 768, 64)
     assert (job.micro_batch, job.log_prob_micro_batch, job.lora_rank, job.lora_dropout) == (2, 4, 32, 0.05)
     assert (job.weight_bytes, job.compute_bytes, job.checkpointing, job.param_offload) == (4, 2, True, True)
     assert job.reference
     assert job.rollout == RolloutSettings(4, 0.55, 2, True, 4096, 512)
-    supervised = read_job(overrides_by_key(overrides_of("run_sft.sh", PROFILE="8xa5000")), "sft", 7441)
+    supervised = read_job(config_of("sft", PROFILE="8xa5000"), "sft", 7441)
     assert (supervised.rollout, supervised.length, supervised.rows_per_rank) == (None, 1024, 16)
-    without_gpu = read_job(overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="cpu")), "grpo", 576)
+    without_gpu = read_job(config_of("permix_grpo", PROFILE="cpu"), "grpo", 576)
     assert (without_gpu.device, without_gpu.compute_bytes) == ("cpu", 4)
 
 
@@ -60,26 +59,27 @@ def test_the_recipes_settings_are_read() -> None:
         ("actor_rollout_ref.rollout.tensor_model_parallel_size", "3", "does not divide 8 GPUs; set TENSOR_PARALLEL"),
         ("data.train_batch_size", "3", "3 x 8 rows of a step are not divisible by 8 GPUs"),
         ("actor_rollout_ref.model.lora_rank", "0", "the plan supports LoRA only"),
-        ("actor_rollout_ref.model.use_remove_padding", "True", "run a recipe with DRY_RUN=plan"),
+        ("actor_rollout_ref.model.use_remove_padding", "True", "only the recipes' False"),
     ],
 )
 def test_what_cannot_be_planned_is_one_clear_error(key: str, value: str, message: str) -> None:
-    settings = overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
+    more = []
     if (key, value) == ("data.train_batch_size", "3"):
-        settings["actor_rollout_ref.rollout.n"] = "7"
+        more = ["actor_rollout_ref.rollout.n=7"]
         message = "3 x 7 rows of a step are not divisible by 8 GPUs"
     with pytest.raises(UserError, match=message):
-        read_job(settings | {key: value}, "grpo", 10)
+        read_job(config_of("permix_grpo", f"{key}={value}", *more, PROFILE="8xa5000", BATCH="8"), "grpo", 10)
 
 
 def test_hydras_ways_to_write_a_value_are_read() -> None:
-    settings = overrides_by_key(overrides_of("run_permix_grpo.sh", PROFILE="8xa5000"))
     engine, model = "actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.model"
-    more = {f"{engine}.mixed_precision.param_dtype": "fp32", f"{model}.target_modules": "['q_proj', 'v_proj']"}
-    job = read_job(settings | more | {"trainer.total_training_steps": "5"}, "grpo", 7441)
+    more = [f"{engine}.mixed_precision.param_dtype=fp32", f"{model}.target_modules=['q_proj', 'v_proj']"]
+    config = config_of("permix_grpo", *more, "trainer.total_training_steps=5", PROFILE="8xa5000")
+    job = read_job(config, "grpo", 7441)
     assert (job.compute_bytes, job.lora_targets, job.steps) == (4, ("q_proj", "v_proj"), 5)
     assert estimate_step_time(job, MODEL, find_gpu("A5000"), 300).steps == 5
-    assert read_job(settings | {f"{model}.target_modules": "all-linear"}, "grpo", 1).lora_targets == "all-linear"
+    whole = config_of("permix_grpo", f"{model}.target_modules=all-linear", PROFILE="8xa5000")
+    assert read_job(whole, "grpo", 1).lora_targets == "all-linear"
 
 
 def test_gpus_are_found_by_parts_of_their_names() -> None:
@@ -236,21 +236,18 @@ def test_bad_requests_are_one_clear_error(llama: Path, tmp_path: Path, monkeypat
     from permix_verl.preflight.doctor.gpus import visible_gpus
 
     visible_gpus.cache_clear()
-    overrides = overrides_of("run_permix_grpo.sh", PROFILE="8xa5000")
-    settings = [line for line in overrides if "model.path" not in line]
+    paper = ["permix_grpo", "profile=8xa5000"]
     with pytest.raises(UserError, match=r"this machine has no GPU, and none is named; give --gpu"):
-        run(["plan", "--model", str(llama), "--", *overrides])
-    with pytest.raises(UserError, match=r"no model is given; set --model"):
-        run(["plan", "--", *settings])
+        run(["plan", "--model", str(llama), "permix_grpo", "profile=gpu"])
     with pytest.raises(UserError, match=r"--rows is 0; it must be more than 0"):
-        run(["plan", "--model", str(llama), "--rows", "0", "--", *overrides])
+        run(["plan", "--model", str(llama), "--rows", "0", *paper])
     with pytest.raises(UserError, match=r"cannot read the configuration of .*nothing"):
-        run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000", "--", *overrides])
+        run(["plan", "--model", str(tmp_path / "nothing"), "--gpu", "A5000", *paper])
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "num_hidden_layers": 2, "hidden_size": 8}))
     (tmp_path / "odd").mkdir()
     odd = LLAMA_8B | {"hidden_size": 64, "num_attention_heads": 5}
     (tmp_path / "odd" / "config.json").write_text(json.dumps(odd))
     with pytest.raises(UserError, match=r"cannot read the configuration of .*odd"):
-        run(["plan", "--model", str(tmp_path / "odd"), "--gpu", "A5000", "--", *overrides])
+        run(["plan", "--model", str(tmp_path / "odd"), "--gpu", "A5000", *paper])
     with pytest.raises(UserError, match=r"T5Config cannot be built with LoRA on"):
-        run(["plan", "--model", str(tmp_path), "--gpu", "A5000", "--", *overrides])
+        run(["plan", "--model", str(tmp_path), "--gpu", "A5000", *paper])

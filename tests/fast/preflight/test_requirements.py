@@ -14,7 +14,9 @@ from permix_verl.preflight.doctor import packages, requirements
 from permix_verl.preflight.doctor.source_tree import SourceTree, assigned_keys, dataclass_fields, module_imports
 from permix_verl.preflight.doctor.types import Finding, Setup
 
-CPU = Setup(settings={"trainer.device": "cpu"})
+from ...support.doctor import setup_with
+
+CPU = setup_with("trainer.device=cpu")
 
 
 def texts(found: list[Finding], severity: str = "error") -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from permix_verl import UserError
+from permix_verl.config.compose import flatten
+from permix_verl.config.profile_keys import PROFILE_KEYS
+from permix_verl.recipe import run as run_module
+from permix_verl.training.dry_run import validate
+from permix_verl.training.launch_settings import LaunchSettings
+
+from ...support.configs import config_of, overrides_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PROFILES = ("cpu", "gpu", "8xa5000")
@@ -21,30 +29,24 @@ def recipe(name: str, *overrides: str, **knobs: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
 
 
-def overrides_of(name: str, *overrides: str, **knobs: str) -> list[str]:
-    done = recipe(name, *overrides, DRY_RUN="overrides", **knobs)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
 SAME_MODEL = {"MODEL": "meta-llama/Llama-3.1-8B-Instruct", "GPUS": "8", "RANKS": "8"}
 
 
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, dict):
-        return {prefix: config}
-    items: dict[str, Any] = {}
-    for key, value in config.items():
-        items |= flat(value, f"{prefix}.{key}" if prefix else key)
-    return items
+def validated(*arguments: str, **knobs: str) -> dict[str, Any]:
+    """Return a recipe's config as verl accepts it, by dotted keys."""
+    return flatten(OmegaConf.to_container(validate(config_of(*arguments, **knobs))))  # type: ignore[arg-type]
+
+
+def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
+    """Return the config before interpolation, without verl's derived values and the project's node."""
+    flat = flatten(OmegaConf.to_container(config_of(*arguments, **knobs).node, resolve=False))  # type: ignore[arg-type]
+    return {key: value for key, value in flat.items() if not key.startswith("permix.")}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_grpo_recipe_resolves_on_every_profile(profile: str) -> None:
     """One recipe suffices: another test shows that the second differs in its folder only."""
-    from permix_verl.training.dry_run import resolve
-
-    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, **SAME_MODEL))))
+    config = validated("run_permix_grpo.sh", PROFILE=profile, **SAME_MODEL)
     assert {key: config[key] for key in TABLE_7} == TABLE_7
     assert config["actor_rollout_ref.rollout.load_format"] == "safetensors"
 
@@ -60,9 +62,7 @@ SUPERVISED = {
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_supervised_recipe_resolves_on_every_profile(profile: str) -> None:
-    from permix_verl.training.dry_run import resolve
-
-    config = flat(OmegaConf.to_container(resolve(overrides_of("run_sft.sh", PROFILE=profile, **SAME_MODEL), "sft")))
+    config = validated("run_sft.sh", PROFILE=profile, **SAME_MODEL)
     assert {key: config[key] for key in TABLE_5} == TABLE_5
 
 
@@ -87,15 +87,10 @@ def test_supervised_methods_differ_in_data_and_length_only() -> None:
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
 def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
-    from permix_verl.training.dry_run import compose_config
-
-    one, other = (
-        flat(OmegaConf.to_container(compose_config(overrides_of("run_sft.sh", PROFILE=name, **SAME_MODEL), "sft")))
-        for name in ("8xa5000", profile)
-    )
+    one, other = (composed("run_sft.sh", PROFILE=name, **SAME_MODEL) for name in ("8xa5000", profile))
     different = {key for key in one | other if one.get(key) != other.get(key)}
     assert different
-    assert {key for key in different if not key.startswith(listed_keys())} == set()
+    assert {key for key in different if not key.startswith(PROFILE_KEYS)} == set()
 
 
 @pytest.mark.parametrize(
@@ -111,33 +106,48 @@ def test_supervised_profiles_differ_only_in_the_listed_keys(profile: str) -> Non
     ],
 )
 def test_unsupported_supervised_settings_are_refused(name: str, knobs: dict[str, str], message: str) -> None:
-    done = recipe(name, DRY_RUN="overrides", **knobs)
-    assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
+    with pytest.raises(UserError, match=message):
+        config_of(name, **({"PROFILE": "cpu", "LAB": "0"} | knobs))
 
 
-def test_a_dry_run_of_the_targets_trains_nothing(fake_python: dict[str, str]) -> None:
-    from ...conftest import recorded
-
-    done = recipe("run_permix_sft.sh", DRY_RUN="0", TARGET="styled", TARGET_ARGS="--dry-run", LAB="1", **fake_python)
-    assert done.returncode == 0, done.stderr
-    calls = recorded(fake_python)
-    assert any("gsm8k_sft.py" in call and call.endswith(" --dry-run") for call in calls)
-    assert not any("training.launch" in call for call in calls)
+def test_a_dry_run_of_the_targets_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = recorded_calls(monkeypatch)
+    config = config_of("permix_sft", TARGET="styled", TARGET_ARGS="--dry-run", LAB="1", PROFILE="cpu")
+    assert run_module.run(config, ask_doctor=False) == 0
+    assert [call[3] for call in calls] == ["lab-problems", "lab-problems", "prep-sft"]
+    assert calls[-1][-1] == "--dry-run"
 
 
-def test_the_papers_optimizer_is_an_option_with_a_warning_about_fsdp2() -> None:
-    done = recipe("run_sft.sh", DRY_RUN="overrides", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
-    lines = done.stdout.splitlines()
+def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the commands that preparation would run from now on."""
+    calls: list[list[str]] = []
+    monkeypatch.setattr("permix_verl.recipe.rows.subprocess.run", lambda command, check: calls.append(command))
+    monkeypatch.setattr(run_module, "set_environment", lambda config: None)
+    monkeypatch.setattr(run_module, "launch", lambda settings: 0)
+    return calls
+
+
+def test_the_rows_are_those_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl's own keys decide where there are any, so that rows and training agree."""
+    calls = recorded_calls(monkeypatch)
+    config = config_of("rlvr_grpo", "data.max_prompt_length=99", DATA="x.jsonl", SEED="7", PROFILE="cpu", LAB="0")
+    assert run_module.run(config, ask_doctor=False) == 0
+    (call,) = calls
+    assert call[3] == "prep"
+    pairs = dict(pairwise(call))
+    assert (pairs["--max-prompt-length"], pairs["--seed"], pairs["--data"]) == ("99", "7", "x.jsonl")
+    assert "--no-persona" in call
+
+
+def test_the_papers_optimizer_is_an_option_with_a_warning_about_fsdp2(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = overrides_of("run_sft.sh", PROFILE="gpu", OPTIMIZER="paged_adamw_8bit")
     assert "optim.optimizer=PagedAdamW8bit" in lines
     assert not any("fused" in line for line in lines)
-    assert "bitsandbytes #1633" in done.stderr
+    assert "bitsandbytes #1633" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "trainer"), [("run_permix_grpo.sh", "grpo"), ("run_sft.sh", "sft")])
 def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) -> None:
-    from permix_verl.training.dry_run import resolve
-
     for profile in PROFILES:
         plain, qlora = (set(overrides_of(name, PROFILE=profile, QLORA=on, **SAME_MODEL)) for on in ("0", "1"))
         model = "model" if trainer == "sft" else "actor_rollout_ref.model"
@@ -147,18 +157,15 @@ def test_a_base_in_nf4_is_an_option_of_every_profile(name: str, trainer: str) ->
             added |= {"algorithm.rollout_correction.bypass_mode=False", f"{least}0.95"}
             gone = {f"{least}0.99"}
         assert (qlora - plain, plain - qlora) == (added, gone)
-    resolve(overrides_of(name, PROFILE="cpu", QLORA="1", RANKS="8"), trainer)
-    assert "QLORA=yes is neither 0 nor 1" in recipe(name, QLORA="yes").stderr
+    validate(config_of(name, PROFILE="cpu", QLORA="1", RANKS="8"))
+    with pytest.raises(UserError, match="QLORA=yes is neither 0 nor 1"):
+        config_of(name, QLORA="yes")
 
 
-def test_a_base_in_nf4_has_its_own_agreement_limit(fake_python: dict[str, str]) -> None:
+def test_a_base_in_nf4_has_its_own_agreement_limit() -> None:
     """The rollout engine's base is not NF4, so the limit is lower; a stale adapter is far below both limits."""
-    from ...conftest import recorded
-
-    for knobs, least in (({}, "0.99"), ({"QLORA": "1"}, "0.95"), ({"QLORA": "1", "MIN_AGREEMENT": "0.9"}, "0.9")):
-        done = recipe("run_permix_grpo.sh", DRY_RUN="0", PROFILE="cpu", **fake_python, **knobs)
-        assert done.returncode == 0, done.stderr
-        assert f"--min-agreement {least} " in recorded(fake_python)[-1]
+    for knobs, least in (({}, 0.99), ({"QLORA": "1"}, 0.95), ({"QLORA": "1", "MIN_AGREEMENT": "0.9"}, 0.9)):
+        assert LaunchSettings(config_of("permix_grpo", PROFILE="cpu", **knobs)).min_agreement == least
 
 
 TABLE_5 = {
@@ -194,20 +201,10 @@ def test_strict_reaches_the_reward_function_and_nothing_else() -> None:
     lenient, strict = (set(overrides_of("run_permix_grpo.sh", PROFILE="gpu", STRICT=on)) for on in ("0", "1"))
     assert strict - lenient == {"+reward.custom_reward_function.reward_kwargs.strict=True"}
     assert lenient <= strict
-    assert "STRICT=yes is neither 0 nor 1" in recipe("run_permix_grpo.sh", STRICT="yes").stderr
-    assert "TASK=code has none" in recipe("run_permix_grpo.sh", STRICT="1", TASK="code", DATA="x.jsonl").stderr
-
-
-def composed(*arguments: str, **knobs: str) -> dict[str, Any]:
-    """Return the config before interpolation, with the overrides but without verl's derived values."""
-    from permix_verl.training.dry_run import compose_config
-
-    return flat(OmegaConf.to_container(compose_config(overrides_of(*arguments, **knobs)), resolve=False))
-
-
-def listed_keys() -> tuple[str, ...]:
-    lines = (ROOT / "recipes" / "profiles" / "KEYS").read_text().splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    with pytest.raises(UserError, match="STRICT=yes is neither 0 nor 1"):
+        config_of("run_permix_grpo.sh", STRICT="yes")
+    with pytest.raises(UserError, match="TASK=code has none"):
+        config_of("run_permix_grpo.sh", STRICT="1", TASK="code", DATA="x.jsonl", PROFILE="cpu")
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
@@ -215,7 +212,7 @@ def test_profiles_differ_only_in_the_listed_keys(profile: str) -> None:
     one, other = (composed("run_permix_grpo.sh", PROFILE=name, **SAME_MODEL) for name in ("8xa5000", profile))
     different = {key for key in one | other if one.get(key) != other.get(key)}
     assert different
-    assert {key for key in different if not key.startswith(listed_keys())} == set()
+    assert {key for key in different if not key.startswith(PROFILE_KEYS)} == set()
 
 
 def test_a_profile_that_changes_the_experiment_is_detected() -> None:
@@ -223,13 +220,14 @@ def test_a_profile_that_changes_the_experiment_is_detected() -> None:
     one = composed("run_permix_grpo.sh", PROFILE="cpu", **SAME_MODEL)
     other = composed("run_permix_grpo.sh", "actor_rollout_ref.rollout.n=4", PROFILE="cpu", **SAME_MODEL)
     assert {key for key in one if one[key] != other[key]} == {"actor_rollout_ref.rollout.n"}
-    assert not "actor_rollout_ref.rollout.n".startswith(listed_keys())
+    assert not "actor_rollout_ref.rollout.n".startswith(PROFILE_KEYS)
 
 
 def test_the_two_methods_differ_only_in_the_run_folder() -> None:
     permix, rlvr = (overrides_of(f"run_{arm}_grpo.sh", PROFILE="cpu") for arm in ("permix", "rlvr"))
     assert len(permix) > 60
-    assert [line.replace("/runs/permix-", "/runs/rlvr-").replace("'permix-", "'rlvr-") for line in permix] == rlvr
+    renamed = [line.replace("/runs/permix-", "/runs/rlvr-").replace("name=permix-", "name=rlvr-") for line in permix]
+    assert renamed == rlvr
 
 
 @pytest.mark.parametrize(
@@ -249,9 +247,7 @@ def test_micro_batches_divide_a_ranks_samples(knobs: dict[str, str], update: int
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_lab_resolves_on_every_profile(profile: str) -> None:
-    from permix_verl.training.dry_run import resolve
-
-    config = flat(OmegaConf.to_container(resolve(overrides_of("run_permix_grpo.sh", PROFILE=profile, LAB="1"))))
+    config = validated("run_permix_grpo.sh", PROFILE=profile, LAB="1")
     assert config["actor_rollout_ref.model.path"] == str(ROOT / "permix_verl" / "lab" / "model")
     # The lab model's 6 heads do not divide over the profile's 4 GPUs.
     assert config["actor_rollout_ref.rollout.tensor_model_parallel_size"] == 1
@@ -266,7 +262,8 @@ def test_the_lab_is_the_default_only_without_a_gpu_and_a_model() -> None:
     mine = overrides_of("run_permix_grpo.sh", PROFILE="cpu", LAB="1", MODEL="some/base")
     assert "actor_rollout_ref.model.path='some/base'" in mine
     assert f"trainer.default_local_dir='{ROOT}/runs/permix-lab-base-seed0/checkpoints'" in mine, "a folder of its own"
-    assert recipe("run_permix_grpo.sh", LAB="yes").stderr.endswith("error: LAB=yes is neither 0 nor 1\n")
+    with pytest.raises(UserError, match="LAB=yes is neither 0 nor 1"):
+        config_of("run_permix_grpo.sh", LAB="yes")
 
 
 def test_a_batch_of_completions_is_trls_reading() -> None:
@@ -279,16 +276,15 @@ def test_a_batch_of_completions_is_trls_reading() -> None:
     ("override", "message"),
     [
         ("+actor_rollout_ref.rollout.temprature=0.7", "temprature"),
+        ("actor_rollout_ref.rollout.temprature=0.7", "does not compose: Could not override .*temprature"),
         ("actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=null", "ppo_micro_batch_size"),
         ("actor_rollout_ref.actor.grad_clip=0.1", r"actor_rollout_ref.actor.grad_clip=0.1 would not do what it says"),
         ("actor_rollout_ref.model.lora_rank=1000", "lora_rank must be less than or equal"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_by_verls_own_classes(override: str, message: str) -> None:
-    from permix_verl.training.dry_run import resolve
-
     with pytest.raises(UserError, match=message):
-        resolve(overrides_of("run_permix_grpo.sh", override, PROFILE="8xa5000"))
+        validate(config_of("run_permix_grpo.sh", override, PROFILE="8xa5000"))
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
@@ -328,21 +324,20 @@ def test_hidden_gpus_are_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"PROFILE": "8xa5000", "GPUS": "4"}, "error: GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
-        ({"TASK": "code"}, "error: TASK=code needs programming problems; set DATA"),
-        ({"TASK": "prose", "DATA": "x.jsonl"}, "error: unknown TASK 'prose'; known: math code"),
-        ({"BATCH_UNIT": "tokens"}, "error: unknown BATCH_UNIT 'tokens'; known: problems completions"),
-        ({"BATCH_UNIT": "completions", "BATCH": "60"}, "error: BATCH=60 completions are not a whole number of groups"),
+        ({"PROFILE": "8xa5000", "GPUS": "4"}, "GPUS=4 with PROFILE=8xa5000; set PROFILE=gpu"),
+        ({"TASK": "code"}, "TASK=code needs programming problems; set DATA"),
+        ({"TASK": "prose", "DATA": "x.jsonl"}, "unknown TASK 'prose'; known: math code"),
+        ({"BATCH_UNIT": "tokens"}, "unknown BATCH_UNIT 'tokens'; known: problems completions"),
+        ({"BATCH_UNIT": "completions", "BATCH": "60"}, "BATCH=60 completions are not a whole number of groups"),
         (
             {"PROFILE": "gpu", "GPUS": "3"},
-            "error: 64 problems x ROLLOUTS=8 samples do not divide over 3 GPUs x 1 nodes",
+            "64 problems x ROLLOUTS=8 samples do not divide over 3 GPUs x 1 nodes",
         ),
     ],
 )
 def test_contradictory_numbers_are_refused(knobs: dict[str, str], message: str) -> None:
-    done = recipe("run_permix_grpo.sh", DRY_RUN="overrides", **knobs)
-    assert done.returncode == 2
-    assert message in done.stderr
+    with pytest.raises(UserError, match=message):
+        config_of("run_permix_grpo.sh", **({"PROFILE": "cpu"} | knobs))
 
 
 @pytest.mark.parametrize(("task", "reward"), [("math", "math_reward"), ("code", "code_reward")])

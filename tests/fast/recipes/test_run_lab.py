@@ -1,152 +1,225 @@
-"""The lab's recipe: its trainings and evaluations, in order. No model is loaded."""
+"""The lab study: its trainings and evaluations, in order. No model is loaded."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from ...conftest import recorded
+from permix_verl import UserError
+from permix_verl.cli import lab_study
+from permix_verl.config.compose import RunConfig
+from permix_verl.lab.base_model import MODEL
+from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS
+from permix_verl.lab.study_run import STUDY_METHODS
+from permix_verl.recipe.resolve import resolve
+from permix_verl.recipe.rows import lab_commands, rows_command
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def run_lab(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
-    # Without the knobs of the shell that runs the tests.
-    environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
-    command = ["bash", str(ROOT / "recipes" / "run_lab.sh"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
-
-
-@pytest.fixture
-def recorder(fake_python: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    return fake_python | {"OUT": str(tmp_path / "out"), "RUNS_DIR": str(tmp_path / "runs")}
+from ...support.recorded_commands import CommandRecorder, RecordedCommand, run_script, unset_knobs
 
 
-def option(call: str, name: str) -> str:
-    words = call.split()
-    return words[words.index(name) + 1]
+@pytest.fixture(autouse=True)
+def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandRecorder:
+    unset_knobs(monkeypatch)
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
+    recorder = CommandRecorder()
+    monkeypatch.setattr("permix_verl.lab.study_run.run_command", recorder)
+    return recorder
+
+
+def config_of(training: RecordedCommand) -> RunConfig:
+    recipe, *settings = training.arguments
+    return resolve(recipe, settings, training.environment)
 
 
 def test_every_seed_trains_and_evaluates_both_methods_and_all_are_reported(
-    recorder: dict[str, str], tmp_path: Path
+    recorder: CommandRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run_lab("trainer.test_freq=-1", SEEDS="2", PROBLEMS="50", SAMPLES="3", **recorder)
-    assert done.returncode == 0, done.stderr
-    calls = recorded(recorder)
+    monkeypatch.setenv("SEEDS", "2")
+    assert lab_study.main(["trainer.test_freq=-1", "LIMIT=50", "RUNS=3"]) == 0
     out, runs = tmp_path / "out", tmp_path / "runs"
-    evaluations = [call for call in calls if "eval/run.py" in call]
-    assert [option(call, "--out") for call in evaluations] == [
+    evaluations, trainings = recorder.of("eval"), recorder.of("train")
+    assert [call.option("--out") for call in evaluations] == [
         str(out / name) for name in ("base", "rlvr-seed0", "permix-seed0", "rlvr-seed1", "permix-seed1")
     ]
     for call in evaluations:
         asked = ("--tasks", "--limit", "--runs", "--temperature", "--top-p", "--model")
-        base = str(ROOT / "permix_verl" / "lab" / "model")
-        assert [option(call, name) for name in asked] == ["lab_easy,lab_hard", "50", "3", "1", "1", base]
-    assert "--adapter" not in evaluations[0]
-    assert option(evaluations[4], "--adapter") == str(runs / "permix-lab-seed1" / "adapter")
-    trainings = [call for call in calls if "permix_verl.training.launch" in call]
-    assert [option(call, "--run-dir") for call in trainings] == [
-        str(runs / f"{arm}-lab-seed{seed}") for seed in (0, 1) for arm in ("rlvr", "permix")
+        assert [call.option(name) for name in asked] == ["lab_easy,lab_hard", "50", "3", "1", "1", str(MODEL)]
+    assert "--adapter" not in evaluations[0].arguments
+    assert evaluations[4].option("--adapter") == str(runs / "permix-lab-seed1" / "adapter")
+    assert [call.arguments for call in trainings] == [
+        (f"{method}_grpo", f"SEED={seed}", f"RUN_DIR={runs}/{method}-lab-seed{seed}", "LAB=1", "trainer.test_freq=-1")
+        for seed in (0, 1)
+        for method in ("rlvr", "permix")
     ]
-    assert all(call.endswith(" trainer.test_freq=-1") for call in trainings)
-    prepared = [call for call in calls if "gsm8k_persona.py" in call]
-    assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False]
-    assert [option(call, "--seed") for call in prepared] == ["0", "0", "1", "1"]
-    generated = {call for call in calls if "lab_problems.py" in call}
-    data = runs / "lab-easy-584.jsonl"
-    assert generated == {f"{ROOT}/data_prep/lab_problems.py --level easy --split train --count 584 --out {data}"}
-    assert {option(call, "--data") for call in prepared} == {str(data)}, "all arms and seeds have the same problems"
-    assert calls[-1] == (
-        f"{ROOT}/eval/lab.py --base {out}/base --arm RLVR={out}/rlvr-seed0,{out}/rlvr-seed1 "
-        f"--arm PerMix-RLVR={out}/permix-seed0,{out}/permix-seed1 --out {out}/report"
+    (report,) = recorder.of("lab")
+    assert report is recorder.calls[-1]
+    assert report.arguments == (
+        *("--base", f"{out}/base"),
+        *("--arm", f"RLVR={out}/rlvr-seed0,{out}/rlvr-seed1"),
+        *("--arm", f"PerMix-RLVR={out}/permix-seed0,{out}/permix-seed1"),
+        *("--out", f"{out}/report"),
+    )
+    steps = [f"{name}, seed {n} of 2: {what}" for n in (0, 1) for name in ("rlvr", "permix") for what in _WHAT]
+    progress = "".join(f"\n== {step}\n" for step in ("base model: evaluation", *steps, "report"))
+    assert capsys.readouterr().out == progress
+
+
+_WHAT = ("training", "evaluation")
+
+
+def test_all_methods_train_on_the_same_rows_and_have_the_papers_names(
+    recorder: CommandRecorder, tmp_path: Path
+) -> None:
+    assert lab_study.main(["actor_rollout_ref.rollout.n=4", "METHODS=all"]) == 0
+    trainings = recorder.of("train")
+    configs = [config_of(call) for call in trainings]
+    runs = tmp_path / "runs"
+    assert [config["permix.run_dir"] for config in configs] == [str(runs / f"{key}-lab-seed0") for key in STUDY_METHODS]
+    assert [config.trainer for config in configs] == ["grpo"] * 2 + ["sft"] * 5
+    overridden = ["actor_rollout_ref.rollout.n=4" in call.arguments for call in trainings]
+    assert overridden == [True] * 2 + [False] * 5, "overrides are for the RL methods"
+    prepared = [RecordedCommand("", tuple(rows_command(config)), {}) for config in configs]
+    for name in ("--data", "--val-problems", "--max-prompt-length", "--personas", "--seed"):
+        assert len({call.option(name) for call in prepared}) == 1, f"the same {name} in all methods"
+    assert prepared[0].option("--data") == str(runs / "lab-easy-584.jsonl")
+    generated = {tuple(lab_commands(config)[0][3:]) for config in configs}
+    (generation,) = generated
+    assert generation[-4:] == ("--count", "584", "--out", str(runs / "lab-easy-584.jsonl"))
+    assert ["--no-persona" in call.arguments for call in prepared] == [True, False, True, False, False, True, False]
+    supervised = prepared[2:]
+    assert [call.option("--target") for call in supervised] == ["gt", "gt", "styled", "teacher", "teacher"]
+    teacher = str(MODEL.with_name("teacher"))
+    assert [call.option("--engine-model") for call in supervised[2:]] == ["lab", teacher, teacher]
+    names = ("RLVR", "PerMix-RLVR", "SFT", "PerMix-SFT", "PerMix-SFT (styled)", "SeqKD", "SeqKD (persona)")
+    for key, name in zip(STUDY_METHODS, names, strict=True):
+        assert f"{name}={tmp_path}/out/{key}-seed0" in recorder.calls[-1].arguments
+
+
+@pytest.mark.parametrize("by", ["environment", "arguments"])
+def test_training_knobs_reach_the_trainings_only(
+    recorder: CommandRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    knobs = {"KL": "0.5", "LAB_PROBLEMS": "88", "MODEL": str(tmp_path)}
+    if by == "environment":
+        for name, value in knobs.items():
+            monkeypatch.setenv(name, value)
+        assert lab_study.main([]) == 0
+    else:
+        assert lab_study.main([f"{name}={value}" for name, value in knobs.items()]) == 0
+    configs = [config_of(call) for call in recorder.of("train")]
+    assert len(configs) == 2
+    for config in configs:
+        assert config["actor_rollout_ref.actor.kl_loss_coef"] == 0.5
+        assert config["data.train_batch_size"] == 16
+        assert config["actor_rollout_ref.rollout.n"] == 8
+        assert config["actor_rollout_ref.model.path"] == str(tmp_path)
+        assert config["permix.lab_problems"] == 88
+    for call in recorder.of("eval"):
+        assert (call.option("--limit"), call.option("--model")) == ("200", str(tmp_path))
+
+
+def test_the_studys_own_knobs_do_not_reach_its_commands(
+    recorder: CommandRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SEEDS": "3", "LIMIT": "30", "ARMS": "rlvr", "KL": "0.5"}.items():
+        monkeypatch.setenv(name, value)
+    assert lab_study.main(["SAMPLES=1"]) == 0
+    assert len(recorder.of("train")) == 3
+    for call in recorder.calls:
+        assert {"SEEDS", "LIMIT", "RUNS", "SAMPLES", "ARMS", "METHODS", "OUT", "RUNS_DIR"} & {
+            *call.environment
+        } == set()
+        assert call.environment["KL"] == "0.5"
+        assert call.environment["PATH"] == os.environ["PATH"]
+
+
+def test_an_argument_wins_over_the_environment(recorder: CommandRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METHODS", "all")
+    assert lab_study.main(["METHODS=sft"]) == 0
+    assert [call.arguments[0] for call in recorder.of("train")] == ["sft"]
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "noted"),
+    [
+        ({"PROBLEMS": "50", "SAMPLES": "3"}, {}, "note: PROBLEMS is now LIMIT, SAMPLES is now RUNS\n"),
+        ({"PROBLEMS": "99", "SAMPLES": "9"}, {"LIMIT": "50", "RUNS": "3"}, "note: PROBLEMS is now LIMIT, SAMPLES"),
+        ({"ARMS": "sft"}, {"LIMIT": "50", "RUNS": "3"}, ""),
+        ({}, {"LIMIT": "50", "RUNS": "3"}, ""),
+    ],
+)
+def test_former_names_still_work_and_two_of_them_print_a_note(
+    recorder: CommandRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    former: dict[str, str],
+    now: dict[str, str],
+    noted: str,
+) -> None:
+    for name, value in (former | now).items():
+        monkeypatch.setenv(name, value)
+    assert lab_study.main([]) == 0
+    for call in recorder.of("eval"):
+        assert (call.option("--limit"), call.option("--runs")) == ("50", "3")
+    said = capsys.readouterr().err
+    assert said.startswith(noted)
+    assert said.count("\n") == (1 if noted else 0)
+    assert [call.arguments[0] for call in recorder.of("train")] == (
+        ["sft"] if "ARMS" in former else ["rlvr_grpo", "permix_grpo"]
     )
 
 
-def test_training_knobs_reach_the_trainings_only(recorder: dict[str, str], tmp_path: Path) -> None:
-    done = run_lab(KL="0.5", LAB_PROBLEMS="88", MODEL=str(tmp_path), **recorder)
-    assert done.returncode == 0, done.stderr
-    calls = recorded(recorder)
-    trainings = [call for call in calls if "permix_verl.training.launch" in call]
-    assert len(trainings) == 2
-    for call in trainings:
-        assert " actor_rollout_ref.actor.kl_loss_coef=0.5 " in call
-        assert " data.train_batch_size=16 " in call, "PROBLEMS and SAMPLES are the evaluation's"
-        assert " actor_rollout_ref.rollout.n=8 " in call
-        assert option(call, "--base") == str(tmp_path)
-    evaluations = [call for call in calls if "eval/run.py" in call]
-    assert {option(call, "--limit") for call in evaluations} == {"200"}
-    assert {option(call, "--model") for call in evaluations} == {str(tmp_path)}
-
-
-def test_a_failure_ends_the_recipe(recorder: dict[str, str]) -> None:
-    done = run_lab(FAIL="training.launch", FAIL_STATUS="3", **recorder)
-    assert done.returncode == 3
-    assert sum("eval/" in call for call in recorded(recorder)) == 1, "nothing is evaluated that was not trained"
+@pytest.mark.parametrize("status", [3, 130])
+def test_a_failure_ends_the_study_with_its_status(recorder: CommandRecorder, status: int) -> None:
+    recorder.fail, recorder.status = "train", status
+    assert lab_study.main([]) == status
+    assert [call.verb for call in recorder.calls] == ["eval", "train"], "nothing is evaluated that was not trained"
 
 
 @pytest.mark.parametrize(
     ("knobs", "said"),
-    [({"SEEDS": "0"}, "error: SEEDS=0 is not a number of 1 or more"),
-     ({"SAMPLES": "few"}, "error: SAMPLES=few is not a number of 1 or more"),
-     ({"PROBLEMS": "19"}, "error: PROBLEMS=19: the report needs at least 20, and there are 400"),
-     ({"PROBLEMS": "401"}, "error: PROBLEMS=401: "),
-     ({"OUT": "a,b"}, "error: OUT=a,b has a comma"),
-     ({"DRY_RUN": "1"}, "error: DRY_RUN=1 is for one recipe"),
-     ({"SEED": "3"}, "error: SEED is set here: seeds are 0 to SEEDS-1, and runs are in RUNS_DIR"),
-     ({"RUN_DIR": "x"}, "error: RUN_DIR is set here"),
-     ({"INIT_ADAPTER": "x"}, "error: INIT_ADAPTER is for one recipe; here every method starts from the base")],
+    [({"SEEDS": "0"}, "SEEDS=0 is not a number of 1 or more"),
+     ({"RUNS": "few"}, "RUNS=few is not a number of 1 or more"),
+     ({"SAMPLES": "few"}, "RUNS=few is not a number of 1 or more"),
+     ({"LIMIT": "19"}, "LIMIT=19: the report needs at least 20, and there are 400"),
+     ({"PROBLEMS": "401"}, "LIMIT=401: "),
+     ({"OUT": "a,b"}, "OUT=a,b has a comma"),
+     ({"DRY_RUN": "1"}, "DRY_RUN=1 is for one recipe"),
+     ({"SEED": "3"}, "SEED is set here: seeds are 0 to SEEDS-1, and runs are in RUNS_DIR; unset it"),
+     ({"RUN_DIR": "x"}, "RUN_DIR is set here"),
+     ({"INIT_ADAPTER": "x"}, "INIT_ADAPTER is for one recipe; here every method starts from the base"),
+     ({"METHODS": "rlvr dpo"}, "unknown method 'dpo'; known: rlvr permix sft"),
+     ({"ARMS": "dpo"}, "unknown method 'dpo'"),
+     ({"TASKS": "x"}, "TASKS is not a knob of this command")],
 )  # fmt: skip
-def test_invalid_knobs_are_refused_before_anything_runs(knobs: dict[str, str], said: str) -> None:
-    done = run_lab(**knobs)
-    assert done.returncode == 2
-    assert done.stderr.startswith(said)
+def test_invalid_knobs_are_refused_before_anything_runs(
+    recorder: CommandRecorder, knobs: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        lab_study.main([f"{name}={value}" for name, value in knobs.items()])
+    assert str(refused.value).startswith(said)
+    assert recorder.calls == []
 
 
-ARMS = ("rlvr", "permix", "sft", "permix-sft", "permix-sft-styled", "seqkd", "seqkd-persona")
+def test_a_misspelt_variable_is_refused_before_the_base_is_evaluated(
+    recorder: CommandRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDSS", "3")
+    with pytest.raises(UserError, match=r"SEEDSS=3 is set.*do you mean SEEDS"):
+        lab_study.main([])
+    assert recorder.calls == []
 
 
-def test_all_methods_train_on_the_same_rows_and_have_the_papers_names(recorder: dict[str, str], tmp_path: Path) -> None:
-    done = run_lab("actor_rollout_ref.rollout.n=4", ARMS="all", **recorder)
-    assert done.returncode == 0, done.stderr
-    calls = recorded(recorder)
-    runs = tmp_path / "runs"
-    trainings = [call for call in calls if "permix_verl.training.launch" in call]
-    assert [option(call, "--run-dir") for call in trainings] == [str(runs / f"{arm}-lab-seed0") for arm in ARMS]
-    assert ["--trainer sft" in call for call in trainings] == [False] * 2 + [True] * 5
-    assert ["rollout.n=4" in call for call in trainings] == [True] * 2 + [False] * 5, "overrides are for the RL arms"
-    prepared = [call for call in calls if "gsm8k_persona.py" in call or "gsm8k_sft.py" in call]
-    for name in ("--data", "--val-problems", "--max-prompt-length", "--personas", "--seed"):
-        assert len({option(call, name) for call in prepared}) == 1, f"the same {name} in all arms"
-    assert ["--no-persona" in call.split() for call in prepared] == [True, False, True, False, False, True, False]
-    supervised = prepared[2:]
-    assert [option(call, "--target") if "--target" in call else "gt" for call in supervised] == [
-        "gt",
-        "gt",
-        "styled",
-        "teacher",
-        "teacher",
+def test_the_claims_name_methods_that_the_study_trains() -> None:
+    named = {method for _, more, other in (*CLAIMS, *BASELINE_CLAIMS) for method in (more, other)}
+    assert named - {BASE} <= {method.name for method in STUDY_METHODS.values()}
+
+
+def test_the_script_hands_knobs_arguments_and_status_on() -> None:
+    done = run_script("run_lab.sh", "METHODS=sft", PROBLEMS="19")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines() == [
+        "note: PROBLEMS is now LIMIT",
+        "error: LIMIT=19: the report needs at least 20, and there are 400",
     ]
-    assert [option(call, "--engine-model") for call in supervised[2:]] == [
-        "lab",
-        *[f"{ROOT}/permix_verl/lab/teacher"] * 2,
-    ]
-    report = calls[-1]
-    names = ("RLVR", "PerMix-RLVR", "SFT", "PerMix-SFT", "PerMix-SFT (styled)", "SeqKD", "SeqKD (persona)")
-    for arm, name in zip(ARMS, names, strict=True):
-        assert f"--arm {name}={tmp_path}/out/{arm}-seed0" in report
-
-
-def test_an_unknown_method_is_refused() -> None:
-    done = run_lab(ARMS="rlvr dpo")
-    assert done.returncode == 2
-    assert "error: unknown arm 'dpo'; known: rlvr permix sft" in done.stderr
-
-
-def test_the_claims_name_methods_that_the_recipe_trains() -> None:
-    from permix_verl.lab.claims import BASE, BASELINE_CLAIMS, CLAIMS
-
-    script = (ROOT / "recipes" / "run_lab.sh").read_text()
-    named = {arm for _, more, other in (*CLAIMS, *BASELINE_CLAIMS) for arm in (more, other)}
-    assert all(f']="{arm}"' in script for arm in named - {BASE})

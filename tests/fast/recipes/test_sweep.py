@@ -1,45 +1,54 @@
 """The model sweep: its dry run, and the failure of one model. No model is loaded."""
 
+import json
 import os
-import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from ...conftest import recorded
+from permix_verl import UserError
+from permix_verl.cli import sweep
+from permix_verl.evaluation.sweep import PAPER_MODELS
+
+from ...support.recorded_commands import CommandRecorder, run_script, unset_knobs
 
 ROOT = Path(__file__).resolve().parents[3]
-KNOBS = {"MODELS", "TASKS", "RUNS", "PERSONAS", "OUT", "LIMIT", "MAX_TOKENS", "GPUS", "GPU_GIB", "TENSOR_PARALLEL"}
 
 
-def sweep(*arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in KNOBS}
-    # Hide this machine's GPUs, and create no environment.
-    environment |= {"CUDA_VISIBLE_DEVICES": "", "PERMIX_SKIP_SETUP": "1", "PYTHON": "/no/such/python"} | knobs
-    command = ["bash", str(ROOT / "recipes" / "sweep_models.sh"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+@pytest.fixture(autouse=True)
+def recorder(monkeypatch: pytest.MonkeyPatch) -> CommandRecorder:
+    unset_knobs(monkeypatch)
+    recorder = CommandRecorder()
+    monkeypatch.setattr("permix_verl.evaluation.sweep.run_command", recorder)
+    return recorder
 
 
-def dry_run(*arguments: str, **knobs: str) -> list[str]:
-    done = sweep(*arguments, DRY_RUN="1", **knobs)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+@pytest.fixture
+def out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert sweep.main(["--dry-run", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
 
 
 def calls(lines: list[str]) -> list[dict[str, str]]:
     """Return the options of the printed commands."""
     options = []
     for line in lines:
-        if "eval/run.py" in line:
-            words = shlex.split(line.split(": ", 1)[1])[2:]
+        if " -m permix_verl.cli.main eval " in line:
+            words = shlex.split(line.split(": ", 1)[1])[4:]
             options.append(dict(zip(words[::2], words[1::2], strict=True)))
     return options
 
 
-def test_a_dry_run_names_12_models_with_samples_and_tokens() -> None:
-    lines = dry_run()
+def test_a_dry_run_names_12_models_with_samples_and_tokens(
+    recorder: CommandRecorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = dry_run(capsys)
     commands = calls(lines)
     assert len({command["--model"] for command in commands}) == len(commands) == 12
     assert commands[0] == {
@@ -51,20 +60,22 @@ def test_a_dry_run_names_12_models_with_samples_and_tokens() -> None:
         "--tensor-parallel-size": "1",
         "--data-parallel-size": "1",
     }
+    assert lines[0].startswith("Qwen/Qwen3-0.6B (0.6 B): ")
     sizes = [line for line in lines if line.startswith("  ")]
     assert sizes[0] == (
-        f"  math500: 500 problems x 17 arms x 5 runs = {500 * 17 * 5} samples; "
+        f"  math500: 500 problems x 17 conditions x 5 runs = {500 * 17 * 5} samples; "
         f"completions at most {500 * 17 * 5 * 2048} tokens, prompts about {500 * 17 * 5 * 125}"
     )
-    assert sizes[1].startswith(f"  aime24: 30 problems x 17 arms x 5 runs = {30 * 17 * 5} samples;")
+    assert sizes[1].startswith(f"  aime24: 30 problems x 17 conditions x 5 runs = {30 * 17 * 5} samples;")
     assert sizes == sizes[:2] * 12
     total = 12 * 17 * 5 * (500 * 2048 + 30 * 4096)
     assert lines[-1].startswith(f"in all: {12 * 530 * 17 * 5} samples, at most {total} completion tokens;")
+    assert recorder.calls == []
 
 
 def test_the_papers_models_are_the_columns_of_its_tables() -> None:
     header = (ROOT / "docs" / "paper_tables" / "table8_math500.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert [command["--model"] for command in calls(dry_run())] == header.split(",")[2:]
+    assert list(PAPER_MODELS) == header.split(",")[2:]
 
 
 @pytest.mark.parametrize(
@@ -74,37 +85,49 @@ def test_the_papers_models_are_the_columns_of_its_tables() -> None:
         ("80", {"Qwen3-32B": "2", "Llama-3.3-70B-Instruct": "4"}),
     ],
 )
-def test_large_models_use_the_fewest_gpus_that_hold_them(gib: str, split: dict[str, str]) -> None:
-    for command in calls(dry_run(GPUS="8", GPU_GIB=gib)):
+def test_large_models_use_the_fewest_gpus_that_hold_them(
+    capsys: pytest.CaptureFixture[str], gib: str, split: dict[str, str]
+) -> None:
+    for command in calls(dry_run(capsys, "GPUS=8", f"GPU_GIB={gib}")):
         expected = split.get(command["--model"].split("/")[1], "1")
         assert command["--tensor-parallel-size"] == expected, command["--model"]
         assert command["--data-parallel-size"] == str(8 // int(expected))
 
 
-def test_gpus_and_the_memory_of_the_smallest_are_read_from_the_driver(tmp_path: Path) -> None:
+def test_gpus_and_the_memory_of_the_smallest_are_read_from_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     driver = tmp_path / "nvidia-smi"
-    driver.write_text(
-        "#!/usr/bin/env bash\n"
-        "if [[ $1 == *=name ]]; then printf 'NVIDIA RTX A5000\\n%.0s' {1..4}; else printf '81559\\n24564\\n'; fi\n"
-    )
+    driver.write_text("#!/bin/sh\nprintf '81559\\n24564\\n81559\\n81559\\n'\n")
     driver.chmod(0o755)
-    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}
-    (command,) = calls(dry_run(MODELS="google/gemma-3-12b-it", **path))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    (command,) = calls(dry_run(capsys, "MODELS=google/gemma-3-12b-it"))
     assert (command["--tensor-parallel-size"], command["--data-parallel-size"]) == ("2", "2")
 
 
-def test_models_that_do_not_fit_or_have_no_size_are_noted() -> None:
-    done = sweep(DRY_RUN="1", MODELS="meta-llama/Llama-3.3-70B-Instruct a/mixtral-8x7B", GPUS="1", GPU_GIB="80")
-    assert done.returncode == 0
-    assert "note: 70 B parameters are tight on 1 x 80 GiB" in done.stderr
-    assert "note: 'a/mixtral-8x7B' does not say its size" in done.stderr
+def test_models_that_do_not_fit_or_have_no_size_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    models = "meta-llama/Llama-3.3-70B-Instruct a/mixtral-8x7B"
+    assert sweep.main(["--dry-run", f"MODELS={models}", "GPUS=1", "GPU_GIB=80"]) == 0
+    said = capsys.readouterr().err
+    assert "note: 70 B parameters are tight on 1 x 80 GiB" in said
+    assert "note: 'a/mixtral-8x7B' does not say its size" in said
+    assert sweep.main(["--dry-run", "MODELS=a/mixtral-8x7B", "TENSOR_PARALLEL=2", "GPUS=2"]) == 0
+    assert capsys.readouterr().err == "", "the split is given"
 
 
-def test_knobs_and_more_arguments_reach_the_command(tmp_path: Path) -> None:
-    (tmp_path / "own.jsonl").write_text('{"key": "a"}\n\n{"key": "b"}\n')
+@pytest.mark.parametrize("by", ["environment", "arguments"])
+def test_knobs_and_more_arguments_reach_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    rows = [json.dumps({"key": key, "system_prompt": f"You are {key}."}) for key in "ab"]
+    (tmp_path / "own.jsonl").write_text("\n\n".join(rows))
     knobs = {"MODELS": "x/y-7B  z", "TASKS": "gsm8k", "RUNS": "2", "LIMIT": "10", "MAX_TOKENS": "99"}
     knobs |= {"PERSONAS": str(tmp_path / "own.jsonl"), "OUT": "o ut", "TENSOR_PARALLEL": "2", "GPUS": "4"}
-    lines = dry_run("--adapter", "a b", **knobs)
+    given = [f"{name}={value}" for name, value in knobs.items()] if by == "arguments" else []
+    for name, value in knobs.items() if by == "environment" else ():
+        monkeypatch.setenv(name, value)
+    lines = dry_run(capsys, "--adapter", "a b", *given, "-T", "A=b")
     first, second = calls(lines)
     assert first == {
         "--model": "x/y-7B",
@@ -117,64 +140,87 @@ def test_knobs_and_more_arguments_reach_the_command(tmp_path: Path) -> None:
         "--max-tokens": "99",
         "--limit": "10",
         "--adapter": "a b",
+        "-T": "A=b",
     }
     assert (second["--model"], second["--out"]) == ("z", "o ut/z")
-    assert lines[1].startswith("  gsm8k: 10 problems x 3 arms x 2 runs = 60 samples; completions at most 5940 tokens")
-    assert any("30 problems" in line for line in dry_run(TASKS="aime24", LIMIT="50", MODELS="z"))
+    assert lines[1].startswith(
+        "  gsm8k: 10 problems x 3 conditions x 2 runs = 60 samples; completions at most 5940 tokens"
+    )
+
+
+def test_a_limit_above_the_tasks_size_is_its_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert any("30 problems" in line for line in dry_run(capsys, "TASKS=aime24", "LIMIT=50", "MODELS=z"))
+
+
+def test_a_part_of_a_pool_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "x 3 conditions x" in dry_run(capsys, "PERSONAS=eval:dumb,kindergarten", "MODELS=z")[1]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "knobs", "message"),
+    ("argument", "message"),
     [
-        ((), {"TASKS": "math500,aime"}, "error: unknown task 'aime' in TASKS; known: gsm8k math500 aime24"),
-        ((), {"PERSONAS": "evil"}, "error: no personas 'evil'; give eval, train or a .jsonl file in PERSONAS"),
-        (("--out=x",), {}, "error: --out=x is a knob here; set it in front, in upper case"),
+        ("TASKS=math500,aime", "unknown task 'aime' in TASKS; known: gsm8k math500 aime24"),
+        ("PERSONAS=evil", "PERSONAS: no persona pool 'evil'; give one of train, eval, or the path"),
+        ("--out=x", "--out=x is a knob here; set it in upper case"),
+        ("--tensor-parallel-size=2", "--tensor-parallel-size=2 is a knob here"),
+        ("LIMIT=0", "LIMIT=0 is not a number of 1 or more"),
+        ("GPU_GIB=all", "GPU_GIB=all is not a number of GiB"),
+        ("BATCH=2", "BATCH is not a knob of this command"),
     ],
 )
 def test_invalid_arguments_are_refused_before_any_model_is_loaded(
-    arguments: tuple[str, ...], knobs: dict[str, str], message: str
+    recorder: CommandRecorder, argument: str, message: str
 ) -> None:
-    done = sweep(*arguments, **knobs)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "eval/run.py" not in done.stdout
+    with pytest.raises(UserError) as refused:
+        sweep.main([argument])
+    assert str(refused.value).startswith(message)
+    assert recorder.calls == []
 
 
-@pytest.fixture
-def recorder(fake_python: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    return fake_python | {"OUT": str(tmp_path / "out"), "DRY_RUN": "0"}
+def test_all_models_are_run_and_then_reported_together(recorder: CommandRecorder, out: Path) -> None:
+    assert sweep.main(["--seed", "3", "MODELS=a/one-1B b/two-2B"]) == 0
+    one, two, report = recorder.calls
+    assert (one.verb, one.option("--model"), one.option("--tasks")) == ("eval", "a/one-1B", "math500,aime24")
+    assert one.arguments[-2:] == ("--seed", "3")
+    assert (two.option("--model"), two.option("--out")) == ("b/two-2B", f"{out}/b__two-2B")
+    assert report.verb == "report"
+    assert report.arguments == (f"{out}/a__one-1B", f"{out}/b__two-2B", "--out", f"{out}/report")
 
 
-def test_all_models_are_run_and_then_reported_together(recorder: dict[str, str]) -> None:
-    done = sweep("--seed", "3", MODELS="a/one-1B b/two-2B", **recorder)
-    assert done.returncode == 0, done.stderr
-    one, two, report = recorded(recorder)
-    out = recorder["OUT"]
-    assert one.startswith(f"{ROOT}/eval/run.py --model a/one-1B --tasks math500,aime24 ")
-    assert one.endswith(" --seed 3")
-    assert f"--model b/two-2B --tasks math500,aime24 --personas eval --runs 5 --out {out}/b__two-2B " in two
-    assert report == f"{ROOT}/eval/report.py {out}/a__one-1B {out}/b__two-2B --out {out}/report"
-
-
-def test_a_failed_model_is_named_and_the_others_continue(recorder: dict[str, str]) -> None:
-    done = sweep(MODELS="a/one-1B b/two-2B c/three-3B", FAIL="--model b/two-2B", **recorder)
-    assert done.returncode == 1
-    assert re.search(r"^error: failed: b/two-2B; .*the same command goes on with them$", done.stderr, re.M)
-    *runs, report = recorded(recorder)
+def test_a_failed_model_is_named_and_the_others_continue(
+    recorder: CommandRecorder, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.fail = "b/two-2B"
+    assert sweep.main(["MODELS=a/one-1B b/two-2B c/three-3B"]) == 1
+    said = capsys.readouterr().err
+    assert said == "error: failed: b/two-2B; their messages are above; the same command goes on with them\n"
+    *runs, report = recorder.calls
     assert len(runs) == 3
-    assert "b__two-2B" not in report
-    assert "a__one-1B" in report
-    assert "c__three-3B" in report
+    assert report.arguments == (f"{out}/a__one-1B", f"{out}/c__three-3B", "--out", f"{out}/report")
 
 
-def test_nothing_is_reported_if_every_model_failed(recorder: dict[str, str]) -> None:
-    done = sweep(MODELS="a/one-1B b/two-2B", FAIL="eval/run.py", **recorder)
-    assert done.returncode == 1
-    assert "error: failed: a/one-1B b/two-2B;" in done.stderr
-    assert len(recorded(recorder)) == 2
+def test_nothing_is_reported_if_every_model_failed(
+    recorder: CommandRecorder, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.fail = "eval"
+    assert sweep.main(["MODELS=a/one-1B b/two-2B"]) == 1
+    assert "error: failed: a/one-1B b/two-2B;" in capsys.readouterr().err
+    assert [call.verb for call in recorder.calls] == ["eval", "eval"]
 
 
-def test_an_interrupt_ends_the_sweep_and_a_failed_report_its_success(recorder: dict[str, str]) -> None:
-    assert sweep(MODELS="a/one-1B b/two-2B", FAIL="eval/run.py", FAIL_STATUS="130", **recorder).returncode == 130
-    assert len(recorded(recorder)) == 1
-    assert sweep(MODELS="a/one-1B", FAIL="eval/report.py", FAIL_STATUS="2", **recorder).returncode == 1
+def test_an_interrupt_ends_the_sweep_and_a_failed_report_its_success(recorder: CommandRecorder, out: Path) -> None:
+    recorder.fail, recorder.status = "eval", 130
+    assert sweep.main(["MODELS=a/one-1B b/two-2B"]) == 130
+    assert len(recorder.calls) == 1
+    recorder.fail, recorder.status = "report", 2
+    assert sweep.main(["MODELS=a/one-1B"]) == 1
+
+
+def test_the_script_hands_knobs_arguments_and_status_on() -> None:
+    done = run_script("sweep_models.sh", "--adapter", "a b", DRY_RUN="1", MODELS="x/y-7B", LIMIT="5")
+    assert done.returncode == 0, done.stderr
+    (command,) = calls(done.stdout.splitlines())
+    assert (command["--limit"], command["--adapter"]) == ("5", "a b")
+    refused = run_script("sweep_models.sh", TASKS="aime")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: unknown task 'aime' in TASKS")

@@ -12,7 +12,7 @@ from permix_verl.fidelity.personagym.analysis import analyse_fidelity
 from permix_verl.fidelity.personagym.analysis_types import PairedScores
 from permix_verl.fidelity.personagym.scores import read_fidelity
 from permix_verl.inference.judges.store import FidelityStore
-from permix_verl.paper.commands import PaperSettings, results_folder
+from permix_verl.paper.settings import PaperSettings, results_folder
 from permix_verl.paper.tables import BASE, PERMIX
 
 from ..paper.test_commands import judge_everything, settings, write_results  # noqa: F401

@@ -253,14 +253,14 @@ def test_the_output_layer_is_refused(tmp_path: Path) -> None:
 RUN = Path("/runs/x")
 
 
-def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -> dict[str, str]:
+def settings(given: Path, model: str = "actor_rollout_ref.model", **more: Any) -> dict[str, Any]:
     return {
         "trainer.default_local_dir": str(RUN / "checkpoints"),
         f"{model}.lora_adapter_path": str(RUN / "initial_adapter"),
-        f"{model}.lora_rank": "4",
-        f"{model}.lora_alpha": "8",
-        f"{model}.target_modules": MODULES,
-        f"{model}.external_lib": f"[{FROZEN_REFERENCE}]",
+        f"{model}.lora_rank": 4,
+        f"{model}.lora_alpha": 8,
+        f"{model}.target_modules": MODULES.strip("[]").split(","),
+        f"{model}.external_lib": [FROZEN_REFERENCE],
         "actor_rollout_ref.actor.strategy": "fsdp2",
         INIT_ADAPTER_KEY: str(given),
         **more,
@@ -270,10 +270,10 @@ def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"lora_rank": "8"}, r"lora_rank=8, but INIT_ADAPTER=.* has 4; leave it unset"),
-        ({"lora_alpha": "16"}, r"lora_alpha=16, but INIT_ADAPTER=.* has 8"),
+        ({"lora_rank": 8}, r"lora_rank=8, but INIT_ADAPTER=.* has 4; leave it unset"),
+        ({"lora_alpha": 16}, r"lora_alpha=16, but INIT_ADAPTER=.* has 8"),
         (
-            {"target_modules": "[q_proj,v_proj]"},
+            {"target_modules": ["q_proj", "v_proj"]},
             r"target_modules=\[q_proj,v_proj\], but INIT_ADAPTER=.* has \[down_proj,",
         ),
         ({"target_modules": "all-linear"}, r"target_modules=all-linear, but INIT_ADAPTER="),
@@ -287,7 +287,7 @@ def settings(given: Path, model: str = "actor_rollout_ref.model", **more: str) -
 )
 def test_settings_that_are_not_the_adapters_are_refused(
     adapter: Path,
-    more: dict[str, str],
+    more: dict[str, Any],
     told: str,
 ) -> None:
     model = "actor_rollout_ref.model"
@@ -304,7 +304,7 @@ def test_an_adapter_in_verls_own_key_is_refused_with_the_knob_to_set() -> None:
     with pytest.raises(UserError, match=own_dropout):
         refuse_unfit_adapter(ours | {"model.lora_adapter_path": "/my/adapter"})
     refuse_unfit_adapter(ours | {key: str(RUN / "initial_adapter")})
-    refuse_unfit_adapter(ours | {key: "null"})
+    refuse_unfit_adapter(ours | {key: None})
     refuse_unfit_adapter({key: "/my/adapter"})  # not a run of the recipes
 
 
@@ -324,7 +324,7 @@ def test_the_launcher_puts_the_given_adapter_in_place_of_a_seeds(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = settings(adapter) | {"permix.lora_dropout": "0.05", "data.seed": "0"}
+    given = settings(adapter) | {"permix.lora_dropout": 0.05, "data.seed": 0}
     write_initial_adapter(given, "actor_rollout_ref.model", tmp_path / "a", str(MODEL))
     assert fingerprint(tmp_path / "a") == fingerprint(adapter)
     seeds = {key: value for key, value in given.items() if key != INIT_ADAPTER_KEY}

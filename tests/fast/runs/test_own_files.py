@@ -10,16 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from permix_verl import UserError, load_pool
+from permix_verl.config.compose import RunConfig
+from permix_verl.config.quoting import quote_value
 from permix_verl.data.problems import Problem
 from permix_verl.data.schema import arrow_schema, make_row
 from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.preflight.doctor.data import prepared_rows
 from permix_verl.preflight.doctor.types import Setup
 from permix_verl.runs.folder import RunFolder
-from permix_verl.runs.overrides import overrides_by_key, total_steps
 from permix_verl.runs.own_files import check_own_files
 from permix_verl.runs.persona_validation import ValidationPersonas, persona_validation, read_validation_personas
 from permix_verl.runs.settings import begin_run
+from permix_verl.runs.steps import total_steps
+
+from ...support.configs import bare, bare_of
 
 POOL = load_pool("train")
 VERL = {
@@ -65,15 +69,16 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def overrides(run: RunFolder, train: str, val: str | None = None) -> list[str]:
-    given = [f"data.train_files={train}", f"data.val_files={val or run.data / 'val.parquet'}"]
-    return [*given, "data.custom_cls.name=PersonaMixDataset", "data.train_batch_size=2", "+data.epochs=1"]
+def config(run: RunFolder, train: str, val: str | None = None, *more: str) -> RunConfig:
+    files = [train if train.startswith("[") else quote_value(train), quote_value(val or str(run.data / "val.parquet"))]
+    given = [f"data.train_files={files[0]}", f"data.val_files={files[1]}", "data.custom_cls.name=PersonaMixDataset"]
+    return bare(*given, "data.train_batch_size=2", "+data.epochs=1", *more)
 
 
 def refusal(run: RunFolder, train: object, val: str | None = None) -> str:
     began = time.monotonic()
     with pytest.raises(UserError) as refused:
-        begin_run(run, overrides(run, str(train), val))
+        begin_run(run, config(run, str(train), val))
     assert time.monotonic() - began < 5
     assert not run.settings.exists(), "nothing was begun"
     assert "\n" not in str(refused.value)
@@ -104,11 +109,11 @@ def test_a_run_that_trains_under_personas_refuses_rows_without_any(run: RunFolde
     assert "none of the 2 rows has a persona, but this recipe trains with personas" in said
     # The same rows are plain RLVR's, and no figure of that run is about personas that were trained on.
     (run.new_data / "manifest.json").write_text(json.dumps({"no_persona_probability": 1.0}))
-    begin_run(run, overrides(run, str(file)))
+    begin_run(run, config(run, str(file)))
     assert read_validation_personas(run.data).label == "no persona was trained on"
     (run.data / "manifest.json").write_text(json.dumps({"no_persona_probability": 1.0}))
     with pytest.raises(UserError, match="1 of 1 rows have a persona, but this recipe trains without personas"):
-        begin_run(run, overrides(run, str(parquet(tmp_path / "some.parquet", [ours(0, "chef")]))))
+        begin_run(run, config(run, str(parquet(tmp_path / "some.parquet", [ours(0, "chef")]))))
 
 
 def test_rows_of_personas_that_are_held_out_are_refused(run: RunFolder, tmp_path: Path) -> None:
@@ -126,8 +131,8 @@ def test_rows_of_ones_own_are_counted_and_their_personas_named(run: RunFolder, t
         lines(file, rows)
     else:
         file.write_text(json.dumps(rows))
-    begin_run(run, overrides(run, str(file)))
-    assert total_steps(overrides(run, str(file))) == 2
+    begin_run(run, config(run, str(file)))
+    assert total_steps(config(run, str(file))) == 2
     arms = read_validation_personas(run.data)
     assert arms.held_out == {"pilot"}
     assert arms.label == "1 personas held out of training"
@@ -137,11 +142,11 @@ def test_a_list_of_files_is_one_data_set(run: RunFolder, tmp_path: Path) -> None
     one = parquet(tmp_path / "one.parquet", [ours(number, "chef") for number in range(3)])
     two = lines(tmp_path / "two, with a comma.jsonl", [ours(number, "zen master") for number in range(5)])
     for both in (f"['{one}','{two}']", f'["{one}","{two}"]'):
-        begin_run(run, overrides(run, both))
-        assert total_steps(overrides(run, both)) == 4
+        begin_run(run, config(run, both))
+        assert total_steps(config(run, both)) == 4
     assert json.loads(run.settings.read_text())["own_files"]["train"]["personas"] == ["chef", "zen master"]
     with pytest.raises(UserError, match=r"one.parquet,.* have no persona draw in the metadata.*set EPOCHS=1"):
-        total_steps([*overrides(run, both), "data.epochs=2"])
+        total_steps(config(run, both, None, "data.epochs=2"))
 
 
 def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
@@ -154,7 +159,7 @@ def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("hello")
     assert "is not a parquet file" in refusal(run, tmp_path / "text.parquet")
     assert "has the suffix '.csv', but verl reads .parquet" in refusal(run, lines(tmp_path / "x.csv", [VERL]))
-    assert "cannot be parsed" in refusal(run, "[a.parquet,")
+    assert "no such data file: [a.parquet," in refusal(run, "[a.parquet,")
     assert "names no file" in refusal(run, "[]")
     bad = lines(tmp_path / "bad.jsonl", [ours(0, "chef")])
     bad.write_text(bad.read_text() + "{")
@@ -165,23 +170,23 @@ def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
 
 def test_other_rows_under_the_same_name_do_not_go_on(run: RunFolder, tmp_path: Path) -> None:
     file = parquet(tmp_path / "mine.parquet", [ours(number, "chef") for number in range(4)])
-    begin_run(run, overrides(run, str(file)))
+    begin_run(run, config(run, str(file)))
     path = run.checkpoints / "global_step_1"
     (path / "actor").mkdir(parents=True)
     (path / "actor" / "lora_train_meta.json").touch()
     (path / "data.pt").touch()
     run.tracker.write_text("1")
-    begin_run(run, overrides(run, str(file)))
+    begin_run(run, config(run, str(file)))
     parquet(file, [ours(number, "chef") for number in range(4, 8)])
     with pytest.raises(UserError, match="holds a run with data files="):
-        begin_run(run, overrides(run, str(file)))
+        begin_run(run, config(run, str(file)))
 
 
 def test_a_curve_of_no_persona_is_no_personas(run: RunFolder, tmp_path: Path) -> None:
     """verl names its own GSM8K rows openai/gsm8k: a curve named gsm8k, and no persona of that name."""
     row = ours(0, source="openai/gsm8k")
     train = parquet(tmp_path / "mine.parquet", [ours(0, "chef")])
-    begin_run(run, overrides(run, str(train), str(parquet(tmp_path / "val.parquet", [row]))))
+    begin_run(run, config(run, str(train), str(parquet(tmp_path / "val.parquet", [row]))))
     values = {"val-core/openai/gsm8k/acc/mean@1": 0.5}
     assert persona_validation(0, values, read_validation_personas(run.data)) is None
     assert persona_validation(0, values, ValidationPersonas()) is not None, "of prepared data every curve counts"
@@ -189,12 +194,12 @@ def test_a_curve_of_no_persona_is_no_personas(run: RunFolder, tmp_path: Path) ->
 
 def test_a_class_of_ones_own_reads_what_it_likes(run: RunFolder, tmp_path: Path) -> None:
     file = parquet(tmp_path / "verl.parquet", [VERL] * 3)
-    begin_run(run, [*overrides(run, str(file)), "data.custom_cls.name=Mine"])
+    begin_run(run, config(run, str(file), None, "data.custom_cls.name=Mine"))
 
 
 def test_prepared_files_are_not_the_users(run: RunFolder) -> None:
-    assert check_own_files(overrides_by_key(overrides(run, str(run.data / "train.parquet"))), run.path, "grpo") == {}
-    begin_run(run, overrides(run, f"'{run.data / 'train.parquet'}'"))
+    assert check_own_files(config(run, str(run.data / "train.parquet")), run.path, "grpo") == {}
+    begin_run(run, config(run, str(run.data / "train.parquet")))
     assert json.loads(run.settings.read_text())["own_files"] == {}
 
 
@@ -209,18 +214,18 @@ def test_prepared_files_are_not_the_users(run: RunFolder) -> None:
 def test_the_doctor_says_it_before_anything_is_prepared(
     tmp_path: Path, rows: list[dict[str, Any]], severity: str, text: str
 ) -> None:
-    settings = {"data.train_files": str(parquet(tmp_path / "x.parquet", rows))}
-    (found,) = prepared_rows(Setup(run_dir=tmp_path / "run", settings=settings))
+    named = bare_of({"data.train_files": str(parquet(tmp_path / "x.parquet", rows))})
+    (found,) = prepared_rows(Setup(run_dir=tmp_path / "run", config=named))
     assert (found.severity, text in found.text) == (severity, True)
 
 
 def test_supervised_files_of_ones_own(tmp_path: Path) -> None:
     def check(train: object) -> None:
-        check_own_files({"data.train_files": str(train)}, tmp_path, "sft")
+        check_own_files({"data.train_files": train if isinstance(train, list) else str(train)}, tmp_path, "sft")
 
     one = parquet(tmp_path / "rl.parquet", [ours(0, "chef")])
     with pytest.raises(UserError, match=r"names 2 files, but SFT takes one"):
-        check(f"[{one},{one}]")
+        check([str(one), str(one)])
     with pytest.raises(UserError, match=r"has no column 'messages'.*gsm8k_sft.py"):
         check(one)
     with pytest.raises(UserError, match=r"is not a parquet file; write it with data_prep/gsm8k_sft.py"):

@@ -17,6 +17,8 @@ from permix_verl.runs.quantized_base import quantization_of
 from permix_verl.runs.settings import begin_run
 from permix_verl.runs.trainers import GRPO, SFT, Trainer
 
+from ...support.configs import bare
+
 METHODS: dict[str, dict[str, Any]] = {
     "bitsandbytes, 4 bits": {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False},
     "bitsandbytes, 8 bits": {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True},
@@ -54,12 +56,12 @@ def test_a_run_on_one_is_refused_before_anything_is_begun(
 ) -> None:
     run = RunFolder(tmp_path / "run", trainer)
     run.checkpoints.mkdir(parents=True)
-    overrides = [f"{trainer.model}.path='{base(tmp_path, method)}'"]
+    config = bare(f"{trainer.model}.path='{base(tmp_path, method)}'", trainer="grpo" if trainer is GRPO else "sft")
     if method is None:
-        begin_run(run, overrides)
+        begin_run(run, config)
         return
     with pytest.raises(UserError, match=r"quantized on disk .*verl's engine cannot cast and shard .*QLORA=1 quantizes"):
-        begin_run(run, overrides)
+        begin_run(run, config)
     assert not run.settings.exists()
 
 

@@ -1,13 +1,12 @@
 """Keys that verl ignores or misinterprets are refused before the run starts."""
 
-from pathlib import Path
-
 import pytest
 
 from permix_verl import UserError
-from permix_verl.runs.overrides import add_file_logger, compose_without_verl, overrides_by_key
-from permix_verl.training import launch
+from permix_verl.config.compose import compose_verl
 from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
+
+from ...support.configs import bare, config_of
 
 
 @pytest.mark.parametrize(
@@ -26,69 +25,63 @@ from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_F
     ],
 )
 def test_a_key_that_would_not_do_what_it_says_is_refused(key: str, value: str, remedy: str) -> None:
-    with pytest.raises(UserError, match=f"{key}={value} would .*{remedy}"):
-        refuse_dead_keys({"a.b": "1", key: value})
+    with pytest.raises(UserError, match=f"(?i){key}={value} would .*{remedy}"):
+        refuse_dead_keys(bare("a.b=1", f"{key}={value}"))
 
 
 def test_asynchronous_training_is_refused() -> None:
     with pytest.raises(UserError, match=r"trainer\.v1\.trainer_mode=separate_async needs another replay buffer"):
-        refuse_dead_keys({"trainer.v1.trainer_mode": "separate_async"})
+        refuse_dead_keys(bare("trainer.v1.trainer_mode=separate_async"))
 
 
 def test_values_that_do_work_pass() -> None:
     refuse_dead_keys(
-        {
-            "data.shuffle": "False",
-            "trainer.total_epochs": "1",
-            "actor_rollout_ref.rollout.full_determinism": "False",
-            "actor_rollout_ref.rollout.load_format": "safetensors",
-            "actor_rollout_ref.actor.optim.clip_grad": "0.1",
-        }
+        bare(
+            "data.shuffle=False",
+            "trainer.total_epochs=1",
+            "actor_rollout_ref.rollout.full_determinism=False",
+            "actor_rollout_ref.rollout.load_format=safetensors",
+            "actor_rollout_ref.actor.optim.clip_grad=0.1",
+        )
     )
 
 
 def test_a_users_own_dataset_may_shuffle_and_full_weights_may_load_anything() -> None:
-    refuse_dead_keys({"data.custom_cls.name": "Mine", "data.shuffle": "True", "trainer.total_epochs": "3"})
-    load_format = {"actor_rollout_ref.rollout.load_format": "dummy"}
-    refuse_dead_keys({"actor_rollout_ref.model.lora_rank": "0", **load_format})
+    refuse_dead_keys(bare("data.custom_cls.name=Mine", "data.shuffle=True", "trainer.total_epochs=3"))
+    refuse_dead_keys(bare("actor_rollout_ref.model.lora_rank=0", "actor_rollout_ref.rollout.load_format=dummy"))
 
 
 def test_the_dead_keys_exist_in_verl_or_it_would_refuse_them_itself() -> None:
-    from permix_verl.training.dry_run import compose_config
-
-    compose_config(
-        [f"{key}=null" for key in (*DEAD_KEYS, *V1_FIXED)]
-    )  # without a plus, a key that is not there is refused
-    compose_config([f"{key}=null" for key in SFT_DEAD_KEYS], "sft")
+    # Without a plus, a key that is not there is refused.
+    compose_verl("grpo", [f"{key}=null" for key in (*DEAD_KEYS, *V1_FIXED)])
+    compose_verl("sft", [f"{key}=null" for key in SFT_DEAD_KEYS])
 
 
 @pytest.mark.parametrize("key", SFT_DEAD_KEYS)
 def test_the_sft_trainers_dead_keys_are_refused_too(key: str) -> None:
     with pytest.raises(UserError, match=f"{key}=x would not do what it says"):
-        refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", key: "x"})
+        refuse_dead_keys(bare("data.custom_cls.name=SupervisedDataset", f"{key}=x", trainer="sft"))
     with pytest.raises(UserError, match="set EPOCHS=3"):
-        refuse_dead_keys({"data.custom_cls.name": "SupervisedDataset", "trainer.total_epochs": "3"})
+        refuse_dead_keys(bare("data.custom_cls.name=SupervisedDataset", "trainer.total_epochs=3", trainer="sft"))
 
 
 @pytest.mark.parametrize("key", V1_FIXED)
 def test_keys_that_v1_does_not_read_are_refused_unless_set_to_its_behaviour(key: str) -> None:
-    acted_by, _ = V1_FIXED[key]
-    other = {"True": "false", "False": "true"}.get(acted_by, "7")
-    with pytest.raises(UserError, match=f"{key}={other} would have no effect: .*; leave it {acted_by}"):
-        refuse_dead_keys({key: other})
-    for spelling in (acted_by, acted_by.lower(), f'"{acted_by}"'):
-        refuse_dead_keys({key: spelling})
+    effective, _ = V1_FIXED[key]
+    other = not effective if isinstance(effective, bool) else 7
+    with pytest.raises(UserError, match=f"{key}={other} would have no effect: .*; leave it {effective}"):
+        refuse_dead_keys(bare(f"{key}={other}"))
+    for spelling in (str(effective), str(effective).lower()):
+        refuse_dead_keys(bare(f"{key}={spelling}"))
 
 
 def test_v1s_behaviour_is_verls_default() -> None:
-    from omegaconf import OmegaConf
-
-    config = compose_without_verl([], "grpo")
-    assert {key: str(OmegaConf.select(config, key)) for key in V1_FIXED} == {key: V1_FIXED[key][0] for key in V1_FIXED}
+    config = compose_verl("grpo")
+    assert {key: config[key] for key in V1_FIXED} == {key: V1_FIXED[key][0] for key in V1_FIXED}
 
 
 def test_a_users_own_dataset_may_read_keys_that_verls_does_not() -> None:
-    refuse_dead_keys({"data.custom_cls.name": "Mine", "data.return_full_prompt": "True"})
+    refuse_dead_keys(bare("data.custom_cls.name=Mine", "data.return_full_prompt=True"))
 
 
 @pytest.mark.parametrize("name", V1_LACKS)
@@ -96,7 +89,7 @@ def test_a_users_own_dataset_may_read_keys_that_verls_does_not() -> None:
 def test_estimators_whose_fields_v1_lacks_are_refused(name: str, spelling: str) -> None:
     refused = f"algorithm.adv_estimator={name} would end the run at its first step: verl's V1 trainer .*; set grpo"
     with pytest.raises(UserError, match=refused):
-        refuse_dead_keys(overrides_by_key([f"algorithm.adv_estimator={spelling.format(name)}"]))
+        refuse_dead_keys(bare(f"algorithm.adv_estimator={spelling.format(name)}"))
 
 
 def test_the_other_estimators_need_only_the_fields_of_v1() -> None:
@@ -120,61 +113,50 @@ def test_the_other_estimators_need_only_the_fields_of_v1() -> None:
         except (KeyError, TypeError, AssertionError):
             failed.add(estimator.value)
         else:
-            refuse_dead_keys({"algorithm.adv_estimator": estimator.value})
+            refuse_dead_keys(bare(f"algorithm.adv_estimator={estimator.value}"))
     assert failed == set(V1_LACKS)
 
 
 def test_settings_of_estimators_that_would_not_reach_them_are_refused() -> None:
     with pytest.raises(UserError, match=r"use_pf_ppo=True would not do what it says: .*; leave it False"):
-        refuse_dead_keys({"algorithm.use_pf_ppo": "true"})
-    refuse_dead_keys({"algorithm.use_pf_ppo": "False"})
-    unscaled = {"algorithm.norm_adv_by_std_in_grpo": "False"}
+        refuse_dead_keys(bare("algorithm.use_pf_ppo=true"))
+    refuse_dead_keys(bare("algorithm.use_pf_ppo=False"))
+    unscaled = "algorithm.norm_adv_by_std_in_grpo=False"
     with pytest.raises(UserError, match=r"norm_adv_by_std_in_grpo=False would have no effect: .*; set .*=grpo"):
-        refuse_dead_keys({"algorithm.adv_estimator": "grpo_vectorized", **unscaled})
-    refuse_dead_keys({"algorithm.adv_estimator": "grpo", **unscaled})
-    refuse_dead_keys({"algorithm.adv_estimator": "grpo_vectorized"})
+        refuse_dead_keys(bare("algorithm.adv_estimator=grpo_vectorized", unscaled))
+    refuse_dead_keys(bare("algorithm.adv_estimator=grpo", unscaled))
+    refuse_dead_keys(bare("algorithm.adv_estimator=grpo_vectorized"))
 
 
 @pytest.mark.parametrize(
-    ("trainer", "given", "loggers"),
+    ("method", "given", "loggers"),
     [
-        ("grpo", ["trainer.logger=[console,tensorboard]"], ["console", "tensorboard"]),
+        ("permix_grpo", ["trainer.logger=[console,tensorboard]"], ["console", "tensorboard"]),
         ("sft", ["trainer.logger=['console','wandb']"], ["console", "wandb"]),
-        ("grpo", ["trainer.logger=[console,file]", 'trainer.logger=["tensorboard"]'], ["tensorboard"]),
+        ("permix_grpo", ["trainer.logger=[console,file]", 'trainer.logger=["tensorboard"]'], ["tensorboard"]),
         ("sft", ["trainer.logger=tensorboard"], ["tensorboard"]),
-        ("grpo", ["++trainer={logger: [console]}"], ["console"]),
         ("sft", ["trainer.logger=null"], []),
-        ("grpo", ["~trainer.logger"], []),
-        ("grpo", [], ["console", "wandb"]),
     ],
 )
-def test_logging_to_the_file_cannot_be_dropped(trainer: str, given: list[str], loggers: list[str]) -> None:
-    overrides, said = add_file_logger(given, trainer)
-    assert list(compose_without_verl(overrides, trainer).trainer.logger) == [*loggers, "file"]
-    assert said.startswith(f"trainer.logger=[{','.join(loggers)}] has no 'file'")
-    assert "\n" not in said
-
-
-@pytest.mark.parametrize(
-    "given", ["trainer.logger=[console,file]", 'trainer.logger=["file"]', "trainer.logger=file", "trainer.no_such=1"]
-)
-def test_loggers_with_the_file_and_overrides_that_do_not_compose_stay_as_they_are(given: str) -> None:
-    assert add_file_logger([given], "grpo") == ([given], "")
-
-
-@pytest.mark.parametrize(("given", "said"), [("[console,tensorboard]", True), ("[console,file]", False)])
-def test_the_launcher_adds_the_file_logger_and_prints_one_line(
-    given: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_logging_to_the_file_cannot_be_dropped(
+    method: str, given: list[str], loggers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun: list[str] = []
+    assert config_of(method, *given, PROFILE="cpu")["trainer.logger"] == [*loggers, "file"]
+    said = capsys.readouterr().out
+    assert said == f"trainer.logger=[{','.join(loggers)}] has no 'file', which the run checks read; it is added\n"
 
-    def stop(folder: object, overrides: list[str], may_change: object) -> None:
-        begun.extend(overrides)
-        raise UserError("far enough")
 
-    monkeypatch.setattr(launch, "begin_run", stop)
-    with pytest.raises(UserError, match="far enough"):
-        launch.main(["--trainer", "sft", "--run-dir", str(tmp_path), "--base", "x", "--", f"trainer.logger={given}"])
-    assert list(compose_without_verl(begun, "sft").trainer.logger)[-1] == "file"
-    line = "trainer.logger=[console,tensorboard] has no 'file', which the run checks read; it is added\n"
-    assert capsys.readouterr().out == (line if said else "")
+@pytest.mark.parametrize("given", ["[console,file]", '["file"]', "file"])
+def test_loggers_with_the_file_stay_as_they_are(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    loggers = config_of("permix_grpo", f"trainer.logger={given}", PROFILE="cpu")["trainer.logger"]
+    assert loggers in (["console", "file"], ["file"], "file")
+    assert capsys.readouterr().out == ""
+
+
+def test_trackers_come_behind_console_and_file() -> None:
+    assert config_of("rlvr_grpo", PROFILE="cpu", TRACKERS="wandb,mlflow")["trainer.logger"] == [
+        "console",
+        "file",
+        "wandb",
+        "mlflow",
+    ]

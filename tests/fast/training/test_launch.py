@@ -10,12 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from permix_verl import UserError, load_pool
+from permix_verl.config.compose import RunConfig
+from permix_verl.config.quoting import quote_value
 from permix_verl.data.schema import DRAW_METADATA
 from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.runs.folder import RunFolder, finished_step, lock_run_folder, recorded_step, rewind_tracker
-from permix_verl.runs.overrides import overrides_by_key, quote_value, total_steps
 from permix_verl.runs.settings import begin_run
+from permix_verl.runs.steps import total_steps
 from permix_verl.utils import processes
+
+from ...support.configs import bare
 
 
 @pytest.fixture
@@ -29,21 +33,21 @@ def folder(tmp_path: Path) -> RunFolder:
     return run
 
 
-def overrides(folder: RunFolder, *more: str) -> list[str]:
-    train = folder.data / "train.parquet"
-    return [f"data.train_files={train}", "data.train_batch_size=8", "data.epochs=2", *more]
+def config(folder: RunFolder, *more: str) -> RunConfig:
+    train = quote_value(str(folder.data / "train.parquet"))
+    return bare(f"data.train_files={train}", "data.train_batch_size=8", "data.epochs=2", *more)
 
 
 def test_steps_are_counted_as_verl_counts_them(folder: RunFolder) -> None:
-    assert total_steps(overrides(folder)) == 12
-    assert total_steps(overrides(folder, "trainer.total_training_steps=5")) == 5
-    assert total_steps(overrides(folder, "trainer.total_training_steps=null")) == 12
-    assert total_steps(overrides(folder, "data.train_batch_size=16")) == 6
-    assert total_steps(overrides(folder, "data.train_max_samples=20")) == 5
+    assert total_steps(config(folder)) == 12
+    assert total_steps(config(folder, "trainer.total_training_steps=5")) == 5
+    assert total_steps(config(folder, "trainer.total_training_steps=null")) == 12
+    assert total_steps(config(folder, "data.train_batch_size=16")) == 6
+    assert total_steps(config(folder, "data.train_max_samples=20")) == 5
     with pytest.raises(UserError, match=r"steps=13 needs 104 rows .* have 100 .*set EPOCHS to at least 3"):
-        total_steps(overrides(folder, "trainer.total_training_steps=13"))
+        total_steps(config(folder, "trainer.total_training_steps=13"))
     with pytest.raises(UserError, match="100 training rows do not fill one batch of 128; set BATCH to at most 100"):
-        total_steps(overrides(folder, "data.train_batch_size=128"))
+        total_steps(config(folder, "data.train_batch_size=128"))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +70,9 @@ def test_an_unlogged_step_is_retrained(folder: RunFolder, checkpoints: list[int]
 
 def test_rows_without_a_persona_draw_allow_one_epoch(folder: RunFolder) -> None:
     pq.write_table(pa.table({"x": list(range(50))}), folder.data / "train.parquet")
-    assert total_steps(overrides(folder, "data.epochs=1")) == 6
+    assert total_steps(config(folder, "data.epochs=1")) == 6
     with pytest.raises(UserError, match=r"train.parquet has no persona draw in the metadata.*set EPOCHS=1"):
-        total_steps(overrides(folder))
+        total_steps(config(folder))
 
 
 def checkpoint(folder: RunFolder, step: int) -> None:
@@ -86,40 +90,41 @@ def new_data(folder: RunFolder, rows: int) -> None:
 
 
 def test_a_run_resumes_with_its_own_settings_only(folder: RunFolder) -> None:
-    begin_run(folder, overrides(folder, "+a.b=1", "micro=4"))
+    micro = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"
+    begin_run(folder, config(folder, "+a.b=1", f"{micro}=4"))
     checkpoint(folder, 2)
-    begin_run(folder, overrides(folder, "+a.b=1", "micro=4"))
-    begin_run(folder, overrides(folder, "+a.b=1", "micro=4", "trainer.save_freq=3"))
-    begin_run(folder, overrides(folder, "+a.b=1", "micro=2"), changeable_keys=["micro"])
+    begin_run(folder, config(folder, "+a.b=1", f"{micro}=4"))
+    begin_run(folder, config(folder, "+a.b=1", f"{micro}=4", "trainer.save_freq=3"))
+    begin_run(folder, config(folder, "+a.b=1", f"{micro}=2"))
     with pytest.raises(UserError, match=r"holds a run with a\.b=1, but this command has a\.b=2; set another RUN_DIR"):
-        begin_run(folder, overrides(folder, "+a.b=2", "micro=2"))
+        begin_run(folder, config(folder, "+a.b=2", f"{micro}=2"))
     with pytest.raises(UserError, match=r"holds a run with data\.epochs=2"):
-        begin_run(folder, overrides(folder, "+a.b=1", "micro=2", "data.epochs=3"))
+        begin_run(folder, config(folder, "+a.b=1", f"{micro}=2", "data.epochs=3"))
 
 
 def test_a_run_without_a_checkpoint_may_restart_with_other_settings(folder: RunFolder) -> None:
     folder.metrics.mkdir()
     (folder.metrics / "1.jsonl").write_text('{"step": 1, "data": {}}\n')
-    begin_run(folder, overrides(folder, "actor_rollout_ref.rolout.n=4"))
-    begin_run(folder, overrides(folder, "actor_rollout_ref.rollout.n=4"))
+    begin_run(folder, config(folder, "actor_rollout_ref.rolout.n=4"))
+    begin_run(folder, config(folder, "actor_rollout_ref.rollout.n=4"))
     assert list(folder.metrics.iterdir()) == []
     assert [file.name for file in folder.path.glob("superseded/*/*")] == ["1.jsonl"]
 
 
 def test_a_run_refuses_other_data_and_keeps_its_own(folder: RunFolder) -> None:
-    begin_run(folder, overrides(folder))
+    begin_run(folder, config(folder))
     checkpoint(folder, 2)
     before = (folder.data / "train.parquet").read_bytes()
     new_data(folder, 51)
     with pytest.raises(UserError, match="holds a run with training data"):
-        begin_run(folder, overrides(folder))
+        begin_run(folder, config(folder))
     assert (folder.data / "train.parquet").read_bytes() == before
     assert not folder.new_data.exists()
 
 
 def test_prepared_data_becomes_the_runs_data(folder: RunFolder) -> None:
     new_data(folder, 51)
-    begin_run(folder, overrides(folder))
+    begin_run(folder, config(folder))
     assert pq.read_metadata(folder.data / "train.parquet").num_rows == 51
     assert not folder.new_data.exists()
 
@@ -165,10 +170,6 @@ def test_two_launches_cannot_share_a_folder(folder: RunFolder) -> None:
         pass
     with lock_run_folder(folder):
         pass
-
-
-def test_overrides_are_parsed_as_by_hydra() -> None:
-    assert overrides_by_key(["a=1", "+b.c=x=y", "++d='/p q'", "a=3"]) == {"a": "3", "b.c": "x=y", "d": "/p q"}
 
 
 @pytest.mark.parametrize("saved_with", [0, 1, 2])

@@ -1,6 +1,5 @@
 """A run without a learning signal is reported from its fifth step on, and fails its checks."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,11 @@ from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
 from permix_verl.training import run_checks
 from permix_verl.training.guards.learning_signal import MIN_STEPS, diagnose_no_signal
+from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_checks import CHECK_FAILED, check_run, learning_problems
+
+from ...support.configs import bare_of
 
 
 def step(reward: float, low: float | None = None, high: float | None = None, **rates: float) -> dict[str, float]:
@@ -111,8 +113,19 @@ def concluded(folder: Path, metrics: m.Metrics, monkeypatch: pytest.MonkeyPatch)
     log(run, metrics)
     monkeypatch.setattr(run_checks, "checkpoint_to_export", lambda run: folder)
     monkeypatch.setattr(run_checks, "export_and_check", lambda *given: (None, []))
-    args = argparse.Namespace(min_agreement=0.99, check_tolerance=1e-4, title="x", next_command="the next one")
-    return check_run(run, args, len(metrics)), json.loads(run.run_checks.read_text())
+    settings = bare_of(
+        {
+            "trainer.v1.sampler.sampler_kwargs.min_agreement": 0.99,
+            "permix.check.tolerance": 1e-4,
+            "permix.title": "x",
+            "permix.profile": "cpu",
+            "actor_rollout_ref.model.path": "m",
+        }
+    )
+    status = check_run(run, LaunchSettings(settings, "the next one"), len(metrics))
+    return status, json.loads(
+        run.run_checks.read_text()
+    )
 
 
 def test_a_run_whose_answers_cannot_be_read_ends_with_the_status_of_a_failed_check(

@@ -150,19 +150,19 @@ QLORA = {
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("algorithm.rollout_correction.bypass_mode", "True", "the actor computes the old log-probs"),
+        ("algorithm.rollout_correction.bypass_mode", True, "the actor computes the old log-probs"),
         ("actor_rollout_ref.actor.policy_loss.loss_mode", "bypass_mode", "another policy's; leave it vanilla"),
-        ("actor_rollout_ref.actor.use_rollout_log_probs", "True", "another policy's; leave it False"),
-        ("actor_rollout_ref.model.lora.merge", "True", "leave it False"),
-        ("actor_rollout_ref.actor.fsdp_config.offload_policy", "True", "set param_offload"),
-        ("engine.offload_policy", "True", "set engine.param_offload"),
-        ("actor_rollout_ref.actor.checkpoint.save_lora_only", "False", "leave it True"),
-        ("checkpoint.save_lora_only", "False", "leave it True"),
+        ("actor_rollout_ref.actor.use_rollout_log_probs", True, "another policy's; leave it False"),
+        ("actor_rollout_ref.model.lora.merge", True, "leave it False"),
+        ("actor_rollout_ref.actor.fsdp_config.offload_policy", True, "set param_offload"),
+        ("engine.offload_policy", True, "set engine.param_offload"),
+        ("actor_rollout_ref.actor.checkpoint.save_lora_only", False, "leave it True"),
+        ("checkpoint.save_lora_only", False, "leave it True"),
         ("actor_rollout_ref.actor.strategy", "fsdp", "ignores QLORA=1; set fsdp2"),
         ("engine.strategy", "fsdp", "ignores QLORA=1; set fsdp2"),
     ],
 )
-def test_settings_that_contradict_qlora_are_refused_only_with_it(key: str, value: str, told: str) -> None:
+def test_settings_that_contradict_qlora_are_refused_only_with_it(key: str, value: object, told: str) -> None:
     with pytest.raises(UserError, match=f"{key}={value} .*{told}"):
         refuse_contradictions(QLORA | {key: value})
     refuse_contradictions({key: value})

@@ -1,6 +1,5 @@
 """The check of an SFT run's adapter: it passes for the trained adapter and fails for any other."""
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,10 @@ import torch
 from permix_verl.cli import prep_sft as gsm8k_sft
 from permix_verl.lab.base_model import MODEL
 from permix_verl.training.hooks.initial_adapter import make_initial_adapter
+from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.training.sft_run_checks import HeldOutLoss, held_out_loss, held_out_problems
+
+from ...support.configs import bare_of
 
 GOOD = HeldOutLoss(rows=32, tokens=900, trained=0.5, adapter=0.50004, base=0.9, change=-0.4, standard_error=0.02)
 
@@ -33,14 +35,15 @@ def test_any_other_adapter_fails(loss: HeldOutLoss, message: str) -> None:
 
 
 @pytest.fixture
-def arguments(problem_file: Path, tmp_path: Path) -> argparse.Namespace:
+def arguments(problem_file: Path, tmp_path: Path) -> LaunchSettings:
     given = ["--data", str(problem_file), "--tokenizer", str(MODEL), "--out", str(tmp_path / "data")]
     gsm8k_sft.main([*given, "--val-problems", "5"])
-    overrides = [f"data.val_files='{tmp_path}/data/val.parquet'", "data.max_length=256", "data.train_batch_size=4"]
-    return argparse.Namespace(base=str(MODEL), overrides=overrides, check_device="cpu")
+    data = {"val_files": f"{tmp_path}/data/val.parquet", "max_length": 256, "train_batch_size": 4}
+    settings = {f"data.{key}": value for key, value in data.items()} | {"data.apply_chat_template_kwargs": {}}
+    return LaunchSettings(bare_of({**settings, "model.path": str(MODEL), "permix.check.device": "cpu"}, "sft"))
 
 
-def test_an_untrained_adapter_has_the_bases_loss_and_fails(arguments: argparse.Namespace, tmp_path: Path) -> None:
+def test_an_untrained_adapter_has_the_bases_loss_and_fails(arguments: LaunchSettings, tmp_path: Path) -> None:
     adapter = make_initial_adapter(
         str(MODEL), tmp_path / "adapter", rank=4, alpha=8, dropout=0.05, target_modules=["q_proj"], seed=0
     )
@@ -51,7 +54,7 @@ def test_an_untrained_adapter_has_the_bases_loss_and_fails(arguments: argparse.N
     assert held_out_problems(loss, 1e-4)
 
 
-def test_the_loss_is_averaged_as_verl_does(arguments: argparse.Namespace, tmp_path: Path) -> None:
+def test_the_loss_is_averaged_as_verl_does(arguments: LaunchSettings, tmp_path: Path) -> None:
     """Four rows in one batch and one in the next: the mean of two means over tokens."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

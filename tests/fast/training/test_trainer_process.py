@@ -12,6 +12,8 @@ from permix_verl.training.guards.watchdog import CAUSE_FILE
 from permix_verl.training.progress import Progress
 from permix_verl.utils import processes
 
+from ...support.configs import bare
+
 HANGS = """
 import time
 raised = '''\\
@@ -35,7 +37,7 @@ def test_a_hanging_trainer_is_ended_with_all_its_processes(
     for each in (folder.logs, folder.metrics, folder.checkpoints):
         each.mkdir(parents=True)
     began = time.monotonic()
-    status, log = trainer_process.train(folder, [], done=0, total=3, min_agreement=0.99)
+    status, log = trainer_process.train(folder, bare(), done=0, total=3, min_agreement=0.99)
     assert time.monotonic() - began < 30
     assert status == 1
     cause = (folder.path / CAUSE_FILE).read_text()

@@ -1,0 +1,1 @@
+"""A method from its configuration to a trained adapter: choose, check, prepare rows, train."""

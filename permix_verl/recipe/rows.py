@@ -1,0 +1,115 @@
+"""The commands that prepare a run's rows."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from permix_verl.config.compose import RunConfig
+from permix_verl.config.resolvers import LAB_MODEL, runs_folder
+from permix_verl.recipe.conditions import makes_lab_data, target_writer
+
+PERMIX = (sys.executable, "-m", "permix_verl.cli.main")
+_HELD_OUT_PROBLEMS = 256
+_PROMPT_TOKENS = 1024
+
+
+def prepare_rows(config: RunConfig) -> bool:
+    """Prepare the run's rows in ``data.new``; return whether training follows.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed, and said why.
+    """
+    for command in lab_commands(config):
+        subprocess.run(command, check=True)
+    arguments = config.get("permix.target_args", "").split()
+    begun = Path(config["permix.run_dir"]) / "checkpoints" / "latest_checkpointed_iteration.txt"
+    # With --keep-going, missing rows may exist by now, but a run that has begun keeps its data.
+    if "--keep-going" not in arguments or not begun.is_file():
+        subprocess.run(rows_command(config), check=True)
+    return "--dry-run" not in arguments
+
+
+def lab_commands(config: RunConfig) -> list[list[str]]:
+    """Return the commands that generate the lab's problems; empty for other data."""
+    if not makes_lab_data(config):
+        return []
+    generate = [*PERMIX, "lab-problems", "--level", "easy", "--split", "train"]
+    commands = [[*generate, "--count", str(config["permix.lab_problems"]), "--out", config["permix.data"]]]
+    if config.trainer == "sft" and "permix.val_data" not in config.given:
+        held_out = ["--seed", "1", "--count", str(_HELD_OUT_PROBLEMS), "--out", config["permix.val_data"]]
+        commands.append([*generate, *held_out])
+    return commands
+
+
+def rows_command(config: RunConfig) -> list[str]:
+    """Return the command that writes the rows."""
+    common = [
+        *("--data", config["permix.data"]),
+        *("--tokenizer", config[_model_key(config)]),
+        *("--personas", config["permix.personas"]),
+        *("--seed", str(config["permix.seed"])),
+        *("--val-problems", str(config["permix.val_problems"])),
+        *("--max-prompt-length", str(_prompt_length(config))),
+        *("--out", str(Path(config["permix.run_dir"]) / "data.new")),
+        *("--chat-template-kwargs", json.dumps(config["data.apply_chat_template_kwargs"])),
+        *(["--no-persona"] if config["permix.no_persona"] else []),
+    ]
+    if config.trainer == "sft":
+        return [*PERMIX, "prep-sft", *common, *_target_arguments(config)]
+    return [
+        *(*PERMIX, "prep", *common),
+        *("--task", config["permix.task"]),
+        *("--no-persona-probability", str(config["permix.no_persona_probability"])),
+        *("--dev-personas", str(config["permix.dev_personas"])),
+    ]
+
+
+def _target_arguments(config: RunConfig) -> list[str]:
+    ours = config["permix"]
+    arguments = [
+        *("--target", ours["target"]),
+        *("--max-length", str(config["data.max_length"])),
+        *("--answer-format", ours["answer_format"]),
+        *(("--val-data", ours["val_data"]) if ours["val_data"] else ()),
+    ]
+    writer = target_writer(config)
+    if writer:
+        arguments += _writer_arguments(config, writer)
+    return [*arguments, *ours["target_args"].split()]
+
+
+def _writer_arguments(config: RunConfig, writer: str) -> list[str]:
+    ours = config["permix"]
+    store = ours["store"] or str(runs_folder().parent / "targets" / Path(writer).name)
+    arguments = [
+        *("--engine-model", writer),
+        *("--store", store),
+        *("--max-tokens", str(ours["max_tokens"])),
+        *("--attempts", str(ours["attempts"])),
+    ]
+    for flag in ("base_url", "price"):
+        arguments += [f"--{flag.replace('_', '-')}", str(ours[flag])] if ours[flag] else []
+    arguments += ["--only-right"] if ours["only_right"] else []
+    if not ours["base_url"] and ours["profile"] != "cpu" and writer != "lab":
+        arguments += ["--tensor-parallel-size", str(ours["engine_tensor_parallel"])]
+        if ours["preset"] != "lab":  # by default vLLM would require room for a context of 131,072 tokens
+            arguments += ["--engine-args", json.dumps({"max_model_len": _PROMPT_TOKENS + ours["max_tokens"]})]
+    return arguments
+
+
+def needs_no_hub(config: RunConfig) -> bool:
+    """Return whether nothing of the run could be downloaded: the lab's model, problems and writers."""
+    writer = target_writer(config) if config.trainer == "sft" else None
+    own_writer = writer in (None, "lab") or os.path.isdir(str(writer))
+    return config[_model_key(config)] == str(LAB_MODEL) and makes_lab_data(config) and own_writer
+
+
+def _model_key(config: RunConfig) -> str:
+    return "model.path" if config.trainer == "sft" else "actor_rollout_ref.model.path"
+
+
+def _prompt_length(config: RunConfig) -> int:
+    key = "permix.prompt_length" if config.trainer == "sft" else "data.max_prompt_length"
+    return int(config[key])
