@@ -5,6 +5,8 @@ permix train permix_grpo profile=8xa5000 permix.seed=1         # keys of permix_
 permix train rlvr_grpo MODEL=Qwen/Qwen3-4B SEED=1              # the same as upper-case knobs
 permix train permix_grpo actor_rollout_ref.rollout.n=16        # any key of verl's config
 permix train permix_grpo profile=8xa5000 --dry-run             # verl's resolved config; trains nothing
+permix train permix_grpo SEEDS=3                               # three seeds, one after another
+permix train permix_grpo -m permix.kl=0.001,0.01               # every value listed, as Hydra's multirun
 """
 
 import argparse
@@ -21,6 +23,8 @@ DRY_RUNS = ("config", "overrides", "plan")
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
+    if args.multirun or args.seeds != "1":
+        return _several(args)
     from permix_verl.recipe.resolve import resolve
 
     config = resolve(args.recipe, args.settings, os.environ)
@@ -48,6 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(config, ask_doctor=args.doctor)
 
 
+def _several(args: argparse.Namespace) -> int:
+    from permix_verl.recipe.multirun import count_seeds, jobs, run_all
+
+    seeds = count_seeds(args.seeds)
+    runs = jobs(args.recipe, args.settings, os.environ, seeds, args.multirun)
+    flags = [f"--dry-run={args.dry_run}"] if args.dry_run else []
+    return run_all(args.recipe, runs, os.environ, [*flags, *([] if args.doctor else ["--no-doctor"])])
+
+
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="permix train",
@@ -68,13 +81,22 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-doctor", dest="doctor", action="store_false", help="start without the checks; also DOCTOR=0"
     )
+    parser.add_argument(
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="train every combination of the values that settings list, as permix.kl=0.001,0.01",
+    )
     args = parser.parse_intermixed_args(argv)
-    knobs = dict(text.split("=", 1) for text in args.settings if text.split("=")[0] in ("DRY_RUN", "PLAN", "DOCTOR"))
+    knobs = dict(
+        text.split("=", 1) for text in args.settings if text.split("=")[0] in ("DRY_RUN", "PLAN", "DOCTOR", "SEEDS")
+    )
     variables = {**os.environ, **knobs}
     args.settings = [text for text in args.settings if text.split("=")[0] not in knobs]
     args.dry_run = args.dry_run or _dry_run(variables.get("DRY_RUN", "0"))
     args.doctor = args.doctor and variables.get("DOCTOR", "1") != "0"
     args.plan = variables.get("PLAN", "")
+    args.seeds = variables.get("SEEDS") or "1"
     return args
 
 

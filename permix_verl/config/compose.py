@@ -85,8 +85,9 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             parsed = OverridesParser.create().parse_override(text)
         except HydraException as error:
             raise UserError(f"{text!r} is not a Hydra override ({first_line(error)})", "give KEY=VALUE") from None
-        value = parsed.value()
-        values[parsed.key_or_group] = str(value) if parsed.is_sweep_override() else _unquoted(value)
+        if parsed.is_sweep_override():
+            raise UserError(f"{text}: several values", "give --multirun for a run of each, or quotes around one value")
+        values[parsed.key_or_group] = _unquoted(parsed.value())
     return values
 
 

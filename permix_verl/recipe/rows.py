@@ -3,14 +3,14 @@
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from permix_verl.config.compose import RunConfig
 from permix_verl.config.resolvers import LAB_MODEL, runs_folder
 from permix_verl.recipe.conditions import makes_lab_data, target_writer
+from permix_verl.utils.commands import PERMIX, run_command
 
-PERMIX = (sys.executable, "-m", "permix_verl.cli.main")
 _HELD_OUT_PROBLEMS = 256
 _PROMPT_TOKENS = 1024
 
@@ -22,13 +22,18 @@ def prepare_rows(config: RunConfig) -> bool:
         subprocess.CalledProcessError: a command failed, and said why.
     """
     for command in lab_commands(config):
-        subprocess.run(command, check=True)
+        _run(command)
     arguments = config.get("permix.target_args", "").split()
     begun = Path(config["permix.run_dir"]) / "checkpoints" / "latest_checkpointed_iteration.txt"
     # With --keep-going, missing rows may exist by now, but a run that has begun keeps its data.
     if "--keep-going" not in arguments or not begun.is_file():
-        subprocess.run(rows_command(config), check=True)
+        _run(rows_command(config))
     return "--dry-run" not in arguments
+
+
+def _run(command: Sequence[str]) -> None:
+    if status := run_command(command):
+        raise subprocess.CalledProcessError(status, list(command))
 
 
 def lab_commands(config: RunConfig) -> list[list[str]]:

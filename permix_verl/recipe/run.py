@@ -34,7 +34,7 @@ def run(config: RunConfig, *, ask_doctor: bool = True) -> int:
         if not prepare_rows(config):
             return 0
     except subprocess.CalledProcessError as error:
-        return error.returncode if error.returncode > 0 else 128 - error.returncode
+        return error.returncode
     return launch(LaunchSettings(config, next_command(config)))
 
 

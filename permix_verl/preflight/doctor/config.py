@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 
 from permix_verl.config.compose import VERL_CONFIGS
+from permix_verl.config.unread_keys import known_unread, verl_version
 from permix_verl.errors import UserError
-from permix_verl.preflight.doctor.types import Finding, Setup, error, ok
+from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
 from permix_verl.training.guards.dead_keys import refuse_dead_keys
+from permix_verl.training.key_reads.check import given_keys
 
 
 def dead_keys(setup: Setup) -> Iterator[Finding]:
@@ -25,6 +27,19 @@ def config_composes(setup: Setup) -> Iterator[Finding]:
     """Report the configuration: it was composed, without importing verl, before the checks."""
     if setup.config is not None:
         yield ok(f"composes on verl's {VERL_CONFIGS[setup.trainer]}")
+
+
+def unread_keys(setup: Setup) -> Iterator[Finding]:
+    """Check that the keys that the user set were read in a recorded run of this verl."""
+    if setup.config is None:
+        return
+    known = known_unread(setup.trainer)
+    for key in given_keys(setup.config):
+        if key in known:
+            yield warning(
+                f"{key}={setup.config.get(key)}: no process of a recorded run of verl {verl_version()} read it",
+                "leave it out, unless this run has a feature that reads it; it is named again after the first step",
+            )
 
 
 def batches(setup: Setup) -> Iterator[Finding]:

@@ -21,7 +21,9 @@ WHOLE = ".*"
 """End of a noted key whose plain dict was handed out: what is read of it cannot be seen."""
 BY_TYPE = "@"
 """Beginning of a noted key whose section is known only by its class."""
-_SEEN, _PATH = "_permix_seen", "_permix_path"
+_SEEN, _PATH, _EARLY = "_permix_seen", "_permix_path", "_permix_early"
+_WATCHED_DICTS = ("lora",)
+"""Fields with a plain dict of many settings, of which verl looks up some."""
 _COUNT_EVERY = 4096
 _state = threading.local()
 
@@ -93,8 +95,27 @@ def _mute(function: Callable[..., Any]) -> Callable[..., Any]:
     return silent
 
 
-def watch_omegaconf(reads: KeyReads, module: Any) -> None:
-    """Note the values that are looked up in OmegaConf's dictionaries; ``module`` is ``hydra.utils``."""
+class WatchedDict(dict[str, Any]):
+    """A section of verl's configuration objects that notes its look-ups."""
+
+    def __init__(self, values: Any, path: str, reads: KeyReads) -> None:
+        super().__init__(values)
+        self._path, self._reads = path, reads
+
+    def __getitem__(self, key: str) -> Any:
+        self._reads.note(f"{self._path}.{key}")
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._reads.note(f"{self._path}.{key}")
+        return super().get(key, default)
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self.items()),)  # another process notes the whole
+
+
+def watch_omegaconf(reads: KeyReads) -> None:
+    """Note the values that are looked up in OmegaConf's dictionaries."""
     from omegaconf import DictConfig, OmegaConf
 
     look_up = DictConfig._get_impl
@@ -114,6 +135,10 @@ def watch_omegaconf(reads: KeyReads, module: Any) -> None:
     DictConfig._get_impl = noted  # type: ignore[method-assign]
     for name in ("merge", "unsafe_merge", "to_container", "to_object", "to_yaml", "resolve", "create", "structured"):
         setattr(OmegaConf, name, staticmethod(_mute(getattr(OmegaConf, name))))
+
+
+def watch_hydra(module: Any) -> None:
+    """Take the making of an object from its section for no reading; ``module`` is ``hydra.utils``."""
     module.instantiate = _mute(module.instantiate)
 
 
@@ -129,12 +154,14 @@ def watch_verl(reads: KeyReads, module: Any) -> None:
         if name[:1] != "_":
             fields = read(self, "__dict__")
             path = fields.get(_PATH)
-            if path is not None and name in fields:
+            if path is None and name in fields:
+                fields.setdefault(_EARLY, set()).add(name)  # while it is made: its __post_init__ may derive others
+            elif name in fields:
                 reads.count()
                 seen = fields[_SEEN]
                 if name not in seen and not is_muted():
                     seen.add(name)
-                    if not isinstance(value, BaseConfig):
+                    if not isinstance(value, BaseConfig | WatchedDict):
                         reads.note(f"{path}.{name}{WHOLE if isinstance(value, dict) else ''}")
         return value
 
@@ -143,11 +170,10 @@ def watch_verl(reads: KeyReads, module: Any) -> None:
         with muted():
             made = convert(config, *args, **kwargs)
         if isinstance(made, BaseConfig):
-            _give_path(made, _path_of(config), BaseConfig)
+            _give_path(made, _path_of(config), BaseConfig, reads)
         return made
 
     BaseConfig.__getattribute__ = noted
-    BaseConfig.__repr__ = _mute(BaseConfig.__repr__)
     module.omega_conf_to_dataclass = converted
 
 
@@ -157,13 +183,26 @@ def _path_of(config: Any) -> str:
     return str(full(None) or "") if full else ""
 
 
-def _give_path(made: Any, path: str, kind: type) -> None:
+def _mute_repr(kind: type) -> None:
+    """Take the printing of a class's objects for no reading; every dataclass has a ``__repr__`` of its own."""
+    if "_permix_mute" not in vars(kind):
+        kind.__repr__ = _mute(kind.__repr__)  # type: ignore[method-assign]
+        kind._permix_mute = True  # type: ignore[attr-defined]
+
+
+def _give_path(made: Any, path: str, kind: type, reads: KeyReads) -> None:
     fields = vars(made)
-    fields[_PATH] = path or f"{BY_TYPE}{type(made).__name__}"
+    fields[_PATH] = here = path or f"{BY_TYPE}{type(made).__name__}"
     fields[_SEEN] = set()
+    _mute_repr(type(made))
+    for name in fields.pop(_EARLY, ()):
+        if not isinstance(fields.get(name), kind) and name not in _WATCHED_DICTS:
+            reads.note(f"{here}.{name}{WHOLE if isinstance(fields.get(name), dict) else ''}")
     for name, value in list(fields.items()):
         if isinstance(value, kind):
-            _give_path(value, f"{path}.{name}" if path else "", kind)
+            _give_path(value, f"{path}.{name}" if path else "", kind, reads)
+        elif name in _WATCHED_DICTS and type(value) is dict:
+            fields[name] = WatchedDict(value, f"{here}.{name}", reads)
 
 
 def install() -> KeyReads | None:
@@ -174,6 +213,7 @@ def install() -> KeyReads | None:
     import wrapt
 
     reads = KeyReads(Path(folder))
-    wrapt.register_post_import_hook(lambda module: watch_omegaconf(reads, module), "hydra.utils")
+    wrapt.register_post_import_hook(lambda _: watch_omegaconf(reads), "omegaconf")
+    wrapt.register_post_import_hook(watch_hydra, "hydra.utils")
     wrapt.register_post_import_hook(lambda module: watch_verl(reads, module), "verl.utils.config")
     return reads

@@ -12,6 +12,12 @@ from omegaconf import OmegaConf
 from permix_verl.config.compose import RunConfig, flatten
 from permix_verl.training.key_reads.recorder import BY_TYPE, WHOLE
 
+READ_BY_LAUNCHER = frozenset(
+    f"{model}.{name}"
+    for model in ("actor_rollout_ref.model", "model")
+    for name in ("lora_rank", "lora_alpha", "target_modules", "lora_adapter_path")
+) | {"trainer.nnodes", "trainer.n_gpus_per_node"}
+"""Keys that the launcher reads: it makes the initial adapter, with rank and alpha, and starts SFT's ranks."""
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 _LATE = re.compile(r"val_|\.val\b|valid|checkpoint|resume|save|ckpt|test_freq|load_|rollout_data_dir|del_local")
 """Keys that are read at the first validation, save or resume, or at the end."""
@@ -56,7 +62,7 @@ def read_reads(folder: Path) -> Reads:
 def unread_keys(config: RunConfig, reads: Iterable[str], keys: Iterable[str]) -> list[str]:
     """Return those of ``keys`` that nothing has read, not even through another key's interpolation."""
     raw = flatten(OmegaConf.to_container(config.node, resolve=False))  # type: ignore[arg-type]
-    read = _expand(raw, _located(raw, reads))
+    read = _expand(raw, _located(raw, reads)) | READ_BY_LAUNCHER
     return [key for key in keys if key in raw and key not in read]
 
 

@@ -71,6 +71,14 @@ def test_keys_that_do_nothing_or_something_else(override: str, told: str) -> Non
     assert told in only(config.dead_keys, setup_with("actor_rollout_ref.model.lora_rank=8", override))
 
 
+def test_a_key_that_a_recorded_run_did_not_read_is_a_warning() -> None:
+    unread = "actor_rollout_ref.rollout.multi_turn.max_user_turns=3"
+    told = only(config.unread_keys, setup_with(unread), "warning")
+    assert told.startswith(f"{unread}: no process of a recorded run of verl")
+    assert problems(config.unread_keys, setup_with("actor_rollout_ref.actor.optim.clip_grad=1")) == []
+    assert problems(config.unread_keys, Setup.of_run(config_of("permix_grpo", PROFILE="cpu"))) == []
+
+
 def test_another_estimator_and_a_batch_that_is_balanced_are_sound() -> None:
     sound = setup_with("algorithm.adv_estimator=rloo", "trainer.balance_batch=true")
     assert problems(config.dead_keys, sound) == []

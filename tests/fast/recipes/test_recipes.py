@@ -121,7 +121,7 @@ def test_a_dry_run_of_the_targets_trains_nothing(monkeypatch: pytest.MonkeyPatch
 def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Return the commands that preparation would run from now on."""
     calls: list[list[str]] = []
-    monkeypatch.setattr("permix_verl.recipe.rows.subprocess.run", lambda command, check: calls.append(command))
+    monkeypatch.setattr("permix_verl.recipe.rows.run_command", lambda command: calls.append(command))
     monkeypatch.setattr(run_module, "set_environment", lambda config: None)
     monkeypatch.setattr(run_module, "launch", lambda settings: 0)
     return calls

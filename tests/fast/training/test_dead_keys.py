@@ -4,6 +4,7 @@ import pytest
 
 from permix_verl import UserError
 from permix_verl.config.compose import compose_verl
+from permix_verl.config.unread_keys import known_unread
 from permix_verl.training.guards.dead_keys import DEAD_KEYS, SFT_DEAD_KEYS, V1_FIXED, V1_LACKS, refuse_dead_keys
 
 from ...support.configs import bare, config_of
@@ -63,6 +64,25 @@ def test_the_sft_trainers_dead_keys_are_refused_too(key: str) -> None:
         refuse_dead_keys(bare("data.custom_cls.name=SupervisedDataset", f"{key}=x", trainer="sft"))
     with pytest.raises(UserError, match="set EPOCHS=3"):
         refuse_dead_keys(bare("data.custom_cls.name=SupervisedDataset", "trainer.total_epochs=3", trainer="sft"))
+
+
+READ_ALL_THE_SAME = {
+    "data.gen_batch_size",  # read, and against a resume
+    "skip.rollout.enable",  # read by a wrapper of a method that V1 does not call
+    "skip.async_rollout.enable",
+    "data.return_raw_chat",  # stored, and looked at by nothing
+    "data.return_full_prompt",
+}
+
+
+def test_the_keys_that_are_refused_were_found_by_running_too() -> None:
+    """The record of a run has every key of the list that nothing reads; the list has what to set instead."""
+    without_effect = {key for key, (refused, *_) in DEAD_KEYS.items() if not isinstance(refused, bool | str)}
+    assert (without_effect | V1_FIXED.keys()) - known_unread("grpo", "0.9.1") == READ_ALL_THE_SAME
+    assert SFT_DEAD_KEYS.keys() <= known_unread("sft", "0.9.1")
+    effective = {"actor_rollout_ref.actor.optim.clip_grad", "data.train_batch_size", "trainer.save_freq"}
+    assert not effective & known_unread("grpo", "0.9.1"), "negative control"
+    assert known_unread("grpo", "0.0") == frozenset()
 
 
 @pytest.mark.parametrize("key", V1_FIXED)
