@@ -112,11 +112,13 @@ class PersonaValidation:
 
     @property
     def worst_persona(self) -> str:
-        return min(self.accuracy, key=self.accuracy.__getitem__)
+        """Persona of the lowest accuracy; of several, the first name: the metrics come in no fixed order."""
+        return min(sorted(self.accuracy), key=self.accuracy.__getitem__)
 
     @property
     def best_persona(self) -> str:
-        return max(self.accuracy, key=self.accuracy.__getitem__)
+        """Persona of the highest accuracy; of several, the first name."""
+        return max(sorted(self.accuracy), key=self.accuracy.__getitem__)
 
     @property
     def worst(self) -> float:
@@ -128,7 +130,7 @@ class PersonaValidation:
 
     @property
     def mean(self) -> float:
-        return sum(self.accuracy.values()) / len(self.accuracy)
+        return math.fsum(self.accuracy.values()) / len(self.accuracy)
 
     @property
     def pss(self) -> float | None:

@@ -50,6 +50,7 @@ ARCHIVED = (
     "kept",
     "best_adapter",
     "best.json",
+    "trackers",  # their run is another one
 )
 """Files and folders, besides the metrics, that a restart from scratch archives."""
 

@@ -23,6 +23,7 @@ from permix_verl.training.qlora.settings import INSTALL, has_bitsandbytes, nf4_r
 from permix_verl.training.run_checks import CHECK_FAILED, check_run
 from permix_verl.training.run_lock import hold_run_lock
 from permix_verl.training.sft_run_checks import check_supervised_run
+from permix_verl.training.trackers.finish import finish_trackers
 from permix_verl.training.trainer_process import train
 from permix_verl.utils.ray_cluster import nodes_alive
 
@@ -64,9 +65,9 @@ def launch(settings: LaunchSettings) -> int:
             done = finished_step(folder)
             if done < total:
                 raise UserError(f"verl ended after step {done} of {total} without an error", f"see its log, {log}")
-        if folder.trainer is SFT:
-            return check_supervised_run(folder, settings)
-        return check_run(folder, settings, total)
+        status = check_supervised_run(folder, settings) if folder.trainer is SFT else check_run(folder, settings, total)
+        finish_trackers(settings)
+        return status
 
 
 def refuse_to_launch(config: RunConfig) -> None:

@@ -27,6 +27,8 @@ from permix_verl.training.launch_watch import LaunchWatch
 from permix_verl.training.process_activity import ProcessActivity, read_processes
 from permix_verl.training.progress import Progress
 from permix_verl.training.run_lock import GRPO_VARIABLE
+from permix_verl.training.trackers.credentials import is_secret, public_environment, secret_environment
+from permix_verl.training.trackers.environment import tracker_environment
 from permix_verl.utils import processes
 from permix_verl.utils.files import write_atomic
 
@@ -45,7 +47,7 @@ def train(folder: RunFolder, config: RunConfig, done: int, total: int, min_agree
     log = folder.logs / f"{stamp}.log"
     token = processes.new_token()
     write_atomic(folder.token, token)
-    variables = _run_variables(folder, token, stamp)
+    variables = _run_variables(folder, token, stamp) | tracker_environment(config, folder)
     write_atomic(folder.config, OmegaConf.to_yaml(config.node))
     command = [*folder.trainer.command(config), *_hydra_arguments(folder)]
     command += [] if folder.trainer.torchrun else _forward_to_ray(variables)
@@ -66,7 +68,7 @@ def train(folder: RunFolder, config: RunConfig, done: int, total: int, min_agree
             command,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=os.environ | variables | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | secret_environment() | variables | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
         cause = _supervise(trainer, token, progress, watch, unread, folder, sink)
@@ -95,7 +97,8 @@ def _hydra_arguments(folder: RunFolder) -> list[str]:
 
 def _forward_to_ray(variables: dict[str, str]) -> list[str]:
     """Return overrides that forward environment variables: workers of an existing Ray cluster do not inherit ours."""
-    ours = {name: value for name, value in os.environ.items() if FORWARDED_VARIABLES.match(name)} | variables
+    ours = {name: value for name, value in os.environ.items() if FORWARDED_VARIABLES.match(name)}
+    ours |= public_environment() | {name: value for name, value in variables.items() if not is_secret(name, value)}
     return [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={quote_value(value)}" for name, value in ours.items()]
 
 

@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from permix_verl.preflight.doctor import adapter, cluster, config, data, gpus, machine, model, packages, requirements
+from permix_verl.preflight.doctor import (
+    adapter,
+    cluster,
+    config,
+    data,
+    gpus,
+    machine,
+    model,
+    packages,
+    requirements,
+    trackers,
+)
 from permix_verl.preflight.doctor.types import Check, Finding, Setup, warning
 
 CHECKS: Sequence[Check] = (
@@ -28,9 +39,11 @@ CHECKS: Sequence[Check] = (
     Check("personas", data.persona_pools),
     Check("data", data.prepared_rows),
     Check("keys", config.dead_keys),
+    Check("unread-keys", config.unread_keys),
     Check("config", config.config_composes),
     Check("batches", config.batches),
     Check("resume", config.resumable),
+    Check("trackers", trackers.trackers),
 )
 
 

@@ -21,6 +21,7 @@ from permix_verl.training.hooks.buffer_hooks import BufferHook, RunContext
 from permix_verl.training.hooks.guard_hooks import CheckEffectiveConfig, CheckMismatch, CheckReference
 from permix_verl.training.hooks.rollout_batch import read_rollouts, sort_rollouts
 from permix_verl.training.hooks.step_hooks import LogPersonaMetrics, MeasureAdapterNorm, SeedWorkers, WriteRecords
+from permix_verl.training.hooks.validation_metrics import LogRobustness
 
 DEFAULT_HOOKS: tuple[type[BufferHook], ...] = (
     CheckMismatch,
@@ -30,6 +31,7 @@ DEFAULT_HOOKS: tuple[type[BufferHook], ...] = (
     WriteRecords,
     MeasureAdapterNorm,
     LogPersonaMetrics,
+    LogRobustness,
 )
 """Hooks of every run, called in this order at each event. ``CheckMismatch`` acts if ``stop_on_disagreement`` is 1."""
 

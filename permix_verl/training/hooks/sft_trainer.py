@@ -16,6 +16,7 @@ from verl.utils import tensordict_utils as tu
 
 from permix_verl.runs.metrics import STEP_SECONDS
 from permix_verl.training.hooks.seeds import worker_seed
+from permix_verl.training.trackers.verl_tracking import adapt_tracking
 
 
 class SupervisedTrainer(sft_trainer.SFTTrainer):  # type: ignore[misc]
@@ -46,6 +47,8 @@ def run(config: Any) -> None:
     """Train in this process, as one rank."""
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
+    names = config.trainer.logger
+    adapt_tracking([names] if isinstance(names, str) else list(names))
     initialize_global_process_group()
     SupervisedTrainer(config=config).fit()
     destroy_global_process_group()

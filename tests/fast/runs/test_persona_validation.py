@@ -223,3 +223,11 @@ def test_a_validated_run_has_a_wider_figure_and_undefined_pss_is_a_gap_in_it(tmp
     metrics = METRICS | {4: validation(chef=0.0, zen_master=0.0) | {m.REWARD: 0.0}}
     picture = Image.open(plot_curves(metrics, tmp_path / "curves.png", "x", 0.99, HELD_OUT, best_step=2))
     assert picture.width > 2 * picture.height, "a third column beside the four panels of every run"
+
+
+def test_equal_personas_are_named_in_the_same_order_whatever_the_metrics_order() -> None:
+    accuracy = {"pilot": 1.0, "chef": 1.0, "zen_master": 0.1, "nurse": 0.1, "clerk": 0.7}
+    for order in (list(accuracy), sorted(accuracy), sorted(accuracy, reverse=True)):
+        validation = PersonaValidation(1, {name: accuracy[name] for name in order})
+        assert (validation.best_persona, validation.worst_persona) == ("chef", "nurse")
+        assert validation.mean == 0.58
