@@ -128,7 +128,7 @@ def compare(first: Results, second: Results, *, seed: int) -> PairComparison:
     comparison = PairComparison(first.label, second.label, len(personas), len(problems))
     if len(personas) < 2 or len(problems) < 2:
         return replace(comparison, refused="fewer than two personas or problems in common")
-    if mismatch := _describe_gold_mismatch(first, second, problems):
+    if mismatch := describe_gold_mismatch(first, second, problems):
         return replace(comparison, refused=mismatch)
     correct, other = (_select_correct(result, personas, problems) for result in (first, second))
     runs = min(correct.shape[1], other.shape[1])  # the swap test drops surplus runs
@@ -154,7 +154,7 @@ def _common_personas_and_problems(first: Results, second: Results) -> tuple[list
     return personas, [problem for problem in first.problems if problem in shared]
 
 
-def _describe_gold_mismatch(first: Results, second: Results, problems: Sequence[str]) -> str:
+def describe_gold_mismatch(first: Results, second: Results, problems: Sequence[str]) -> str:
     """Return a message if common ids have different gold answers, and thus stand for different problems; else ""."""
     golds, other_golds = (dict(zip(result.problems, result.golds, strict=True)) for result in (first, second))
     differing = [problem for problem in problems if golds[problem] != other_golds[problem]]

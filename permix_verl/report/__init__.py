@@ -6,7 +6,8 @@
 
 Six files are written: report.md and report.html for reading, report.json with every number,
 summary.csv and personas.csv for spreadsheets, and table2.tex for a paper. With judgements of
-persona fidelity, fidelity.csv is added. The same input gives the same bytes.
+persona fidelity, fidelity.csv is added, and with methods pooled over training seeds
+(``SeedGroup`` among the inputs) pooled.csv. The same input gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -14,25 +15,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from permix_verl.report.build import build_document
-from permix_verl.report.csv_export import fidelity_csv, personas_csv, summary_csv
+from permix_verl.report.csv_export import fidelity_csv, personas_csv, pooled_csv, summary_csv
 from permix_verl.report.document import Section
 from permix_verl.report.figures.svg import check_matplotlib, render_figures
 from permix_verl.report.html import to_html
-from permix_verl.report.inputs import ReportAnalysis, analyse_inputs
+from permix_verl.report.inputs import ReportAnalysis, SeedGroup, analyse_inputs
 from permix_verl.report.json_export import report_json
 from permix_verl.report.latex_export import table2_latex
 from permix_verl.report.markdown import to_markdown
 from permix_verl.report.terminal import terminal_summary
 from permix_verl.utils.files import check_folder, write_files_atomic
 
-__all__ = ["FILES", "ReportAnalysis", "analyse_inputs", "make_report", "write_report"]
+__all__ = ["FILES", "ReportAnalysis", "SeedGroup", "analyse_inputs", "make_report", "write_report"]
 
 FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv", "table2.tex")
-"""Files of every report; fidelity.csv is added if fidelity was judged."""
+"""Files of every report; fidelity.csv is added if fidelity was judged, pooled.csv if training seeds were pooled."""
 
 
 def make_report(
-    paths: Sequence[Path],
+    inputs: Sequence[Path | SeedGroup],
     out: Path,
     *,
     seed: int = 0,
@@ -43,7 +44,8 @@ def make_report(
     """Analyse the inputs and write the report.
 
     Args:
-        paths: results folders, and CSV files in the format of ``accuracy_csv.read_accuracies``.
+        inputs: results folders, groups of them to pool as well, and CSV files in the format of
+            ``accuracy_csv.read_accuracies``.
         out: folder for the report; other files in it are kept.
         seed: seed of the splits, permutations and bootstraps.
         resamples: permutations of each invariance test.
@@ -59,7 +61,7 @@ def make_report(
     # Check before the analysis, which may take minutes.
     check_matplotlib()
     check_folder(out)
-    analysis = analyse_inputs(paths, seed=seed, resamples=resamples, allow_incomplete=allow_incomplete, judges=judges)
+    analysis = analyse_inputs(inputs, seed=seed, resamples=resamples, allow_incomplete=allow_incomplete, judges=judges)
     write_report(analysis, out)
     return terminal_summary(analysis)
 
@@ -89,4 +91,6 @@ def write_report(analysis: ReportAnalysis, out: Path, sections: Sequence[Section
     }
     if fidelity := fidelity_csv(analysis.fidelity):
         texts["fidelity.csv"] = fidelity
+    if analysis.pooled:
+        texts["pooled.csv"] = pooled_csv(analysis.pooled)
     write_files_atomic(out, texts)

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
+from permix_verl.evaluation.analysis_pooled import PooledTask
 from permix_verl.evaluation.analysis_types import ModelAnalysis, TaskAnalysis
 from permix_verl.fidelity.personagym.scores import TOTAL
 from permix_verl.fidelity.personagym.tasks import CONSISTENCY
-from permix_verl.report import fidelity_tables, model_tables, pair_tables, strict_tables, task_tables, tradeoff
+from permix_verl.report import (
+    fidelity_tables,
+    model_tables,
+    pair_tables,
+    pooled_tables,
+    strict_tables,
+    task_tables,
+    tradeoff,
+)
 from permix_verl.report import formatting as fmt
 from permix_verl.report.document import Block, Document, Picture, Section, Text
 from permix_verl.report.from_csv import REASON
@@ -30,14 +39,20 @@ def build_document(analysis: ReportAnalysis, pictures: Pictures) -> Document:
         f"{analysis.accuracy.resamples} draws for each test of invariance. "
         "Figures are in report.html, every number in report.json, tables for spreadsheets in summary.csv and "
         "personas.csv (accuracies there are fractions), the layout of the paper's Table 2 in table2.tex."
+        + (" Methods pooled over training seeds are in pooled.csv too." if analysis.pooled else "")
     )
     tradeoff_section = tradeoff.section(_tradeoff_points(analysis), MEASURES, MEASURES_NOTE)
-    sections = [_task(name, task, pictures.get(name, [])) for name, task in tasks.items()]
+    sections = [_task(name, task, pictures.get(name, []), analysis.pooled.get(name)) for name, task in tasks.items()]
     fidelity_sections = fidelity_tables.sections(fidelity)
     return Document(
         "Persona robustness",
         [intro],
-        [*([tradeoff_section] if tradeoff_section else []), *sections, *fidelity_sections, guide()],
+        [
+            *([tradeoff_section] if tradeoff_section else []),
+            *sections,
+            *fidelity_sections,
+            guide(pooled=bool(analysis.pooled)),
+        ],
     )
 
 
@@ -66,7 +81,7 @@ def _tradeoff_points(analysis: ReportAnalysis) -> list[tradeoff.Point]:
     return points
 
 
-def _task(name: str, task: TaskAnalysis, pictures: Sequence[Picture]) -> Section:
+def _task(name: str, task: TaskAnalysis, pictures: Sequence[Picture], pooled: PooledTask | None) -> Section:
     models = task.models
     by_name = {picture.name.split("-", 1)[1]: picture for picture in pictures}
 
@@ -74,6 +89,7 @@ def _task(name: str, task: TaskAnalysis, pictures: Sequence[Picture]) -> Section
         return [by_name[name] for name in names if name in by_name]
 
     parts = [
+        *([pooled_tables.pooled_section(pooled)] if pooled else []),
         Section(
             "Accuracy and PSS",
             [

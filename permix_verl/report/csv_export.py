@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from permix_verl.evaluation.analysis_pooled import PooledTask
 from permix_verl.evaluation.analysis_types import ConditionAnalysis, ModelAnalysis, StrictAnalysis, TaskAnalysis
 from permix_verl.fidelity.personagym.analysis_types import FidelityAnalysis
 from permix_verl.statistics import NULLS, Interval, InvarianceTest
@@ -41,6 +42,25 @@ def fidelity_csv(fidelity: FidelityAnalysis) -> str:
                     row: Row = {"scoring": scoring, "model": label, "judge": judge, "task": task}
                     row |= _estimate("score", interval)
                     rows.append(row | {"standard_error": interval.standard_error})
+    return _csv(rows)
+
+
+def pooled_csv(pooled: Mapping[str, PooledTask]) -> str:
+    """Write one row per task, method and pooled quantity, then the differences of two methods (method minus other)."""
+    rows: list[Row] = []
+    for name, task in pooled.items():
+        for label, method in task.methods.items():
+            of_method: Row = {"task": name, "method": label, "minus": None, "models": ", ".join(method.models)}
+            of_method |= {"personas": method.personas, "runs": method.runs, "problems": method.problems}
+            for quantity, pool in method.quantities().items():
+                row = of_method | {"quantity": quantity, **_estimate("estimate", pool.interval)}
+                rows.append(row | {"half_from_problems": pool.from_problems, "half_from_seeds": pool.from_seeds})
+        for pair in task.differences:
+            row = {"task": name, "method": pair.first, "minus": pair.second}
+            if pair.refused is not None:
+                rows.append(row | {"estimate_refused": pair.refused})
+            for quantity, interval in pair.quantities().items():
+                rows.append(row | {"quantity": quantity, **_estimate("estimate", interval)})
     return _csv(rows)
 
 

@@ -82,6 +82,22 @@ GUIDE = (
 )
 
 
-def guide() -> Section:
-    """Build the guide's section."""
-    return Section("How to read this", [Text(text, lead=lead) for lead, text in GUIDE])
+POOLED = (
+    "Pooled over training seeds.",
+    "The mean over a method's models, one for each training seed. Its 95 % interval adds two half-widths in squares: "
+    "that of the problems, for the models at hand, and that of a t interval over the seeds. It errs on the wide side "
+    "where seeds hardly differ, or where several personas are nearly the worst. Worst and best are the smallest and "
+    "largest accuracy of each model; unlike the cross-fitted ones, they are not about a chosen persona. In a "
+    "difference of two methods the problems are shared and the seeds are not paired.",
+)
+"""Entry for reports with methods pooled over training seeds."""
+
+
+def guide(*, pooled: bool = False) -> Section:
+    """Build the guide's section.
+
+    Args:
+        pooled: the report has methods pooled over training seeds.
+    """
+    entries = (*GUIDE, POOLED) if pooled else GUIDE
+    return Section("How to read this", [Text(text, lead=lead) for lead, text in entries])

@@ -1,12 +1,13 @@
 """Analysis of the report's inputs: results folders and CSV files of accuracies."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from permix_verl.errors import UserError
 from permix_verl.evaluation.accuracy_csv import AccuracyTable, read_accuracies
 from permix_verl.evaluation.analysis import analyse
+from permix_verl.evaluation.analysis_pooled import PooledTask, group_models, pool_methods
 from permix_verl.evaluation.analysis_types import Analysis, TaskAnalysis
 from permix_verl.evaluation.results import load_results
 from permix_verl.evaluation.sample_store import SampleStore
@@ -22,20 +23,30 @@ MIN_RESAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
+class SeedGroup:
+    """Results folders of one method, one for each training seed."""
+
+    name: str
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportAnalysis:
     """Everything that the report shows.
 
     Attributes:
         accuracy: tasks, with the models of results folders and of CSV files.
         fidelity: empty if no folder has judgements.
+        pooled: methods pooled over training seeds, by task; empty if no group was given.
     """
 
     accuracy: Analysis
     fidelity: FidelityAnalysis
+    pooled: Mapping[str, PooledTask] = field(default_factory=dict)
 
 
 def analyse_inputs(
-    paths: Sequence[Path],
+    inputs: Sequence[Path | SeedGroup],
     *,
     seed: int = 0,
     resamples: int = 2000,
@@ -45,7 +56,7 @@ def analyse_inputs(
     """Analyse all inputs.
 
     Args:
-        paths: results folders, and CSV files of accuracies.
+        inputs: results folders, groups of them to pool as well, and CSV files of accuracies.
         seed: seed of the splits, permutations and bootstraps.
         resamples: permutations of each invariance test.
         allow_incomplete: leave out problems with missing samples instead of raising.
@@ -53,7 +64,8 @@ def analyse_inputs(
 
     Raises:
         UserError: a path that is neither a results folder nor a CSV file, missing samples, two models of one name on
-            one task, too few resamples or a negative seed.
+            one task, groups of one name, folders of a group that were evaluated differently, too few resamples or a
+            negative seed.
     """
     if resamples < MIN_RESAMPLES:
         raise UserError(
@@ -61,6 +73,8 @@ def analyse_inputs(
         )
     if seed < 0:
         raise UserError(f"--seed is {seed}", "give 0 or more")
+    groups = _groups(inputs)
+    paths = [path for given in inputs for path in (given.folders if isinstance(given, SeedGroup) else (given,))]
     for path in paths:
         _check_path(path)
     # Read the CSV files first: they are fast to read, and their errors should not wait for the folders.
@@ -78,7 +92,24 @@ def analyse_inputs(
     for task, model in names:
         if names.count((task, model)) > 1:
             raise UserError(f"two inputs for task {task} are named {model}", "rename one, or give each input once")
-    return ReportAnalysis(_add_tables(analyse(results, seed=seed, resamples=resamples), tables), fidelity)
+    grouped = group_models(results, groups)
+    accuracy = analyse(results, seed=seed, resamples=resamples)
+    return ReportAnalysis(_add_tables(accuracy, tables), fidelity, pool_methods(grouped, seed=seed))
+
+
+def _groups(inputs: Sequence[Path | SeedGroup]) -> dict[str, list[str]]:
+    """Return the labels of each group's folders, which load_results takes from their names."""
+    groups: dict[str, list[str]] = {}
+    for given in inputs:
+        if not isinstance(given, SeedGroup):
+            continue
+        if given.name in groups:
+            raise UserError(f"two groups are named {given.name}", "list all folders of a method in one group")
+        files = [folder for folder in given.folders if folder.is_file()]
+        if files:
+            raise UserError(f"{given.name}: {files[0]} is a file", "give results folders of eval/run.py to a group")
+        groups[given.name] = [folder.resolve().name for folder in given.folders]
+    return groups
 
 
 def _add_tables(analysis: Analysis, tables: Sequence[AccuracyTable]) -> Analysis:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from permix_verl.evaluation.analysis_pooled import MethodDifference
 from permix_verl.evaluation.analysis_types import Analysis, ConditionAnalysis, ModelAnalysis, PairComparison
 from permix_verl.fidelity.pairwise.analysis_types import JudgeResult, PairwiseAnalysis
 from permix_verl.fidelity.personagym.analysis_types import PairedScores
@@ -19,6 +20,7 @@ RENAMED: Mapping[type, Mapping[str, str]] = {
 """Keys that differ from the field, by class and field."""
 OPTIONAL: Mapping[type, tuple[str, ...]] = {
     JudgeResult: ("rates",),
+    MethodDifference: ("worst", "mean", "pss"),
     ModelAnalysis: ("refused",),
     PairComparison: ("mean_difference", "worst_difference", "swap_test"),
     PairedScores: ("judges",),
@@ -29,6 +31,8 @@ OPTIONAL: Mapping[type, tuple[str, ...]] = {
 def report_json(analysis: ReportAnalysis) -> str:
     """Return the text of report.json."""
     content = to_json_types(analysis.accuracy) | {"fidelity": to_json_types(analysis.fidelity)}
+    if analysis.pooled:
+        content["pooled"] = to_json_types(analysis.pooled)
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -1,12 +1,13 @@
 """Summary of the report for the terminal, as aligned text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from permix_verl.fidelity.personagym.scores import TOTAL
 from permix_verl.fidelity.personagym.tasks import CONSISTENCY
 from permix_verl.report import formatting as fmt
 from permix_verl.report.fidelity_tables import score
 from permix_verl.report.inputs import ReportAnalysis
+from permix_verl.statistics import Interval
 
 
 def terminal_summary(analysis: ReportAnalysis) -> str:
@@ -16,25 +17,36 @@ def terminal_summary(analysis: ReportAnalysis) -> str:
         (name, label, model) for name, task in analysis.accuracy.tasks.items() for label, model in task.models.items()
     ]
     for task, label, model in models:
-        interval, test = model.pss_interval, model.invariance.get("sharp")
-        limits = fmt.limits(interval, fmt.ratio) if interval.refused is None else "refused"
+        test = model.invariance.get("sharp")
         rows.append(
             [
                 fmt.one_line(task),
                 fmt.one_line(label),
                 *(f"{fmt.percent(end.accuracy)} ({end.persona})" for end in (model.worst, model.best)),
                 fmt.with_error(model.mean),
-                f"{fmt.ratio(model.pss_ratio_of_means)} {limits}",
+                f"{fmt.ratio(model.pss_ratio_of_means)} {_limits(model.pss_interval, fmt.ratio)}",
                 fmt.p_value(test.p_value) if test else "refused",
             ]
         )
+    pooled = [["task", "method", "seeds", "worst", "best", "mean", "PSS"]]
+    for name, of_task in analysis.pooled.items():
+        for label, method in of_task.methods.items():
+            units = (fmt.percent, fmt.percent, fmt.percent, fmt.ratio)
+            values = zip(method.quantities().values(), units, strict=True)
+            cells = [f"{unit(value.interval.estimate)} {_limits(value.interval, unit)}" for value, unit in values]
+            pooled.append([fmt.one_line(name), fmt.one_line(label), str(len(method.models)), *cells])
     fidelity = [["model", "scoring", "Persona Consistency", "all tasks"]]
     for label, judged in analysis.fidelity.models.items():
         for scoring, result in judged.scorings.items():
             scores = [result.tasks.get(name) for name in (CONSISTENCY, TOTAL)]
             cells = [fmt.with_limits(task.together if task else None, score) for task in scores]
             fidelity.append([fmt.one_line(label), scoring, *cells])
-    return "\n\n".join(_aligned(table) for table in (rows, fidelity) if len(table) > 1)
+    return "\n\n".join(_aligned(table) for table in (rows, pooled, fidelity) if len(table) > 1)
+
+
+def _limits(interval: Interval, unit: Callable[[float | None], str]) -> str:
+    """Format an interval without the reason for a refusal, which the report gives."""
+    return fmt.limits(interval, unit) if interval.refused is None else "refused"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -7,10 +7,12 @@
     statistics.pss(statistics.persona_accuracy(correct_PRN))
     statistics.pss_interval(correct_PRN, seed=0)       # an interval, or the reason for refusal
     statistics.invariance_test(correct_PRN, seed=0)    # would a persona-invariant model score this?
+    statistics.pool_seeds(statistics.resample_seeds(correct_SPRN, seed=0)["pss"])    # models of several seeds
 
-Letters in names: P personas, R runs, N problems, B resamples, S splits, J judges, Q questions.
+Letters in names: P personas, R runs, N problems, B resamples, S splits or training seeds, J judges, Q questions.
 Personas are a fixed set. Problems are a sample of possible problems: intervals are clustered
-by problem, as in arXiv 2411.00640. Runs are samples of the model's completions.
+by problem, as in arXiv 2411.00640. Runs are samples of the model's completions. Training seeds are a sample
+of possible trainings: ``training_seeds`` pools the models of one method.
 """
 
 from permix_verl.statistics.accuracy import (
@@ -46,6 +48,13 @@ from permix_verl.statistics.persona_ratings import (
 )
 from permix_verl.statistics.pss_interval import pss_interval
 from permix_verl.statistics.ratios import ratio_interval
+from permix_verl.statistics.training_seeds import (
+    PooledEstimate,
+    SeedResamples,
+    pool_seeds,
+    pooled_difference,
+    resample_seeds,
+)
 
 __all__ = [
     "NULLS",
@@ -53,6 +62,8 @@ __all__ = [
     "Interval",
     "InvarianceTest",
     "PairedRatings",
+    "PooledEstimate",
+    "SeedResamples",
     "SwapTest",
     "best_of_k",
     "bootstrap_accuracy",
@@ -73,9 +84,12 @@ __all__ = [
     "persona_accuracy",
     "persona_interval",
     "persona_sd",
+    "pool_seeds",
+    "pooled_difference",
     "pss",
     "pss_interval",
     "ratio_interval",
+    "resample_seeds",
     "run_std",
     "sign_flip_test",
     "swap_test",

@@ -63,7 +63,7 @@ def pss_interval(correct_PRN: ArrayLike, *, seed: int, resamples: int = 4000) ->
     correct = as_correct(correct_PRN)
     accuracy = persona_accuracy(correct)
     estimate = float(pss(accuracy))
-    reason = _refusal_reason(correct)
+    reason = pss_refusal(correct)
     if reason:
         return refused_interval(ESTIMAND, estimate, 0.95, reason)
     noise_BP = bootstrap_accuracy(correct, resamples, seed=seed) - accuracy
@@ -81,7 +81,8 @@ def pss_interval(correct_PRN: ArrayLike, *, seed: int, resamples: int = 4000) ->
     return Interval(ESTIMAND, estimate, min(low, estimate), max(high, estimate), 0.95)
 
 
-def _refusal_reason(correct: Floats) -> str | None:
+def pss_refusal(correct: Floats) -> str | None:
+    """Return the reason why there is no interval of PSS from correctness (P, R, N), or ``None``."""
     per_problem_N = correct.mean(axis=(0, 1))
     informative = int(((per_problem_N > 0) & (per_problem_N < 1)).sum())
     if informative < MIN_INFORMATIVE:

@@ -18,20 +18,26 @@ INVARIANT = "not distinguishable from persona-invariant"
 
 
 def write_results(
-    folder: Path, terrible: int | None, seed: int, *, runs: int = RUNS, chance: float | None = None
+    folder: Path,
+    terrible: int | None,
+    seed: int,
+    *,
+    runs: int = RUNS,
+    chance: float | None = None,
+    problems: int = PROBLEMS,
 ) -> Path:
     """Write a results folder: all conditions are equal, but one persona keeps a tenth of its correct completions."""
     rng = np.random.default_rng(seed)
-    chances = rng.beta(0.8, 0.6, PROBLEMS) if chance is None else np.full(PROBLEMS, chance)
+    chances = rng.beta(0.8, 0.6, problems) if chance is None else np.full(problems, chance)
     store = SampleStore(folder)
     with store.writing():
         model = {"name": f"org/{folder.name}-model", "fingerprint": "x"}
         store.begin(
-            {"model": model, "adapter": None, "tasks": {"arith": {"problems": PROBLEMS}}},
+            {"model": model, "adapter": None, "tasks": {"arith": {"problems": problems}}},
             {"arith": {"arms": [*PERSONAS, "no_persona"], "runs": runs}},
         )
         samples = []
-        for persona, run, problem in itertools.product((*PERSONAS, "no_persona"), range(runs), range(PROBLEMS)):
+        for persona, run, problem in itertools.product((*PERSONAS, "no_persona"), range(runs), range(problems)):
             bad = terrible is not None and persona == PERSONAS[terrible]
             solved = rng.random() < chances[problem] * (0.1 if bad else 1)
             status = "correct" if solved else "no_answer" if rng.random() < 0.3 else "wrong"
