@@ -1,10 +1,12 @@
 """Knobs: each sets its key, for the methods that have it, and a misspelt one is an error."""
 
+import functools
 from typing import Any
 
 import pytest
 
 from permix_verl import UserError
+from permix_verl.config.compose import RunConfig
 from permix_verl.config.knobs import KNOBS, NOT_KNOBS, SCRIPT_KNOBS, help_lines, knob_values, one_edit_apart
 
 from ...support.configs import config_of
@@ -82,6 +84,11 @@ ELSEWHERE = {"INIT_ADAPTER"}
 """Knobs with tests of their own: tests/fast/training/test_init_adapter.py."""
 
 
+@functools.cache
+def base_config(method: str, knobs: tuple[tuple[str, str], ...]) -> RunConfig:
+    return config_of(method, **dict(knobs))
+
+
 @pytest.mark.parametrize(("knob", "text", "method", "others", "key", "value"), ROWS, ids=lambda part: str(part)[:24])
 def test_a_knob_sets_its_key(
     knob: str, text: str, method: str, others: dict[str, str], key: str, value: object
@@ -90,7 +97,9 @@ def test_a_knob_sets_its_key(
     config = config_of(method, **base | {knob: text})
     assert config[key] == value
     if knob not in base:
-        assert config_of(method, **base).get(key) != value, "negative control: without the knob it has another value"
+        assert base_config(method, tuple(base.items())).get(key) != value, (
+            "negative control: without the knob it has another value"
+        )
 
 
 def test_every_knob_has_a_row_and_a_line_of_help() -> None:

@@ -123,9 +123,7 @@ def concluded(folder: Path, metrics: m.Metrics, monkeypatch: pytest.MonkeyPatch)
         }
     )
     status = check_run(run, LaunchSettings(settings, "the next one"), len(metrics))
-    return status, json.loads(
-        run.run_checks.read_text()
-    )
+    return status, json.loads(run.run_checks.read_text())
 
 
 def test_a_run_whose_answers_cannot_be_read_ends_with_the_status_of_a_failed_check(
