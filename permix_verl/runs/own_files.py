@@ -53,7 +53,7 @@ def find_own_files(settings: Mapping[str, Any], run_dir: Path) -> dict[str, list
     """Return split -> files, for the splits whose files are not those that the run prepares."""
     own = {}
     for split, key in KEYS.items():
-        if settings.get(key):
+        if settings.get(key) is not None:
             files = list_data_files(settings, key)
             if [Path(file).resolve() for file in files] != [(run_dir / "data" / f"{split}.parquet").resolve()]:
                 own[split] = files

@@ -25,6 +25,7 @@ from permix_verl.training.hooks.guard_hooks import (
 )
 from permix_verl.training.hooks.seeds import worker_seed
 from permix_verl.training.hooks.step_hooks import LogPersonaMetrics, MeasureAdapterNorm, SeedWorkers, WriteRecords
+from permix_verl.training.hooks.validation_metrics import LogRobustness
 from permix_verl.training.observability.persona_metrics import Rollout
 
 ROLLOUTS = [Rollout(f"u_{sample}_0", "u", sample, "row", 0, "chef", float(sample), 3, seed=7) for sample in (0, 1)]
@@ -279,4 +280,5 @@ def test_hooks_of_every_run_check_before_they_measure(monkeypatch: pytest.Monkey
         WriteRecords,
         MeasureAdapterNorm,
         LogPersonaMetrics,
+        LogRobustness,
     )
