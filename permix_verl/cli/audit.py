@@ -17,10 +17,8 @@ from permix_verl.audit.math_verify_pool import MathVerifyPool
 from permix_verl.audit.rows import read_rows
 from permix_verl.errors import UserError
 from permix_verl.utils.cli_types import KeyValueAction
+from permix_verl.utils.commands import INTERRUPTED
 from permix_verl.utils.files import check_folder
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
