@@ -191,7 +191,7 @@ def test_a_second_run_on_a_cluster_is_refused(recipe: Recipe, cluster: str, tmp_
 def test_several_nodes_without_a_cluster_are_refused(recipe: Recipe, tmp_path: Path) -> None:
     run = recipe("run_permix_grpo.sh", tmp_path / "run", NNODES="2")
     assert run.status == 2
-    assert "error: NNODES=2 needs a Ray cluster: start one (ray start, on each node) and set RAY_ADDRESS" in run.output
+    assert "error: NNODES=2 needs a Ray cluster; start one (ray start, on each node) and set RAY_ADDRESS" in run.output
 
 
 def test_programs_are_judged_as_tasks_of_the_cluster(cluster: str) -> None:
