@@ -21,7 +21,7 @@ def test_a_misspelt_override_fails_the_dry_run() -> None:
     done = recipe("run_permix_grpo.sh", "actor_rollout_ref.rolout.n=4", PROFILE="8xa5000")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "error: verl refuses this config: Could not override 'actor_rollout_ref.rolout.n'" in done.stderr
+    assert "error: the configuration does not compose: Could not override 'actor_rollout_ref.rolout.n'" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["run_permix_grpo.sh", "run_sft.sh"])
