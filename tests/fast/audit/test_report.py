@@ -16,8 +16,8 @@ import pytest
 
 from permix_verl.audit.cases import KINDS, MATH_VERIFY
 from permix_verl.audit.printable import printable
-from permix_verl.cli.audit import INTERRUPTED
 from permix_verl.cli.main import run
+from permix_verl.utils.commands import INTERRUPTED
 
 from ...support.audit_rows import BOXED, TAGGED, WORDS, WRONG, write_rows
 
