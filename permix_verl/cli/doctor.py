@@ -30,8 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         for name, finding in findings:
             if finding.severity != "ok" or not args.quiet:
-                remedy = f"; {finding.remedy}" if finding.remedy else ""
-                print(f"{finding.severity:<8}{name:<15}{finding.text}{remedy}", file=sys.stderr if args.quiet else None)
+                print(finding.line(name), file=sys.stderr if args.quiet else None)
     return worst
 
 

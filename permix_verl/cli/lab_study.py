@@ -15,7 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from permix_verl.cli.script_knobs import TRAINING_KNOBS, is_dry_run, project_folder, split_knobs, whole_number
+from permix_verl.cli.script_knobs import TRAINING_KNOBS, is_dry_run, split_knobs, whole_number
+from permix_verl.config.resolvers import project_folder
 from permix_verl.errors import UserError
 from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.study_run import STUDY_METHODS, StudySettings, run_study

@@ -16,6 +16,7 @@ from permix_verl.preflight.memory_plan.budget import GIB, MIB, MemoryBudget, bud
 from permix_verl.preflight.memory_plan.gpus import GpuSpec, find_gpu
 from permix_verl.preflight.memory_plan.job import Job, read_job
 from permix_verl.preflight.memory_plan.step_time import StepTime, estimate_step_time, steps_of
+from permix_verl.runs.trainers import TRAINERS
 
 DOES_NOT_FIT = 1
 """Exit status of a plan that does not fit."""
@@ -37,7 +38,7 @@ def plan_run(config: RunConfig, arguments: Sequence[str]) -> int:
 
 def print_plan(config: RunConfig, args: argparse.Namespace) -> int:
     job = read_job(config, config.trainer, args.rows or training_rows(config))
-    name = args.model or config[f"{'model' if config.trainer == 'sft' else 'actor_rollout_ref.model'}.path"]
+    name = args.model or config[f"{TRAINERS[config.trainer].model}.path"]
     args.gpu = args.gpu or config.get("permix.gpu")
     gpu, memory = device(job, args)
     plan = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)

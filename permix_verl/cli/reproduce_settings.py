@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from permix_verl.cli.script_knobs import is_dry_run, optional_number, project_folder, whole_number
+from permix_verl.cli.script_knobs import is_dry_run, optional_number, whole_number
+from permix_verl.config.resolvers import project_folder
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sweep import visible_memory
 from permix_verl.fidelity.personagym.questions import DEFAULT

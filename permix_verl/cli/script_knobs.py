@@ -2,13 +2,10 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
-from permix_verl.cli.environment import ROOT
-from permix_verl.config.knobs import by_name, refuse_misspelt
+from permix_verl.config.knobs import KNOB_SETTING, by_name, refuse_misspelt
 from permix_verl.errors import UserError
 
-_KNOB = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 _NUMBER = re.compile(r"[1-9][0-9]*")
 TRAINING_KNOBS = frozenset({*by_name(), "DOCTOR"})
 """Knobs of the trainings that a verb starts."""
@@ -32,7 +29,7 @@ def split_knobs(
     """
     given, rest = {}, []
     for previous, text in zip(["", *arguments], arguments, strict=False):
-        match = _KNOB.fullmatch(text)
+        match = KNOB_SETTING.fullmatch(text)
         if match and match[1] in known:
             given[match[1]] = match[2]
         elif match and not previous.startswith("-"):  # a value of an option, such as -T, stays with it
@@ -66,8 +63,3 @@ def optional_number(variables: Mapping[str, str], name: str) -> int | None:
 
 def is_dry_run(variables: Mapping[str, str]) -> bool:
     return (variables.get("DRY_RUN") or "0") != "0"
-
-
-def project_folder() -> Path:
-    """Return the folder of ``runs`` and ``results``: the checkout, or the working directory outside of one."""
-    return ROOT if (ROOT / "recipes").is_dir() else Path.cwd()

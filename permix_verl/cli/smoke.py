@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from permix_verl.cli.script_knobs import is_dry_run, project_folder
+from permix_verl.cli.script_knobs import is_dry_run
+from permix_verl.config.resolvers import project_folder
 from permix_verl.training.observability import smoke_report
 from permix_verl.utils.commands import INTERRUPTED, PERMIX, run_command
 from permix_verl.utils.nvidia_smi import nvidia_smi

@@ -14,7 +14,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from permix_verl.cli.script_knobs import is_dry_run, optional_number, project_folder, split_knobs, whole_number
+from permix_verl.cli.script_knobs import is_dry_run, optional_number, split_knobs, whole_number
+from permix_verl.config.resolvers import project_folder
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sweep import (
     GPU_MIB,

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from permix_verl.cli.script_knobs import whole_number
 from permix_verl.config.knobs import help_lines
 from permix_verl.config.methods import METHODS
 
@@ -23,13 +24,13 @@ DRY_RUNS = ("config", "overrides", "plan")
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    if args.multirun or args.seeds != "1":
+    if args.multirun or args.seeds > 1:
         return _several(args)
     from permix_verl.recipe.resolve import resolve
 
     config = resolve(args.recipe, args.settings, os.environ)
     if args.dry_run == "overrides":
-        from permix_verl.recipe.run import override_lines
+        from permix_verl.config.overrides import override_lines
 
         print("\n".join(override_lines(config)))
         return 0
@@ -53,10 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _several(args: argparse.Namespace) -> int:
-    from permix_verl.recipe.multirun import count_seeds, jobs, run_all
+    from permix_verl.recipe.multirun import jobs, run_all
 
-    seeds = count_seeds(args.seeds)
-    runs = jobs(args.recipe, args.settings, os.environ, seeds, args.multirun)
+    runs = jobs(args.recipe, args.settings, os.environ, args.seeds, args.multirun)
     flags = [f"--dry-run={args.dry_run}"] if args.dry_run else []
     return run_all(args.recipe, runs, os.environ, [*flags, *([] if args.doctor else ["--no-doctor"])])
 
@@ -96,7 +96,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args.dry_run = args.dry_run or _dry_run(variables.get("DRY_RUN", "0"))
     args.doctor = args.doctor and variables.get("DOCTOR", "1") != "0"
     args.plan = variables.get("PLAN", "")
-    args.seeds = variables.get("SEEDS") or "1"
+    args.seeds = whole_number(variables, "SEEDS", 1)
     return args
 
 

@@ -200,13 +200,9 @@ def _own_keys(node: DictConfig, trainer: str, set_keys: Iterable[str]) -> tuple[
     """Return the keys in verl's sections that the project's files or overrides set, in the files' order."""
     ours = node.permix
     group = FOLDER / _GROUPS[trainer]
-    files = (
-        [group / "base.yaml", group / "profile" / "gpu.yaml"] if ours.profile == "8xa5000" else [group / "base.yaml"]
-    )
-    files += [group / "profile" / f"{ours.profile}.yaml"]
-    if trainer == "sft":
-        files.append(group / "optimizer" / "adamw_fused.yaml")
-        files.append(group / "optimizer" / "paged_adamw_8bit.yaml")
+    profiles = ["gpu", "8xa5000"] if ours.profile == "8xa5000" else [ours.profile]  # 8xa5000 builds on gpu
+    files = [group / "base.yaml", *(group / "profile" / f"{name}.yaml" for name in profiles)]
+    files += sorted((group / "optimizer").glob("*.yaml"))
     keys: dict[str, None] = {}
     for file in files:
         section = OmegaConf.to_container(OmegaConf.load(file), resolve=False)

@@ -1,5 +1,6 @@
 """Knobs: upper-case settings, in the environment or as KNOB=VALUE, and the configuration keys that they set."""
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Knob:
         return f"{self.key}={quote_value(value) if self.kind == 'text' else value}"
 
 
+KNOB_SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
+"""KNOB=VALUE, as an argument."""
 PROFILES = ("8xa5000", "cpu", "gpu")
 TRACKERS = ("wandb", "tensorboard", "mlflow", "trackio", "swanlab")
 KNOBS: tuple[Knob, ...] = (

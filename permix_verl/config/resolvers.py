@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LAB_MODEL = PACKAGE / "lab" / "model"
+LAB_TEACHER = PACKAGE / "lab" / "teacher"
 _MAX_THREADS = 8
 
 
@@ -41,10 +42,10 @@ def threads(ranks: int) -> int:
     return min(_MAX_THREADS, max(1, len(os.sched_getaffinity(0)) // max(1, int(ranks))))
 
 
-def runs_folder() -> Path:
-    """Return the folder of the runs: ``runs`` in the checkout, or in the working directory."""
+def project_folder() -> Path:
+    """Return the folder of ``runs`` and ``results``: the checkout, or the working directory outside of one."""
     checkout = PACKAGE.parent
-    return (checkout if (checkout / "recipes").is_dir() else Path.cwd()) / "runs"
+    return checkout if (checkout / "recipes").is_dir() else Path.cwd()
 
 
 def lab_name(model: str) -> str:
@@ -80,7 +81,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "path": lambda inside: str(PACKAGE / inside),
     "problems": problems_per_step,
     "ray_address": lambda default: os.environ.get("RAY_ADDRESS") or default,
-    "runs": lambda name: str(runs_folder() / name),
+    "runs": lambda name: str(project_folder() / "runs" / name),
     "seqkd": seqkd_name,
     "threads": threads,
     "times": _times,

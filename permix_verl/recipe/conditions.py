@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.config.compose import RunConfig
+from permix_verl.config.knobs import KNOBS
 from permix_verl.config.quoting import quote_value, render_value
+from permix_verl.config.resolvers import LAB_TEACHER
 from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError
 from permix_verl.runs.given_adapter import read_given_adapter
 from permix_verl.runs.init_adapter_settings import FROZEN_REFERENCE, refuse_another_path
+from permix_verl.runs.trainers import TRAINERS
 from permix_verl.training.qlora.settings import ENGINE
+from permix_verl.training.trackers.chosen import loggers
 
-_CHOICES = {
-    "permix.task": ("math", "code"),
-    "permix.batch_unit": ("problems", "completions"),
-    "permix.target": ("gt", "styled", "teacher"),
-    "permix.answer_format": ("boxed", "original"),
-}
+_CHOICES = {knob.key: knob.known for knob in KNOBS if knob.kind == "text" and knob.known}
+_CHOICES["permix.target"] += ("teacher",)  # of seqkd, which sets it itself
 
 
 def consequences(config: RunConfig) -> list[str]:
@@ -42,7 +42,7 @@ def _real_paths(config: RunConfig) -> Iterator[str]:
 
 def _quantized(config: RunConfig) -> Iterator[str]:
     if config["permix.qlora"] and not config["permix.init_adapter"]:
-        yield f"{model_prefix(config)}.external_lib={ENGINE}"
+        yield f"{TRAINERS[config.trainer].model}.external_lib={ENGINE}"
     if config["permix.qlora"] and config.trainer == "grpo":
         # The rollout engine's base is not NF4, so the actor must compute the old log-probs.
         yield "algorithm.rollout_correction.bypass_mode=False"
@@ -50,7 +50,7 @@ def _quantized(config: RunConfig) -> Iterator[str]:
 
 def _initial_adapter(config: RunConfig) -> Iterator[str]:
     """Take rank, alpha and target modules from the adapter that training starts from."""
-    prefix = model_prefix(config)
+    prefix = TRAINERS[config.trainer].model
     refuse_another_path(config, prefix)
     path = config["permix.init_adapter"]
     if not path:
@@ -88,8 +88,7 @@ def _own_data_in_the_lab(config: RunConfig) -> Iterator[str]:
 
 def _file_logger(config: RunConfig) -> Iterator[str]:
     """Keep verl's file logger, which progress display and run checks read."""
-    loggers = config["trainer.logger"]
-    names = [loggers] if isinstance(loggers, str) else list(loggers or [])
+    names = loggers(config)
     if "file" not in names:
         print(f"trainer.logger={render_value(names)} has no 'file', which the run checks read; it is added")
         yield f"trainer.logger={render_value([*names, 'file'])}"
@@ -103,10 +102,6 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _own_data_in_the_lab,
     _file_logger,
 )
-
-
-def model_prefix(config: RunConfig) -> str:
-    return "model" if config.trainer == "sft" else "actor_rollout_ref.model"
 
 
 def refuse_contradictions(config: RunConfig) -> None:
@@ -199,12 +194,8 @@ def target_writer(config: RunConfig) -> str | None:
     if target == "styled":
         return _text(config["permix.rewriter"]) or ("lab" if lab else None)
     if target == "teacher":
-        return _text(config["permix.teacher"]) or (str(lab_teacher()) if lab else None)
+        return _text(config["permix.teacher"]) or (str(LAB_TEACHER) if lab else None)
     return None
-
-
-def lab_teacher() -> Path:
-    return Path(__file__).resolve().parents[1] / "lab" / "teacher"
 
 
 def _text(value: Any) -> str | None:

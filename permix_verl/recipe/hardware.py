@@ -26,8 +26,14 @@ def choose_profile(given: Mapping[str, object], gpu_names: Sequence[str]) -> str
     return chosen
 
 
+def choose_preset(given: Mapping[str, object], profile: str) -> str:
+    """Return the given preset; by default the lab without a GPU and a model, and else the paper's."""
+    lab = profile == "cpu" and not given.get("permix.model")
+    return str(given.get("preset", "lab" if lab else "paper"))
+
+
 def hardware_overrides(given: Mapping[str, object], profile: str, gpu_names: Sequence[str]) -> list[str]:
-    """Return the overrides of profile, preset and ranks.
+    """Return the overrides of profile and ranks.
 
     Args:
         given: key -> value of everything that the user set.
@@ -38,9 +44,6 @@ def hardware_overrides(given: Mapping[str, object], profile: str, gpu_names: Seq
         UserError: a number of GPUs that the profile does not have.
     """
     overrides = [f"profile={profile}"]
-    if "preset" not in given:
-        lab = profile == "cpu" and not given.get("permix.model")
-        overrides.append(f"preset={'lab' if lab else 'paper'}")
     if profile == "8xa5000" and given.get("permix.gpus", PAPER_GPUS) != PAPER_GPUS:
         raise UserError(
             f"GPUS={given['permix.gpus']} with PROFILE=8xa5000", "set PROFILE=gpu for another number of GPUs"

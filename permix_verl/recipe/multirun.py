@@ -16,17 +16,6 @@ _NAMED = ("permix.seed", "permix.model", "permix.target", "permix.teacher", "per
 """Keys that the default run folder names already."""
 
 
-def count_seeds(text: str) -> int:
-    """Return the number of seeds.
-
-    Raises:
-        UserError: not a number of 1 or more.
-    """
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"SEEDS={text} is not a number of 1 or more", "give one")
-    return int(text)
-
-
 def jobs(
     method: str, settings: Sequence[str], environment: Mapping[str, str], seeds: int, sweep: bool
 ) -> list[list[str]]:

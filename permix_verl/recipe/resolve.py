@@ -1,22 +1,19 @@
 """A method's configuration from what the user gave: knobs, overrides, and this machine."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from permix_verl.config.compose import RunConfig, compose_method, parse_overrides
-from permix_verl.config.knobs import knob_overrides, knob_values
+from permix_verl.config.knobs import KNOB_SETTING, knob_overrides, knob_values
 from permix_verl.config.methods import METHODS
 from permix_verl.errors import UserError
 from permix_verl.recipe.conditions import consequences
-from permix_verl.recipe.hardware import choose_profile, drop_inapplicable, hardware_overrides
+from permix_verl.recipe.hardware import choose_preset, choose_profile, drop_inapplicable, hardware_overrides
 from permix_verl.utils.nvidia_smi import query_gpus
-
-_KNOB = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 
 
 def split_settings(settings: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the knobs, name -> value, and the Hydra overrides among a command's settings."""
-    matches = [_KNOB.fullmatch(text) for text in settings]
+    matches = [KNOB_SETTING.fullmatch(text) for text in settings]
     knobs = {match[1]: match[2] for match in matches if match}
     return knobs, [text for text, match in zip(settings, matches, strict=True) if not match]
 
@@ -39,9 +36,9 @@ def resolve(method: str, settings: Sequence[str], environment: Mapping[str, str]
     gpu_names = [name for (name,) in query_gpus("name")]
     given = parse_overrides([*knob_overrides(knobs), *overrides])
     profile = choose_profile(given, gpu_names)
-    lab = given.get("preset", "lab" if profile == "cpu" and not given.get("permix.model") else "paper") == "lab"
-    user = [*knob_overrides(drop_inapplicable(knobs, profile, lab)), *overrides]
-    chosen = hardware_overrides(parse_overrides(user), profile, gpu_names)
+    preset = choose_preset(given, profile)
+    user = [*knob_overrides(drop_inapplicable(knobs, profile, lab=preset == "lab")), *overrides]
+    chosen = [f"preset={preset}", *hardware_overrides(parse_overrides(user), profile, gpu_names)]
     config = compose_method(method, chosen, user)
     implied = consequences(config)
     return compose_method(method, chosen, user, implied) if implied else config

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from permix_verl.config.compose import RunConfig
-from permix_verl.config.resolvers import LAB_MODEL, runs_folder
+from permix_verl.config.resolvers import LAB_MODEL, project_folder
 from permix_verl.recipe.conditions import makes_lab_data, target_writer
+from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.utils.commands import PERMIX, run_command
 
 _HELD_OUT_PROBLEMS = 256
@@ -24,9 +25,8 @@ def prepare_rows(config: RunConfig) -> bool:
     for command in lab_commands(config):
         _run(command)
     arguments = config.get("permix.target_args", "").split()
-    begun = Path(config["permix.run_dir"]) / "checkpoints" / "latest_checkpointed_iteration.txt"
     # With --keep-going, missing rows may exist by now, but a run that has begun keeps its data.
-    if "--keep-going" not in arguments or not begun.is_file():
+    if "--keep-going" not in arguments or not LaunchSettings(config).folder.tracker.is_file():
         _run(rows_command(config))
     return "--dry-run" not in arguments
 
@@ -52,12 +52,12 @@ def rows_command(config: RunConfig) -> list[str]:
     """Return the command that writes the rows."""
     common = [
         *("--data", config["permix.data"]),
-        *("--tokenizer", config[_model_key(config)]),
+        *("--tokenizer", LaunchSettings(config).base),
         *("--personas", config["permix.personas"]),
         *("--seed", str(config["permix.seed"])),
         *("--val-problems", str(config["permix.val_problems"])),
         *("--max-prompt-length", str(_prompt_length(config))),
-        *("--out", str(Path(config["permix.run_dir"]) / "data.new")),
+        *("--out", str(LaunchSettings(config).folder.new_data)),
         *("--chat-template-kwargs", json.dumps(config["data.apply_chat_template_kwargs"])),
         *(["--no-persona"] if config["permix.no_persona"] else []),
     ]
@@ -87,7 +87,7 @@ def _target_arguments(config: RunConfig) -> list[str]:
 
 def _writer_arguments(config: RunConfig, writer: str) -> list[str]:
     ours = config["permix"]
-    store = ours["store"] or str(runs_folder().parent / "targets" / Path(writer).name)
+    store = ours["store"] or str(project_folder() / "targets" / Path(writer).name)
     arguments = [
         *("--engine-model", writer),
         *("--store", store),
@@ -108,11 +108,7 @@ def needs_no_hub(config: RunConfig) -> bool:
     """Return whether nothing of the run could be downloaded: the lab's model, problems and writers."""
     writer = target_writer(config) if config.trainer == "sft" else None
     own_writer = writer in (None, "lab") or os.path.isdir(str(writer))
-    return config[_model_key(config)] == str(LAB_MODEL) and makes_lab_data(config) and own_writer
-
-
-def _model_key(config: RunConfig) -> str:
-    return "model.path" if config.trainer == "sft" else "actor_rollout_ref.model.path"
+    return LaunchSettings(config).base == str(LAB_MODEL) and makes_lab_data(config) and own_writer
 
 
 def _prompt_length(config: RunConfig) -> int:

@@ -5,17 +5,15 @@ import shlex
 import subprocess
 import sys
 
-from permix_verl.config.compose import RunConfig, compose_verl
-from permix_verl.config.quoting import render_value
+from permix_verl.config.compose import RunConfig
 from permix_verl.errors import UserError
 from permix_verl.preflight.doctor.checks import examine
-from permix_verl.preflight.doctor.types import EXIT_STATUS, Setup
+from permix_verl.preflight.doctor.types import Setup
 from permix_verl.recipe.conditions import refuse_without_cluster
 from permix_verl.recipe.rows import needs_no_hub, prepare_rows
 from permix_verl.training.launch import launch
 from permix_verl.training.launch_settings import LaunchSettings
 
-_SERIOUS = 2
 _SAME = "# with the same settings"
 _LAB_EVALUATION = "--tasks lab_easy,lab_hard --temperature 1 --top-p 1 --limit 100 --runs 2"
 
@@ -54,43 +52,23 @@ def refuse_unhealthy(config: RunConfig) -> None:
     """
     findings = [(name, finding) for name, finding in examine(Setup.of_run(config)) if finding.severity != "ok"]
     for name, finding in findings:
-        print(f"{finding.severity:<8}{name:<15}{finding.text}; {finding.remedy}", file=sys.stderr)
-    if max((EXIT_STATUS[finding.severity] for _, finding in findings), default=0) >= _SERIOUS:
+        print(finding.line(name), file=sys.stderr)
+    if any(finding.severity == "error" for _, finding in findings):
         raise UserError(
             "this run would fail, or train something else than intended", "see above (DOCTOR=0 goes on all the same)"
         )
-
-
-def override_lines(config: RunConfig) -> list[str]:
-    """Return the overrides that make verl's own configuration this one, for ``python -m verl.trainer.main_ppo``."""
-    plain = compose_verl(config.trainer)
-    keys = [*config.own, "permix.lora_dropout", *(["permix.init_adapter"] if config["permix.init_adapter"] else [])]
-    return [f"{'' if key in plain else '+'}{key}={render_value(config[key])}" for key in keys]
 
 
 def next_command(config: RunConfig) -> str:
     """Return the command that a finished run proposes."""
     if config.trainer == "grpo":
         if config["permix.method"] == "permix":
-            return (
-                "bash recipes/run_rlvr_grpo.sh   # with the same settings: the baseline, the same rows without personas"
-            )
-        return "bash recipes/run_permix_grpo.sh   # with the same settings: the same rows with a persona each"
+            return f"bash recipes/run_rlvr_grpo.sh   {_SAME}: the baseline, the same rows without personas"
+        return f"bash recipes/run_permix_grpo.sh   {_SAME}: the same rows with a persona each"
     folder = config["permix.run_dir"]
     command = ["python", "eval/run.py", "--model", config["model.path"], "--adapter", f"{folder}/adapter"]
     if config["permix.preset"] == "lab":
-        command += [
-            "--tasks",
-            "lab_easy,lab_hard",
-            "--temperature",
-            "1",
-            "--top-p",
-            "1",
-            "--limit",
-            "100",
-            "--runs",
-            "2",
-        ]
+        command += _LAB_EVALUATION.split()
     else:
         command += ["--tasks", "gsm8k,math500"]
     return shlex.join([*command, "--out", f"results/{os.path.basename(folder)}"])

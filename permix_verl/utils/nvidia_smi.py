@@ -1,4 +1,4 @@
-"""GPUs through ``nvidia-smi``, as in the recipes, which ask before there is an environment with a Python library."""
+"""GPUs through ``nvidia-smi``, which is there wherever a driver is."""
 
 import os
 import shutil

@@ -5,8 +5,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from permix_verl.config.compose import RunConfig, parse_overrides
+from permix_verl.config.overrides import override_lines
 from permix_verl.recipe.resolve import resolve
-from permix_verl.recipe.run import override_lines
 
 
 def bare(*overrides: str, trainer: str = "grpo") -> RunConfig:

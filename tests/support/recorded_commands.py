@@ -58,6 +58,14 @@ def unset_knobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
+def record_commands(monkeypatch: pytest.MonkeyPatch, module: str) -> CommandRecorder:
+    """Record what a module would run, without the shell's knobs."""
+    unset_knobs(monkeypatch)
+    recorder = CommandRecorder()
+    monkeypatch.setattr(f"{module}.run_command", recorder)
+    return recorder
+
+
 def run_script(name: str, *arguments: str, **knobs: str) -> subprocess.CompletedProcess[str]:
     """Run a script of recipes/ with this Python, in the environment that ``unset_knobs`` left."""
     environment = os.environ | {"PERMIX_SKIP_SETUP": "1", "PYTHON": sys.executable} | knobs

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from permix_verl.config.compose import RunConfig
+from permix_verl.runs.trainers import TRAINERS
 
 Severity = Literal["ok", "warning", "error"]
 EXIT_STATUS: Mapping[Severity, int] = {"ok": 0, "warning": 1, "error": 2}
@@ -24,6 +25,10 @@ class Finding:
     severity: Severity
     text: str
     remedy: str = ""
+
+    def line(self, check: str) -> str:
+        """Return the finding in one line, with its check's name."""
+        return f"{self.severity:<8}{check:<15}{self.text}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,8 @@ class Setup:
     @classmethod
     def of_run(cls, config: RunConfig) -> "Setup":
         """Return the setup of a run."""
-        model = "model.path" if config.trainer == "sft" else "actor_rollout_ref.model.path"
         return cls(
-            model=config[model],
+            model=config[f"{TRAINERS[config.trainer].model}.path"],
             personas=config["permix.personas"],
             run_dir=Path(config["permix.run_dir"]),
             trainer=config.trainer,

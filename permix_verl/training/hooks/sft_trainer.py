@@ -47,8 +47,7 @@ def run(config: Any) -> None:
     """Train in this process, as one rank."""
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
-    names = config.trainer.logger
-    adapt_tracking([names] if isinstance(names, str) else list(names))
+    adapt_tracking(config.trainer.logger)
     initialize_global_process_group()
     SupervisedTrainer(config=config).fit()
     destroy_global_process_group()

@@ -28,8 +28,7 @@ def make_task_runner(environment: Mapping[str, str], runner: Any = None) -> Any:
     class RunnerWithEnvironment(base):
         def run(self, config: Any) -> Any:
             os.environ.update(variables)
-            names = (config.get("trainer") or {}).get("logger") or []
-            adapt_tracking([names] if isinstance(names, str) else list(names))
+            adapt_tracking((config.get("trainer") or {}).get("logger"))
             return super().run(config)
 
     RunnerWithEnvironment.__name__ = RunnerWithEnvironment.__qualname__ = base.__name__

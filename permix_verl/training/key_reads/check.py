@@ -51,9 +51,8 @@ class UnreadKeyCheck:
         reads = read_reads(self.reads_folder)
         if not reads.processes:
             return
-        self._warn(reads, given_keys(self.config))
         record = {
-            "set_by_user_and_unread": unread_keys(self.config, reads.keys, given_keys(self.config)),
+            "set_by_user_and_unread": self._warn(reads, given_keys(self.config)),
             "set_by_recipe_and_unread": unread_keys(self.config, reads.keys, self.config.own),
             "processes": reads.processes,
             "lookups": reads.lookups,
@@ -61,13 +60,16 @@ class UnreadKeyCheck:
         }
         write_atomic(self.folder.path / "key_reads.json", json.dumps(record, indent=2) + "\n")
 
-    def _warn(self, reads: Reads, keys: Collection[str]) -> None:
+    def _warn(self, reads: Reads, keys: Collection[str]) -> list[str]:
+        """Name the unread ones of some keys, each once; return them."""
         if not reads.processes:  # another cluster's nodes without this file system
-            return
-        for key in unread_keys(self.config, reads.keys, keys):
+            return []
+        unread = unread_keys(self.config, reads.keys, keys)
+        for key in unread:
             if key not in self.warned:
                 self.warned.add(key)
                 print(f"! {warning_of(self.config, key, reads.keys)}", flush=True)
+        return unread
 
 
 def given_keys(config: RunConfig) -> list[str]:

@@ -1,6 +1,6 @@
 """Trackers that a run's configuration names, their libraries, and their folder in the run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ LIBRARIES: Mapping[str, str] = {name: name for name in TRACKERS} | {
 
 def loggers(config: Mapping[str, Any]) -> list[str]:
     """Return the names in ``trainer.logger``, which may be one string."""
-    value = config.get("trainer.logger") or []
-    return [value] if isinstance(value, str) else [str(name) for name in value]
+    return logger_names(config.get("trainer.logger"))
+
+
+def logger_names(value: str | Sequence[str] | None) -> list[str]:
+    """Return the names in a value of ``trainer.logger``."""
+    return [value] if isinstance(value, str) else [str(name) for name in value or ()]
 
 
 def chosen_trackers(config: Mapping[str, Any]) -> list[str]:

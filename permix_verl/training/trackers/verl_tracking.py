@@ -10,15 +10,17 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from permix_verl.training.trackers.chosen import logger_names
 from permix_verl.training.trackers.credentials import redact
 
 
-def adapt_tracking(loggers: Sequence[str]) -> None:
+def adapt_tracking(value: str | Sequence[str] | None) -> None:
     """Make verl's tracking resume the run of each tracker, and log no credentials; again is no harm.
 
     Args:
-        loggers: names in ``trainer.logger``.
+        value: of ``trainer.logger``.
     """
+    loggers = logger_names(value)
     logger = logging.getLogger("verl.utils.tracking")
     if _hide_credentials not in logger.filters:
         logger.addFilter(_hide_credentials)

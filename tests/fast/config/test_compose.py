@@ -12,9 +12,9 @@ from permix_verl import UserError
 from permix_verl.config.compose import FOLDER, compose_method, compose_verl, flatten, parse_overrides
 from permix_verl.config.knobs import PROFILES
 from permix_verl.config.methods import METHODS
+from permix_verl.config.overrides import override_lines
 from permix_verl.config.quoting import quote_value, render_value
 from permix_verl.config.resolvers import largest_divisor
-from permix_verl.recipe.run import override_lines
 
 from ...support.configs import config_of, overrides_of
 

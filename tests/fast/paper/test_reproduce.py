@@ -9,17 +9,14 @@ from permix_verl import UserError
 from permix_verl.cli import reproduce
 from permix_verl.paper.tables import PAPER_MODEL, TABLES
 
-from ...support.recorded_commands import CommandRecorder, run_script, unset_knobs
+from ...support.recorded_commands import CommandRecorder, record_commands, run_script
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
 def recorder(monkeypatch: pytest.MonkeyPatch) -> CommandRecorder:
-    unset_knobs(monkeypatch)
-    recorder = CommandRecorder()
-    monkeypatch.setattr("permix_verl.cli.reproduce.run_command", recorder)
-    return recorder
+    return record_commands(monkeypatch, "permix_verl.cli.reproduce")
 
 
 @pytest.mark.parametrize("number", TABLES)

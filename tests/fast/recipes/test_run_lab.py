@@ -14,16 +14,14 @@ from permix_verl.lab.study_run import STUDY_METHODS
 from permix_verl.recipe.resolve import resolve
 from permix_verl.recipe.rows import lab_commands, rows_command
 
-from ...support.recorded_commands import CommandRecorder, RecordedCommand, run_script, unset_knobs
+from ...support.recorded_commands import CommandRecorder, RecordedCommand, record_commands, run_script
 
 
 @pytest.fixture(autouse=True)
 def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandRecorder:
-    unset_knobs(monkeypatch)
+    recorder = record_commands(monkeypatch, "permix_verl.lab.study_run")
     monkeypatch.setenv("OUT", str(tmp_path / "out"))
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
-    recorder = CommandRecorder()
-    monkeypatch.setattr("permix_verl.lab.study_run.run_command", recorder)
     return recorder
 
 

@@ -10,15 +10,12 @@ import pytest
 from permix_verl.cli import smoke
 from permix_verl.recipe.resolve import resolve
 
-from ...support.recorded_commands import CommandRecorder, run_script, unset_knobs
+from ...support.recorded_commands import CommandRecorder, record_commands, run_script
 
 
 @pytest.fixture(autouse=True)
 def recorder(monkeypatch: pytest.MonkeyPatch) -> CommandRecorder:
-    unset_knobs(monkeypatch)
-    recorder = CommandRecorder()
-    monkeypatch.setattr("permix_verl.cli.smoke.run_command", recorder)
-    return recorder
+    return record_commands(monkeypatch, "permix_verl.cli.smoke")
 
 
 @pytest.fixture

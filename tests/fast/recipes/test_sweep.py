@@ -11,17 +11,14 @@ from permix_verl import UserError
 from permix_verl.cli import sweep
 from permix_verl.evaluation.sweep import PAPER_MODELS
 
-from ...support.recorded_commands import CommandRecorder, run_script, unset_knobs
+from ...support.recorded_commands import CommandRecorder, record_commands, run_script
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
 def recorder(monkeypatch: pytest.MonkeyPatch) -> CommandRecorder:
-    unset_knobs(monkeypatch)
-    recorder = CommandRecorder()
-    monkeypatch.setattr("permix_verl.evaluation.sweep.run_command", recorder)
-    return recorder
+    return record_commands(monkeypatch, "permix_verl.evaluation.sweep")
 
 
 @pytest.fixture
