@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: lint, types, then the fast tests (minutes) and the end-to-end runs (30 minutes on two cores).
+# All checks: lint, types, the fast tests (2 minutes), the integration tests (4) and the end-to-end runs (30, on two cores).
 #
 #   bash tests/run.sh          # everything
 #   bash tests/run.sh fast     # lint, types and the fast tests
@@ -11,8 +11,8 @@ else
   EXTRAS=test source recipes/setup_env.sh
 fi
 # Two at a time, each on one core.
-fast_tests() {
-  OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n 2 --dist loadfile tests/fast
+tests_of() {
+  OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n 2 --dist loadfile "tests/$1"
 }
 # First what has time limits to keep, alone; then two lanes: GRPO, one run at a time, and beside it all else.
 TIMED=(tests/e2e/test_hostile_answers.py tests/e2e/test_reward_workers.py)
@@ -26,7 +26,7 @@ end_to_end_runs() {
 "$PYTHON" -m mypy
 "$PYTHON" -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 case ${1:-all} in
-  fast) fast_tests ;;
-  all) fast_tests && end_to_end_runs ;;
+  fast) tests_of fast ;;
+  all) tests_of fast && tests_of integration && end_to_end_runs ;;
   *) echo "error: unknown tier '$1'; known: fast, all" >&2; exit 2 ;;
 esac

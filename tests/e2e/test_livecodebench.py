@@ -13,7 +13,7 @@ PERSONAS = ("kindergarten", "lawyer", "teacher")
 
 
 def test_a_tiny_model_completes_the_task(tmp_path: Path) -> None:
-    """The model answers with arithmetic, not programs; tests/fast/evaluation/test_livecodebench.py scores programs."""
+    """The model answers with arithmetic, not programs; integration/evaluation/test_livecodebench.py scores programs."""
     more = [row(f"more_{number}", [("1\n", "1\n")], "medium") for number in range(2)]
     write(tmp_path / "lcb.jsonl", PLUS_ONE, DOUBLE, SQUARE, CUBE, *more)
     out = tmp_path / "results"

@@ -22,7 +22,7 @@ _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 _LATE = re.compile(r"val_|\.val\b|valid|checkpoint|resume|save|ckpt|test_freq|load_|rollout_data_dir|del_local")
 """Keys that are read at the first validation, save or resume, or at the end."""
 _CALL_S = 5e-7
-"""Seconds of a look-up of a known key, measured: tests/fast/training/test_key_reads.py prints it."""
+"""Seconds of a look-up of a known key, measured: tests/integration/training/test_key_reads.py prints it."""
 
 
 @dataclass(frozen=True)

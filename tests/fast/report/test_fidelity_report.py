@@ -15,7 +15,7 @@ from permix_verl.inference.judges.store import FidelityStore
 from permix_verl.paper.settings import PaperSettings, results_folder
 from permix_verl.paper.tables import BASE, PERMIX
 
-from ..paper.test_commands import judge_everything, settings, write_results  # noqa: F401
+from ...integration.paper.test_commands import judge_everything, settings, write_results  # noqa: F401
 
 
 @pytest.fixture

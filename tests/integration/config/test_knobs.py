@@ -81,7 +81,7 @@ ROWS: list[tuple[str, str, str, dict[str, str], str, Any]] = [
 ]
 """(knob, value, method, other knobs, key, value of the key)."""
 ELSEWHERE = {"INIT_ADAPTER"}
-"""Knobs with tests of their own: tests/fast/training/test_init_adapter.py."""
+"""Knobs with tests of their own: tests/integration/training/test_init_adapter.py."""
 
 
 @functools.cache

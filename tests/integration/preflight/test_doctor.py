@@ -56,6 +56,6 @@ def test_the_page_names_every_check_and_tests_that_are_there() -> None:
     root = Path(__file__).resolve().parents[3]
     page = (root / "docs" / "doctor.md").read_text()
     assert {check.name for check in CHECKS} <= set(re.findall(r"`([a-z-]+)`", page.split("## What verl")[0]))
-    named = re.findall(r"`((?:fast|e2e)/[\w/]*test_\w+\.py)`", page)
+    named = re.findall(r"`((?:fast|integration|e2e)/[\w/]*test_\w+\.py)`", page)
     assert len(named) > 30
     assert [name for name in named if not (root / "tests" / name).is_file()] == []

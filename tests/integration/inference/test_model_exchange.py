@@ -14,10 +14,10 @@ from permix_verl.cli import report
 from permix_verl.errors import UserError
 from permix_verl.inference.served_model import PROBES, Continuation, ServedModel, logprob_distance
 
+from ...fast.sft_targets.test_rewriting import arguments as rewriting
+from ...fast.sft_targets.test_rewriting import faithful
 from ...support.endpoint import Reply, Server, chat, continued, refusal
 from ...support.fidelity_stage import arguments, perform, real_calls
-from ..sft_targets.test_rewriting import arguments as rewriting
-from ..sft_targets.test_rewriting import faithful
 
 
 def command(server: Server, folder: Path, runs: int = 1) -> list[str]:

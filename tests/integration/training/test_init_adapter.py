@@ -21,13 +21,13 @@ from permix_verl.runs.init_adapter_settings import FROZEN_REFERENCE, INIT_ADAPTE
 from permix_verl.runs.settings import begin_run
 from permix_verl.training.run_checks import adapter_problems
 
+from ...fast.checkpoints.test_adapter import META, lora_model, lora_state, write_checkpoint, write_record
+from ...fast.checkpoints.test_merge import other_base, rename_base, trained_adapter
+from ...fast.training.test_launch import checkpoint, config
 from ...support.configs import bare_of, config_of
-from ..checkpoints.test_adapter import META, lora_model, lora_state, write_checkpoint, write_record
-from ..checkpoints.test_merge import other_base, rename_base, trained_adapter
 from ..preflight.test_plan import JOB, PEAKS
 from ..preflight.test_plan import MODEL as SIZES
 from ..recipes.test_recipes import recipe
-from .test_launch import checkpoint, config
 
 LAB = {"PROFILE": "cpu", "LAB": "1"}
 
