@@ -56,7 +56,7 @@ NOT_RUN = {
     "python -m verl.trainer.main_ppo": "verl's command line; e2e/test_reward_in_verl.py gives it the reward",
     "for ": "a loop over the next line",
     "done": "end of a loop",
-    "bash recipes/run_lab.sh": "20 minutes and more; integration/recipes/test_run_lab.py runs it with recorded commands",
+    "bash recipes/run_lab.sh": "20 minutes; integration/recipes/test_run_lab.py runs it with recorded commands",
     "SEEDS=3 bash recipes/run_lab.sh": "the same",
     "METHODS=all bash recipes/run_lab.sh": "the same",
 }
