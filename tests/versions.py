@@ -1,7 +1,7 @@
 """Compatibility table of package versions: install and run the cells of tests/versions.toml, write docs/versions.md.
 
 python tests/versions.py                    # run the cells without a result; the same command resumes
-python tests/versions.py --only "vLLM 0.31" # run one cell again
+python tests/versions.py --only "vLLM 0.31" # run one cell again; with --stage fast, its fast tests alone
 python tests/versions.py --compare WORK     # run all cells again, and list the outcomes that have changed (weekly CI)
 python tests/versions.py --table            # write the page only, from docs/versions.jsonl
 
@@ -197,7 +197,9 @@ def table() -> str:
                 said += stage["said"][:3]
         cleaned = "<br>".join(re.sub(r"\s+", " ", line).replace("|", "\\|") for line in said)
         when = f"{result['date']}, {result['commit']}"
-        lines.append(f"| {cell['name']} | {versions} | {outcome(result)} | {cleaned} | {when} |")
+        ran = ", ".join(stage["stage"] for stage in result.get("stages", ()) if not stage["status"])
+        said_of_it = f"{outcome(result)} ({ran})" if outcome(result).startswith("works") else outcome(result)
+        lines.append(f"| {cell['name']} | {versions} | {said_of_it} | {cleaned} | {when} |")
     return "\n".join(lines)
 
 
@@ -218,15 +220,30 @@ def find_uv(work: Path) -> str:
     return str(own / "bin" / "uv")
 
 
-def run_cells(names: list[str], work: Path, file: Path) -> None:
-    """Run the cells of these names, and append their results to ``file``."""
+def with_earlier_stages(result: Row, earlier: Row | None) -> Row:
+    """Return a result with the stages of an earlier one that it did not run again."""
+    if not earlier or not {"stages"} <= earlier.keys() & result.keys():
+        return result
+    again = {stage["stage"] for stage in result["stages"]}
+    kept = [stage for stage in earlier["stages"] if stage["stage"] not in again]
+    order = [*STAGES, "endpoint"]
+    return result | {"stages": sorted([*kept, *result["stages"]], key=lambda stage: order.index(stage["stage"]))}
+
+
+def run_cells(names: list[str], work: Path, file: Path, stages: list[str] | None = None) -> None:
+    """Run the cells of these names, and append their results to ``file``.
+
+    Args:
+        stages: run these alone; the cell's other stages keep their stored results.
+    """
     pinned, every = cells()
     work.mkdir(parents=True, exist_ok=True)
     uv = find_uv(work)
     for cell in every:
         if cell["name"] in names:
             print(cell["name"], flush=True)
-            result = run(cell, pinned, work, uv)
+            result = run(cell | ({"stages": stages} if stages else {}), pinned, work, uv)
+            result = with_earlier_stages(result, results(file).get(cell["name"])) if stages else result
             with file.open("a") as stream:
                 stream.write(json.dumps(result, ensure_ascii=False) + "\n")
             print(f"  {outcome(result)}", flush=True)
@@ -253,6 +270,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="WORK",
         help="run all cells again in this folder; status 1 if an outcome changed",
     )
+    add("--stage", action="append", choices=[*STAGES, "endpoint"], help="run this stage alone, beside stored ones")
     add("--table", action="store_true", help="write docs/versions.md from the stored results, and run nothing")
     args = parser.parse_args(argv)
     names = [cell["name"] for cell in cells()[1]]
@@ -267,7 +285,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(bool(changed))
     if not args.table:
         stored = results()
-        run_cells(args.only or [name for name in names if name not in stored], args.work, RESULTS)
+        run_cells(args.only or [name for name in names if name not in stored], args.work, RESULTS, args.stage)
     PAGE.write_text(page_with_table())
     return 0
 

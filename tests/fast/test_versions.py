@@ -30,6 +30,15 @@ def test_a_changed_outcome_is_listed_and_seconds_are_not() -> None:
     assert versions.changes({}, before) == ["a: refused by the doctor, and was: not run"]
 
 
+def test_a_stage_that_is_run_alone_joins_the_stored_ones() -> None:
+    stored = {"name": "a", "installed": "within", "stages": [{"stage": name} for name in ("doctor", "fast", "train")]}
+    alone = {"name": "a", "installed": "within", "stages": [{"stage": "fast", "status": 1}]}
+    joined = versions.with_earlier_stages(alone, stored)
+    assert [stage["stage"] for stage in joined["stages"]] == ["doctor", "fast", "train"]
+    assert joined["stages"][1]["status"] == 1
+    assert versions.with_earlier_stages(alone, None) == alone
+
+
 def test_an_unknown_cell_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert versions.main(["--only", "vLLM 9"]) == 2
     assert "unknown cell 'vLLM 9'; known: the pinned set, verl 0.9.0" in capsys.readouterr().err
