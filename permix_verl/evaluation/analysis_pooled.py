@@ -15,7 +15,7 @@ from permix_verl.evaluation.analysis import describe_gold_mismatch
 from permix_verl.evaluation.results import Results
 from permix_verl.seeding import derive_seed
 from permix_verl.statistics import Interval, PooledEstimate, SeedResamples
-from permix_verl.statistics.training_seeds import Quantity
+from permix_verl.statistics.seed_resamples import Quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class PooledMethod:
         models: labels of the results folders, one for each training seed, in the order given.
         personas, runs, problems: numbers for each model.
         worst, best, mean: the smallest and largest accuracy of a model's personas, and their mean.
-        pss: ratio of means.
+        pss: each model's ratio of its worst and best accuracy.
     """
 
     models: tuple[str, ...]
@@ -205,4 +205,7 @@ def _different_problems(first: Results, second: Results) -> str | None:
     """Return the reason why two methods are not compared, or ``None``."""
     if set(first.problems) != set(second.problems) or set(first.personas) != set(second.personas):
         return "the two methods have other problems or personas"
+    runs = first.correct_PRN.shape[1], second.correct_PRN.shape[1]
+    if runs[0] != runs[1]:
+        return f"{runs[0]} runs against {runs[1]}, which alone moves worst, best and PSS"
     return describe_gold_mismatch(first, second, first.problems) or None

@@ -12,17 +12,22 @@ QUANTITIES: dict[str, tuple[str, Unit, Unit]] = {
     "worst": ("worst (%)", fmt.percent, fmt.points),
     "best": ("best (%)", fmt.percent, fmt.points),
     "mean": ("mean (%)", fmt.percent, fmt.points),
-    "pss": ("PSS, ratio of means", fmt.ratio, fmt.change),
+    "pss": ("PSS", fmt.ratio, fmt.change),
 }
 """Heading of each quantity, its unit, and the unit of its differences."""
 NOTE = (
-    "Each method's figures are averaged over its models, one for each training seed. The intervals are about other "
-    "problems like these and other training seeds like these. The last two columns say what each of the two "
-    "contributes: the half-width that the problems, or the seeds, would give by themselves. Two seeds give wide "
-    "intervals, as t is 12.7 with one degree of freedom. No interval contains a rare failed training that no seed "
-    "shows."
+    "Each method's figures are averaged over its models, one for each training seed; worst is each model's own worst "
+    "persona, and PSS each model's own ratio. The intervals are about other problems like these and other training "
+    "seeds like these, with the same personas, base model, data and recipe. The last two columns are the half-widths "
+    "that are added in squares. The second is the t interval of the models' measured figures: it holds their own "
+    "sampling noise too, so it is not zero where seeds do not differ, and with two seeds it says little about how much "
+    "they do. More problems or runs narrow both. Two seeds give wide intervals, as t is 12.7 with one degree of "
+    "freedom. Worst and PSS are measured too low and best too high, by noise; more seeds do not change that, more "
+    "problems or runs do. The interval allows for it, so it is not centred on the estimate. The interval needs seeds "
+    "whose effects are roughly normal. Where trainings fail with some probability, few seeds often show only one kind, "
+    "and it then misses: with two seeds and failures in 30 to 50 % of trainings it covers about 0.6."
 )
-HEADINGS = ("95 % interval, problems and seeds", "± problems alone", "± seeds alone")
+HEADINGS = ("95 % interval, problems and seeds", "half-width, problems", "half-width, seeds and noise")
 
 
 def pooled_section(task: PooledTask) -> Section:
@@ -73,7 +78,8 @@ def _differences_table(task: PooledTask) -> Table:
     rows = [_difference_row(pair) for pair in task.differences]
     caption = (
         "Differences of two methods, with 95 % intervals over problems and training seeds. The problems are the same "
-        "for both; their seeds are not paired."
+        "for both; their seeds are not paired. Each interval is a 95 % one by itself. A base model has no training "
+        "seeds and is not compared here. Differences of worst and PSS contain the difference of the two biases."
     )
     return table(caption, columns, rows)
 

@@ -48,13 +48,8 @@ from permix_verl.statistics.persona_ratings import (
 )
 from permix_verl.statistics.pss_interval import pss_interval
 from permix_verl.statistics.ratios import ratio_interval
-from permix_verl.statistics.training_seeds import (
-    PooledEstimate,
-    SeedResamples,
-    pool_seeds,
-    pooled_difference,
-    resample_seeds,
-)
+from permix_verl.statistics.seed_resamples import SeedResamples, resample_seeds
+from permix_verl.statistics.training_seeds import PooledEstimate, pool_seeds, pooled_difference
 
 __all__ = [
     "NULLS",

@@ -57,6 +57,17 @@ def test_pooled_intervals_cover_at_least_92_percent(problems: int, spread: float
         assert counts["crossed bootstrap", "pss", 5].fraction < 0.8
 
 
+@pytest.mark.parametrize(("problems", "mean"), [(100, 0.92), (30, 0.2)], ids=["ceiling", "floor"])
+@pytest.mark.parametrize("spread", [0.0, 0.05], ids=["none", "some"])
+def test_pooled_intervals_cover_near_ceiling_and_floor(problems: int, mean: float, spread: float) -> None:
+    method = Training("one bad", 1.0, spread, mean=mean)
+    counts = measured(problems, (method, method))
+    for quantity in ("worst", "best", "mean"):
+        for seeds in SEEDS:
+            value = counts["pooled", quantity, seeds]
+            assert value.fraction >= 0.92, (quantity, seeds, str(value))
+
+
 def test_seeds_that_rarely_fail_are_not_in_the_interval() -> None:
     """Not a property to want: the figures are on the page, and this sees that they stay true."""
     counts = measured(500, (Training("one bad", 0.98, 0.01, failing=0.1), Training("one bad", 0.8, 0.01)))

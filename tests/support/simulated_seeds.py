@@ -1,8 +1,9 @@
 """Simulated correctness of a method trained with several seeds, with known truth, for the tests of pooled intervals.
 
 Each problem's solve probability comes from a U-shaped beta distribution, as in ``simulated``. Personas vary around it
-on each problem, and each training seed around that. A seed multiplies all personas' accuracies by one normal factor and
-each persona's by another of half the spread, and may fail. Letters: S training seeds, P personas, R runs, N problems.
+on each problem, and each training seed around that. A seed multiplies all personas' accuracies (above 0.5, their
+error rates) by one normal factor and each persona's by another of half the spread, and may fail. Letters: S training
+seeds, P personas, R runs, N problems.
 """
 
 from collections import defaultdict
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.statistics import Interval, SeedResamples
-from permix_verl.statistics.training_seeds import Quantity
+from permix_verl.statistics.seed_resamples import Quantity
 
 from .simulated import Coverage, P, R, Scenario
 
 Floats = NDArray[np.float64]
 QUANTITIES: tuple[Quantity, ...] = ("worst", "best", "mean", "pss")
-MEAN, PEAK = 0.5, 0.9
-"""Mean of the problems' solve probability, and accuracy of the best persona of an average seed in units of it."""
+PEAK = 0.9
+"""Accuracy of the best persona of an average seed in units of the problems' mean solve probability."""
 PROBLEM_SIZE, PERSONA_SIZE, SEED_SIZE = 0.6, 8.0, 20.0
 """a + b of the beta distributions of difficulty, and of personas and seeds around it."""
 
@@ -34,24 +35,32 @@ class Training:
         shape, pss: the personas' pattern in an average seed; see ``Scenario``.
         spread: relative standard deviation of a seed's accuracy.
         failing: probability that a seed loses 30 % of its accuracy.
+        mean: mean of the problems' solve probability, the same for both methods. Above 0.5 the best persona reaches it.
     """
 
     shape: str
     pss: float
     spread: float
     failing: float = 0.0
+    mean: float = 0.5
 
     def __str__(self) -> str:
         failing = f", {self.failing:.0%} fail" if self.failing else ""
-        return f"{self.shape} {self.pss:g}, seeds {self.spread:g}{failing}"
+        level = f", accuracy {self.mean:g}" if self.mean != 0.5 else ""
+        return f"{self.shape} {self.pss:g}, seeds {self.spread:g}{failing}{level}"
 
     def accuracies(self, seeds: int, generator: np.random.Generator) -> Floats:
         """Draw the true accuracies of trained models, shape (S, P)."""
-        pattern_P = PEAK * Scenario(self.shape, self.pss, 0, MEAN).factors()
+        peak = PEAK if self.mean <= 0.5 else 1.0
+        pattern_P = peak * Scenario(self.shape, self.pss, 0, self.mean).factors()
         seed_S = 1 + self.spread * generator.standard_normal(seeds)
         persona_SP = 1 + self.spread / 2 * generator.standard_normal((seeds, P))
         failed_S = np.where(generator.random(seeds) < self.failing, 0.7, 1.0)
-        return MEAN * np.clip(pattern_P * seed_S[:, None] * persona_SP * failed_S[:, None], 0, 1)
+        factor_SP = seed_S[:, None] * persona_SP
+        if self.mean <= 0.5:
+            return self.mean * np.clip(pattern_P * factor_SP * failed_S[:, None], 0, 1)
+        error_SP = np.clip((1 - self.mean * pattern_P) * factor_SP, 0, 1)
+        return (1 - error_SP) * failed_S[:, None]
 
     def truth(self) -> dict[Quantity, float]:
         """Return each quantity's mean over 100,000 seeds."""
@@ -69,13 +78,16 @@ def sample(
     methods: Sequence[Training], seeds: int, problems: int, generator: np.random.Generator
 ) -> list[NDArray[np.bool_]]:
     """Sample the correctness of several methods' models on the same problems, shape (S, P, R, N) each."""
-    solve_N = generator.beta(PROBLEM_SIZE * MEAN, PROBLEM_SIZE * (1 - MEAN), problems)
+    (mean,) = {method.mean for method in methods}
+    solve_N = generator.beta(PROBLEM_SIZE * mean, PROBLEM_SIZE * (1 - mean), problems)
     persona_PN = _around(np.broadcast_to(solve_N, (P, problems)), PERSONA_SIZE, generator)
     correct = []
     for method in methods:
         accuracy_SP = method.accuracies(seeds, generator)
         seed_SPN = _around(np.broadcast_to(persona_PN, (seeds, P, problems)), SEED_SIZE, generator)
-        chance_SPN = accuracy_SP[:, :, None] / MEAN * seed_SPN
+        accuracy_SP1 = accuracy_SP[:, :, None]
+        lower, higher = accuracy_SP1 / mean * seed_SPN, 1 - (1 - accuracy_SP1) / (1 - mean) * (1 - seed_SPN)
+        chance_SPN = np.where(accuracy_SP1 <= mean, lower, higher)
         correct.append(generator.random((seeds, P, R, problems)) < chance_SPN[:, :, None, :])
     return correct
 
