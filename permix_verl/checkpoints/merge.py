@@ -21,7 +21,7 @@ import torch
 
 from permix_verl.checkpoints.adapter import log_probs
 from permix_verl.checkpoints.adapter_base import check_base
-from permix_verl.data.tokenizers import load_tokenizer
+from permix_verl.data.tokenizers import load_prompt_tokenizer, load_tokenizer
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import load_pool
 from permix_verl.personas.prompts import build_messages, render
@@ -108,7 +108,7 @@ def _load(base: str, adapter: Path, dtype: str) -> _Loaded:
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto").eval()
     written = model.dtype if dtype == "auto" else getattr(torch, dtype)
     model = model.float()
-    probes = _probe_texts(tokenizer)
+    probes = _probe_texts(load_prompt_tokenizer(base, quiet=True))
     base_log_probs = log_probs(model, probes)
     return _Loaded(tokenizer, _apply_adapter(model, base, adapter), probes, base_log_probs, written)
 
