@@ -1,9 +1,15 @@
 """Engine configuration: a model, and where it runs. Evaluation, judges and target generation share it."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from permix_verl.chat_templates.adapt import SystemRole, adapt_tokenizer, template_of
+from permix_verl.chat_templates.read import local_template
+from permix_verl.chat_templates.reading import Reading
+from permix_verl.chat_templates.template import ChatTemplate
+from permix_verl.chat_templates.use import DEFAULT_ARGUMENTS, TemplateUse, Thinking, use_template
 from permix_verl.data.tokenizers import check_round_trip, load_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Engine
@@ -11,12 +17,23 @@ from permix_verl.inference.model_identity import adapter_identity, check_adapter
 from permix_verl.personas.pool import Persona, PersonaPool
 from permix_verl.personas.prompts import Message, check_template, render
 
-DEFAULT_TEMPLATE_KWARGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+DEFAULT_TEMPLATE_KWARGS = dict(DEFAULT_ARGUMENTS)
 """Chat template variables, as in training. Llama 3.2's template would insert today's date, and Qwen3 would think, which
 exceeds the token limit of a completion. Other templates ignore both."""
 Render = Callable[[Sequence[Message]], str]
 """Chat -> prompt text; see :func:`permix_verl.personas.prompts.render`."""
 _PROBE_QUESTION: Sequence[Message] = ({"role": "user", "content": "1 + 1 = ?"},)
+
+
+@functools.cache
+def _hub_template(model: str) -> ChatTemplate | None:
+    """Return the template of a model that is not on this machine yet; ``None`` if it cannot be loaded."""
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        return None
+    try:
+        return template_of(load_tokenizer(model))
+    except UserError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,9 @@ class EngineConfig:
         droppable_fields: request fields left out, with a notice, if the endpoint refuses them.
         template_kwargs: chat template variables; ``None`` is :data:`DEFAULT_TEMPLATE_KWARGS`.
         vllm_template_kwargs: chat template variables for vLLM's server only; others refuse unknown fields.
+        system_role: where system messages stand: ``user`` moves them into the user's turn, ``auto`` where the chat
+            template or the endpoint takes none.
+        thinking: whether prompts let the model think.
         tensor_parallel_size: GPUs per replica.
         data_parallel_size: replicas under Ray.
         engine_args: further vLLM engine arguments.
@@ -51,6 +71,8 @@ class EngineConfig:
     droppable_fields: Sequence[str] = ()
     template_kwargs: Mapping[str, Any] | None = None
     vllm_template_kwargs: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_TEMPLATE_KWARGS)
+    system_role: SystemRole = "auto"
+    thinking: Thinking = "off"
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
     engine_args: Mapping[str, Any] = field(default_factory=dict)
@@ -71,8 +93,35 @@ class EngineConfig:
 
     @property
     def local_template_kwargs(self) -> dict[str, Any]:
-        """Chat template variables with the defaults filled in."""
-        return dict(DEFAULT_TEMPLATE_KWARGS if self.template_kwargs is None else self.template_kwargs)
+        """Chat template variables with the defaults filled in, and those that switch thinking.
+
+        Raises:
+            UserError: a model whose chat template cannot be used.
+        """
+        use = None if self.base_url else self._template_use()
+        if use:
+            return dict(use.arguments)
+        given = dict(DEFAULT_TEMPLATE_KWARGS if self.template_kwargs is None else self.template_kwargs)
+        return given | ({"enable_thinking": True} if self.thinking == "on" and not self.template_kwargs else {})
+
+    def _template_use(self) -> TemplateUse | None:
+        """Return how a local model's template is used; ``None`` if it has none."""
+        template = local_template(self.model) or _hub_template(self.model)
+        if template is None:
+            return None
+        return use_template(template, self.template_kwargs, self.system_role, self.thinking)
+
+    def reading(self) -> Reading:
+        """Return how thoughts are told from answers in the model's completions."""
+        if self.thinking == "off":
+            return Reading()
+        use = None if self.base_url else self._template_use()
+        return Reading(use.marks if use else (), cut_at_limit=bool(self.base_url))
+
+    def template_settings(self) -> dict[str, Any]:
+        """Return the fields of a settings file beside the chat template variables; none with the defaults."""
+        settings: dict[str, Any] = {"system_role": self.system_role} if self.system_role != "auto" else {}
+        return settings | ({"thinking": self.reading().settings()} if self.thinking == "on" else {})
 
     @property
     def stored_template_kwargs(self) -> Mapping[str, Any] | None:
@@ -111,6 +160,10 @@ class EngineConfig:
         tokenizer = load_tokenizer(self.model)
         check_round_trip(tokenizer, conditions, texts)
         template_kwargs = self.local_template_kwargs
+        adapt_tokenizer(tokenizer, template_kwargs, self.system_role)
+        if use := self._template_use():
+            for line in use.notices(self.thinking):
+                print(f"chat template of {self.model}: {line}")
         personas = tuple(persona for persona in conditions if persona)
         if personas:
             check_template(tokenizer, PersonaPool(pool, personas), template_kwargs)
@@ -148,7 +201,8 @@ class EngineConfig:
             concurrency=self.concurrency,
             retries=self.retries,
             template_kwargs=self.template_kwargs,
-            vllm_template_kwargs=self.vllm_template_kwargs,
+            vllm_template_kwargs=self._served_template_kwargs(),
+            system_role=self.system_role,
             request_args=self.request_args,
             droppable_fields=self.droppable_fields,
         )
@@ -161,3 +215,8 @@ class EngineConfig:
         if not counted:
             print(f"{base_url} does not count prompt tokens: that it keeps the system message is not checked")
         return endpoint
+
+    def _served_template_kwargs(self) -> dict[str, Any]:
+        """Return the chat template variables for vLLM's server, which drops those that its template does not read."""
+        on = {"enable_thinking": True, "thinking": True} if self.thinking == "on" else {}
+        return {**self.vllm_template_kwargs, **on}

@@ -15,7 +15,12 @@ from permix_verl.inference.engines import Completion, Request
 from permix_verl.inference.engines import openai_protocol as protocol
 from permix_verl.inference.engines.openai_client import check_settings
 from permix_verl.inference.engines.openai_connection import Connection
-from permix_verl.inference.engines.openai_probe import check_template_keeps_system, identify_served_model
+from permix_verl.inference.engines.openai_probe import (
+    check_or_merge_system,
+    check_template_keeps_system,
+    identify_served_model,
+    refuse_todays_date,
+)
 from permix_verl.inference.engines.openai_protocol import AttemptError
 from permix_verl.inference.served_model import ServedModel
 from permix_verl.personas.prompts import Message
@@ -35,6 +40,8 @@ class OpenAIEngine:
         api_key: default: OPENAI_API_KEY, else "EMPTY", which servers without keys accept. Error messages never
             contain it.
         key_env: environment variable that error messages name for the key.
+        system_role: ``user`` moves system messages into the user's turn; ``auto`` does if :meth:`check` finds that the
+            server takes none.
         concurrency: most concurrent requests.
         retries: retries of a request whose failure may be temporary.
         timeout_s: timeout of one attempt, seconds.
@@ -63,6 +70,7 @@ class OpenAIEngine:
         request_args: Mapping[str, Any] | None = None,
         droppable_fields: Sequence[str] = (),
         key_env: str = "OPENAI_API_KEY",
+        system_role: str = "system",
     ) -> None:
         check_settings(base_url, concurrency, retries, timeout_s)
         self.base_url, self.model = base_url, model
@@ -78,6 +86,8 @@ class OpenAIEngine:
             request_args=request_args or {},
             droppable_fields=droppable_fields,
         )
+        self._connection.merges_system = system_role == "user"
+        self._may_merge = system_role == "auto"
         self._vllm_template_kwargs = dict(vllm_template_kwargs or {})
         self._concurrency = concurrency
         self._outstanding = 0
@@ -138,11 +148,13 @@ class OpenAIEngine:
             False if the server counts no tokens, so that this cannot be checked.
 
         Raises:
-            UserError: the system message is dropped; the server cannot be reached or refuses the request.
+            UserError: the system message is dropped; vLLM's server writes today's date into prompts; the server cannot
+                be reached or refuses the request.
         """
-        return self._wait_for(
-            check_template_keeps_system(self._connection, messages_with, messages_without, self._vllm_template_kwargs)
-        )
+        check = check_or_merge_system if self._may_merge else check_template_keeps_system
+        counted = self._wait_for(check(self._connection, messages_with, messages_without, self._vllm_template_kwargs))
+        self._wait_for(refuse_todays_date(self._connection, (messages_with, messages_without)))
+        return counted
 
     def served(self) -> ServedModel:
         """Identify the model that the server serves under this name now.

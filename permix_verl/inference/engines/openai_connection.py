@@ -11,6 +11,7 @@ from permix_verl.inference.engines import Request
 from permix_verl.inference.engines import openai_protocol as protocol
 from permix_verl.inference.engines.openai_client import new_client
 from permix_verl.inference.engines.openai_protocol import AttemptError
+from permix_verl.personas.prompts import Message, into_user_turn
 
 _T = TypeVar("_T")
 VLLM = "vllm"
@@ -26,6 +27,7 @@ class Connection:
         refused: request fields that the server refused.
         reached: whether any reply has arrived.
         is_vllm: whether the server is vLLM's, which gets further fields.
+        merges_system: whether system messages are sent as the beginning of the user's.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Connection:
         self.refused: set[str] = set()
         self.reached = False
         self.is_vllm = False
+        self.merges_system = False
         self.template_kwargs = dict(template_kwargs)
         self._retries, self._timeout_s, self._first_wait_s = retries, timeout_s, first_wait_s
         self._request_args = dict(request_args)
@@ -86,7 +89,7 @@ class Connection:
         extra_body = protocol.extra_fields(sampling, self.template_kwargs, self.is_vllm) | self._request_args
         request_fields = {
             "model": self.model,
-            "messages": list(request.messages),
+            "messages": into_user_turn(request.messages) if self.merges_system else list(request.messages),
             "n": 1,
             "extra_body": extra_body or None,
         }
@@ -103,6 +106,23 @@ class Connection:
         """
         create = self._client.completions.with_raw_response.create
         return await self._attempt(create(model=self.model, prompt=list(prompts), extra_body=fields), {})
+
+    async def rendered(self, messages: Sequence[Message]) -> str | None:
+        """Return a chat as vLLM's server renders it; ``None`` if the server does not tell."""
+        import httpx
+        import openai
+
+        root = self.base_url.rstrip("/").removesuffix("/v1")
+        chat = {"messages": into_user_turn(messages) if self.merges_system else list(messages)}
+        body = {"model": self.model, **chat, "add_generation_prompt": True}
+        body |= {"chat_template_kwargs": self.template_kwargs} if self.template_kwargs else {}
+        try:
+            reply = await self._client.post(f"{root}/tokenize", cast_to=httpx.Response, body=body)
+            tokens = {"model": self.model, "tokens": reply.json()["tokens"]}
+            reply = await self._client.post(f"{root}/detokenize", cast_to=httpx.Response, body=tokens)
+            return str(reply.json()["prompt"])
+        except (openai.OpenAIError, ValueError, TypeError, LookupError):  # a server may leave these paths out
+            return None
 
     async def _attempt(self, sent: Awaitable[Any], parameters: Mapping[str, Any]) -> bytes:
         import openai

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from permix_verl.chat_templates.day import todays_date
 from permix_verl.errors import UserError
 from permix_verl.inference.engines import Request, Sampling
 from permix_verl.inference.engines import openai_protocol as protocol
@@ -72,6 +73,47 @@ async def check_template_keeps_system(
         f"is lost: {length} prompt tokens with it, {length_without} without",
         "use another model, or start the server with a chat template that keeps it",
     )
+
+
+async def check_or_merge_system(
+    connection: Connection,
+    messages_with: Sequence[Message],
+    messages_without: Sequence[Message],
+    vllm_template_kwargs: Mapping[str, Any],
+) -> bool:
+    """Check as :func:`check_template_keeps_system`; move system messages into the user's turn if the server takes none.
+
+    Raises:
+        UserError: the first check's, if the server does not take the chat that way either.
+    """
+    try:
+        return await check_template_keeps_system(connection, messages_with, messages_without, vllm_template_kwargs)
+    except UserError as error:
+        if not connection.reached:
+            raise
+        connection.merges_system = True
+        try:
+            found = await check_template_keeps_system(connection, messages_with, messages_without, vllm_template_kwargs)
+        except UserError:
+            connection.merges_system = False
+            raise error from None
+        print(f"{error.problem}: system messages are sent at the beginning of the user's turn")
+        return found
+
+
+async def refuse_todays_date(connection: Connection, chats: Sequence[Sequence[Message]]) -> None:
+    """Refuse vLLM's server if its prompts change from day to day; other servers do not show their prompts.
+
+    Raises:
+        UserError: today's date is in a prompt.
+    """
+    for messages in chats if connection.is_vllm else ():
+        if day := todays_date(await connection.rendered(messages) or ""):
+            raise UserError(
+                f"the chat template of {connection.model!r} at {connection.base_url} writes today's date ({day}) into "
+                "prompts, so that results would change from day to day",
+                "start the server with --chat-template FILE, written by permix templates MODEL --adapt --out FILE",
+            )
 
 
 async def _prompt_length(connection: Connection, messages: Sequence[Message]) -> int | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from permix_verl.chat_templates.adapt import SYSTEM_ROLES, SystemRole
+from permix_verl.chat_templates.use import THINKING, Thinking
 from permix_verl.errors import UserError
 from permix_verl.inference.engine_config import EngineConfig, Render
 from permix_verl.inference.engines import Engine, Sampling
@@ -38,6 +40,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "retries": (int,),
     "tensor_parallel_size": (int,),
     "structured": (bool,),
+    "system_role": (str,),
+    "thinking": (str,),
 }
 
 
@@ -55,6 +59,8 @@ class Judge:
         max_tokens: token limit of a reply, reasoning included.
         structured: request output that follows the reply's JSON schema.
         engine_args: vLLM's engine arguments.
+        system_role: where system messages stand: ``system``, ``user``, or ``auto``.
+        thinking: whether its prompts let it think: ``on`` or ``off``; raise ``max_tokens`` with ``on``.
     """
 
     model: str
@@ -70,6 +76,8 @@ class Judge:
     retries: int = 5
     tensor_parallel_size: int = 1
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    system_role: SystemRole = "auto"
+    thinking: Thinking = "off"
 
     @property
     def label(self) -> str:
@@ -89,6 +97,8 @@ class Judge:
             "max_tokens": self.max_tokens,
             "structured": self.structured,
             "request_args": dict(self.request_args),
+            **({"system_role": self.system_role} if self.system_role != "auto" else {}),
+            **({"thinking": self.thinking} if self.thinking != "off" else {}),
         }
 
     def schema(self, schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -145,6 +155,8 @@ class Judge:
             request_args=self.request_args,
             droppable_fields=DROPPABLE_FIELDS,
             vllm_template_kwargs={},
+            system_role=self.system_role,
+            thinking=self.thinking,
             tensor_parallel_size=self.tensor_parallel_size,
             engine_args={"structured_outputs_config": STRUCTURED_OUTPUTS, **self.engine_args},
         )
@@ -195,6 +207,9 @@ def _price(value: Any, who: str) -> tuple[float, float]:
 def _checked(judge: Judge, who: str) -> Judge:
     if not judge.model.strip():
         raise UserError(f"{who} names no model", "give MODEL, MODEL@URL or a JSON object with a model")
+    for name, known in (("system_role", SYSTEM_ROLES), ("thinking", THINKING)):
+        if getattr(judge, name) not in known:
+            raise UserError(f"{who}: {name} is {getattr(judge, name)!r}", f"known: {', '.join(known)}")
     if (
         min(judge.max_tokens, judge.concurrency, judge.tensor_parallel_size) < 1
         or min(judge.retries, judge.temperature) < 0

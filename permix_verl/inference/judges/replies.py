@@ -26,8 +26,11 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
 def read_json(reply: str) -> dict[str, Any] | None:
-    """Parse a reply that is one JSON object, bare or in a Markdown code fence; ``None`` for any other reply."""
-    text = reply.strip()
+    """Parse a reply that is one JSON object, bare or in a Markdown code fence; ``None`` for any other reply.
+
+    A thought that ends with ``</think>`` is left out.
+    """
+    text = reply.rpartition("</think>")[2].strip()
     fence = _FENCED.fullmatch(text)
     try:
         content = json.loads(fence[1] if fence else text, object_pairs_hook=_unique_fields)
