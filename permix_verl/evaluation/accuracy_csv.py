@@ -13,7 +13,8 @@ The file has a header, then one persona per line. Every column but ``persona`` a
 import csv
 import io
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ class AccuracyTable:
     accuracy_PM: NDArray[np.float64]
     no_persona_M: NDArray[np.float64] | None = None
     """Accuracies without a persona, if the file has the row ``no_persona``; not part of PSS."""
+    categories: Mapping[str, str] = field(default_factory=dict)
+    """Persona -> category, if the file has the column."""
 
 
 def read_accuracies(path: str | Path) -> AccuracyTable:
@@ -48,7 +51,7 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
 
     All values are percent if any of them is above 1, else fractions. A file in percent that never
     exceeds 1 percent is therefore read as fractions; PSS is the same either way. The column
-    ``category`` is optional and ignored.
+    ``category`` is optional.
 
     Raises:
         UserError: no such file, not UTF-8 or not CSV; no ``persona`` column, no model column or a
@@ -62,11 +65,14 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
 
     line_of: dict[str, int] = {}
     values: dict[str, list[float]] = {}
+    categories: dict[str, str] = {}
     for line, cells in records[1:]:
         row = _parse_row(path, line, header, cells)
         persona = row[PERSONA_COLUMN]
         _check_persona(path, line, persona, line_of)
         line_of[persona] = line
+        if "category" in row:
+            categories[persona] = row["category"]
         values[persona] = [_parse_accuracy(path, line, model, row[model]) for model in models]
 
     personas = [persona for persona in values if persona != NO_PERSONA]
@@ -81,6 +87,7 @@ def read_accuracies(path: str | Path) -> AccuracyTable:
         personas=tuple(personas),
         accuracy_PM=_to_fractions([values[persona] for persona in personas], unit),
         no_persona_M=_to_fractions(values[NO_PERSONA], unit) if NO_PERSONA in values else None,
+        categories=categories,
     )
 
 

@@ -16,18 +16,15 @@ from permix_verl.evaluation.analysis_types import (
     ModelAnalysis,
     PairComparison,
     PersonaAccuracy,
-    PredictedAccuracy,
     StrictAnalysis,
     TaskAnalysis,
-    TheoryPrediction,
     nan_to_none,
 )
+from permix_verl.evaluation.category_analysis import analyse_categories
 from permix_verl.evaluation.results import Results
+from permix_verl.evaluation.theory_prediction import BETAS, predict
 from permix_verl.personas.pool import NO_PERSONA
-from permix_verl.statistics import InvarianceTest, closed_form
-
-BETAS = (10.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1)
-"""KL coefficients at which the closed form is evaluated (reward units)."""
+from permix_verl.statistics import InvarianceTest
 
 Floats = NDArray[np.float64]
 
@@ -107,7 +104,8 @@ def analyse_model(result: Results, *, seed: int, resamples: int) -> ModelAnalysi
         tenth_percentile=float(np.quantile(accuracy, 0.1)),
         flip_rates=statistics.flip_rates(correct),
         persona_sd=nan_to_none(statistics.persona_sd(correct)),
-        theory=tuple(_predict(correct, beta) for beta in BETAS),
+        theory=tuple(predict(correct, beta) for beta in BETAS),
+        categories=analyse_categories(result, seed=seed),
     )
 
 
@@ -183,9 +181,8 @@ def _analyse_condition(result: Results, condition: str, correct_RN: Floats, desc
     Args:
         description: the condition in words, for the estimand.
     """
-    counts = result.status_counts[condition]
+    counts, total = result.status_counts[condition], result.status_counts[condition].samples
     marks = None if result.mark_counts is None else result.mark_counts[condition]
-    total = counts.samples
     return ConditionAnalysis(
         persona=condition,
         accuracy=float(correct_RN.mean()),
@@ -200,6 +197,7 @@ def _analyse_condition(result: Results, condition: str, correct_RN: Floats, desc
         strict_accuracy=None if marks is None else counts.strict / total,
         parsers_share=None if marks is None else (counts.correct - counts.strict) / total,
         marks=None if marks is None else {mark: count / total for mark, count in sorted(marks.items())},
+        truncated_thoughts=counts.truncated_thoughts / total if result.has_truncated_thoughts else None,
     )
 
 
@@ -231,20 +229,3 @@ def _test_invariance(correct_PRN: Floats, *, seed: int, resamples: int) -> dict[
     return {
         null: statistics.invariance_test(correct_PRN, null, seed=seed, resamples=resamples) for null in statistics.NULLS
     }
-
-
-def _predict(correct_PRN: Floats, beta: float) -> TheoryPrediction:
-    """Evaluate the closed form at one KL coefficient, as if this were the base model."""
-    smoothed, plug_in = (
-        _summarise(closed_form.predicted_accuracy(correct_PRN, beta, smoothed=smoothed)) for smoothed in (True, False)
-    )
-    return TheoryPrediction(beta, smoothed, plug_in)
-
-
-def _summarise(accuracy_P: Floats) -> PredictedAccuracy:
-    return PredictedAccuracy(
-        mean=float(accuracy_P.mean()),
-        worst=float(accuracy_P.min()),
-        best=float(accuracy_P.max()),
-        pss=nan_to_none(statistics.pss(accuracy_P)),
-    )

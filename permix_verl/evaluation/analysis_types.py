@@ -36,6 +36,7 @@ class ConditionAnalysis:
         strict_accuracy: fraction of all samples that are correct by a strict mark; ``None`` if marks are not recorded.
         parsers_share: accuracy less strict accuracy.
         marks: fraction of all samples by mark, sorted by mark.
+        truncated_thoughts: fraction of all samples that ended inside a thought; ``None`` if no sample of the model did.
     """
 
     persona: str
@@ -51,6 +52,7 @@ class ConditionAnalysis:
     strict_accuracy: float | None = None
     parsers_share: float | None = None
     marks: Mapping[str, float] | None = None
+    truncated_thoughts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,25 @@ class TheoryPrediction:
     plug_in: PredictedAccuracy
 
 
+@dataclass(frozen=True, slots=True)
+class CategoryAnalysis:
+    """Accuracy of a model under the personas of one category.
+
+    Attributes:
+        personas: their keys, in the pool's order.
+        mean: accuracy averaged over these personas, with an interval over problems.
+        worst: as measured.
+        cross_fitted_worst: accuracy of the persona chosen as worst on the other half of the problems; ``None`` for a
+            single persona.
+    """
+
+    category: str
+    personas: Sequence[str]
+    mean: Interval
+    worst: PersonaAccuracy
+    cross_fitted_worst: Interval | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnalysis:
     """Figures of one model on one task.
@@ -135,6 +156,7 @@ class ModelAnalysis:
         tenth_percentile: of the accuracies over personas.
         persona_sd: standard deviation of the accuracies over personas, less the part that noise explains.
         theory: predictions of the closed form, by falling KL coefficient.
+        categories: accuracy by category of persona; empty if no category is known.
     """
 
     refused: str | None = None
@@ -164,6 +186,7 @@ class ModelAnalysis:
     flip_rates: FlipRates
     persona_sd: float | None = None
     theory: Sequence[TheoryPrediction] = ()
+    categories: Sequence[CategoryAnalysis] = ()
 
     def conditions(self) -> list[ConditionAnalysis]:
         """Return the personas, then the control if there is one."""

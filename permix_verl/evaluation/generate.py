@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from permix_verl.chat_templates.reading import Reading
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.sampling_plan import MissingSamples, PendingSample
@@ -28,10 +29,16 @@ class GenerationOutcome:
     failed: int
 
 
-def generate_missing(missing: MissingSamples, engine: Engine, scorer: Scorer) -> GenerationOutcome:
-    """Generate, score and store every missing sample. The store must be locked (``store.writing()``)."""
+def generate_missing(
+    missing: MissingSamples, engine: Engine, scorer: Scorer, reading: Reading | None = None
+) -> GenerationOutcome:
+    """Generate, score and store every missing sample. The store must be locked (``store.writing()``).
+
+    Args:
+        reading: how thoughts are told from answers.
+    """
     with progress_bar(missing.plan.size, missing.stored, "sample") as bar:
-        generation = _SampleGeneration(missing.store, scorer, bar)
+        generation = _SampleGeneration(missing.store, scorer, bar, reading or Reading())
         run_requests(engine, generation.requests(missing), generation.take)
         generation.store_scored(wait=True)
     return GenerationOutcome(missing.stored + generation.generated, generation.generated, generation.failed)
@@ -40,8 +47,8 @@ def generate_missing(missing: MissingSamples, engine: Engine, scorer: Scorer) ->
 class _SampleGeneration:
     """State of one call: samples whose completion or score is awaited."""
 
-    def __init__(self, store: SampleStore, scorer: Scorer, bar: Any) -> None:
-        self._store, self._scorer, self._bar = store, scorer, bar
+    def __init__(self, store: SampleStore, scorer: Scorer, bar: Any, reading: Reading) -> None:
+        self._store, self._scorer, self._bar, self._reading = store, scorer, bar, reading
         self._running: dict[str, PendingSample] = {}
         self._scoring: list[tuple[PendingSample, Completion, Future[Score]]] = []
         self.generated = self.failed = self._correct = 0
@@ -66,7 +73,8 @@ class _SampleGeneration:
         for completion in completions:
             sample = self._running.pop(completion.key)
             if completion.error is None:
-                future = self._scorer.submit(sample.task, sample.problem, completion.output)
+                text = self._reading.text(completion.output, sample.prompt, completion.finish_reason)
+                future = self._scorer.submit(sample.task, sample.problem, text)
                 self._scoring.append((sample, completion, future))
             else:
                 self.failed += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from permix_verl.chat_templates.reading import Reading
 from permix_verl.evaluation.run import configure_task
 from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.scoring import Score, Scorer
@@ -43,25 +44,29 @@ def rescore(
             task.load(source)
         named_tasks[task.name] = task
     store = SampleStore(folder)
-    store.settings()
+    reading = Reading.of_settings(store.settings())
     counts_by_task = {}
     scorer = Scorer()
     try:
         with store.writing():
             for name in store.tasks():
                 counts = [0, 0]
-                store.replace(name, _rescored(store, named_tasks.get(name) or find_task(name), scorer, counts))
+                store.replace(name, _rescored(store, named_tasks.get(name) or find_task(name), scorer, counts, reading))
                 counts_by_task[name] = RescoreCounts(*counts)
     finally:
         scorer.close()
     return counts_by_task
 
 
-def _rescored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int]) -> Iterator[Sample]:
+def _rescored(store: SampleStore, task: Task, scorer: Scorer, counts: list[int], reading: Reading) -> Iterator[Sample]:
     samples = store.samples(task.name)
     while batch := list(islice(samples, BATCH_SIZE)):
         scores: list[Future[Score]] = [
-            scorer.submit(task, EvalProblem(sample.problem, sample.prompt, sample.gold), sample.output)
+            scorer.submit(
+                task,
+                EvalProblem(sample.problem, sample.prompt, sample.gold),
+                reading.text(sample.output, sample.prompt, sample.finish_reason),
+            )
             for sample in batch
         ]
         for sample, future in zip(batch, scores, strict=True):

@@ -4,41 +4,19 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from permix_verl.chat_templates.reading import Reading
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sample_store import Sample, SampleStore
+from permix_verl.evaluation.status_counts import StatusCounts as StatusCounts
+from permix_verl.evaluation.status_counts import count_statuses
 from permix_verl.personas.pool import NO_PERSONA
-from permix_verl.reward_fns.math_reward import STRICT_MARKS
-
-
-@dataclass(frozen=True, slots=True)
-class StatusCounts:
-    """Numbers of samples of one condition by status.
-
-    Attributes:
-        truncated: completions that ended at the token limit, whatever their status.
-        strict: correct samples with a mark of ``STRICT_MARKS``.
-    """
-
-    samples: int
-    correct: int
-    wrong: int
-    no_answer: int
-    timeout: int
-    error: int
-    truncated: int
-    strict: int
-
-    @property
-    def parsed(self) -> int:
-        """The number of samples whose final answer was read."""
-        return self.correct + self.wrong
 
 
 @dataclass(frozen=True)
@@ -59,6 +37,7 @@ class Results:
             was not recorded, which makes the strict counts meaningless.
         mean_tokens: mean tokens of a completion by condition; NaN if the engine did not report them.
         dropped: number of problems left out because a sample is missing.
+        categories: persona -> category, as the folder has them; empty in folders of older versions.
     """
 
     label: str
@@ -74,6 +53,12 @@ class Results:
     mark_counts: dict[str, dict[str, int]] | None
     mean_tokens: dict[str, float]
     dropped: int
+    categories: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_truncated_thoughts(self) -> bool:
+        """Whether some completion ended inside a thought."""
+        return any(counts.truncated_thoughts for counts in self.status_counts.values())
 
 
 def load_results(folder: Path, *, allow_incomplete: bool = False) -> list[Results]:
@@ -115,19 +100,21 @@ def _load_task(
             continue
         chosen = samples if ids is None else [sample for sample in samples if sample.problem in ids]
         problems = int(settings["tasks"][task]["problems"]) if ids is None else len(ids)
-        grid = _SampleGrid.from_samples(chosen, settings["wanted"][task], problems, f"{folder}: {name}")
+        wanted, reading = settings["wanted"][task], Reading.of_settings(settings)
+        grid = _SampleGrid.from_samples(chosen, wanted, problems, f"{folder}: {name}", reading)
         if grid.missing and not allow_incomplete:
             raise UserError(
                 f"{folder}: {grid.missing} of {grid.size} samples of task {name} are missing",
                 "give its eval/run.py command again, or --allow-incomplete to leave out the problems concerned",
             )
         if chosen:
-            yield grid.results(
+            results = grid.results(
                 label=folder.resolve().name,
                 task=name,
                 model=settings["model"]["name"],
                 adapter=adapter["name"] if adapter else None,
             )
+            yield replace(results, categories=dict(wanted.get("categories", {})))
 
 
 def reported_parts(task: str, settings: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
@@ -145,6 +132,7 @@ class _SampleGrid:
         correct_CRN: 0/1 correctness; NaN where a sample is missing.
         samples: by condition.
         size, missing: numbers of requested and of missing samples.
+        reading: how thoughts are told from answers.
     """
 
     where: str
@@ -154,10 +142,11 @@ class _SampleGrid:
     samples: dict[str, list[Sample]]
     size: int
     missing: int
+    reading: Reading
 
     @classmethod
     def from_samples(
-        cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problem_count: int, where: str
+        cls, samples: Sequence[Sample], wanted: Mapping[str, Any], problem_count: int, where: str, reading: Reading
     ) -> "_SampleGrid":
         """Arrange samples; ``wanted`` is the task's entry in the settings, with ``problem_count`` problems requested.
 
@@ -180,7 +169,7 @@ class _SampleGrid:
             correct[index] = sample.status == "correct"
             by_condition[sample.persona].append(sample)
         size = len(conditions) * correct.shape[1] * problem_count
-        return cls(where, conditions, problems, correct, by_condition, size, size - len(samples))
+        return cls(where, conditions, problems, correct, by_condition, size, size - len(samples), reading)
 
     def results(self, label: str, task: str, model: str, adapter: str | None) -> Results:
         """Return the results on the complete problems, or raise if there is none or only one persona."""
@@ -210,7 +199,7 @@ class _SampleGrid:
             golds=tuple(golds[problem] for problem in problems),
             correct_PRN=correct_CRN[[self.conditions.index(persona) for persona in personas]],
             control_RN=correct_CRN[self.conditions.index(NO_PERSONA)] if NO_PERSONA in self.conditions else None,
-            status_counts={condition: _count_statuses(own) for condition, own in samples.items()},
+            status_counts={condition: count_statuses(own, self.reading) for condition, own in samples.items()},
             mark_counts=_count_marks(samples),
             mean_tokens={condition: _mean_tokens(own) for condition, own in samples.items()},
             dropped=self.size // (conditions * runs) - len(complete),
@@ -220,16 +209,6 @@ class _SampleGrid:
 def _natural_order(name: str) -> list[str | int]:
     """Return a sort key that puts gsm8k/test/9 before gsm8k/test/10."""
     return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", name))]
-
-
-def _count_statuses(samples: Sequence[Sample]) -> StatusCounts:
-    counts = Counter(sample.status for sample in samples)
-    return StatusCounts(
-        samples=len(samples),
-        **{status: counts[status] for status in ("correct", "wrong", "no_answer", "timeout", "error")},
-        truncated=sum(sample.finish_reason == "length" for sample in samples),
-        strict=sum(sample.status == "correct" and sample.mark in STRICT_MARKS for sample in samples),
-    )
 
 
 def _count_marks(by_condition: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, int]] | None:

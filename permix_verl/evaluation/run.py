@@ -55,9 +55,11 @@ def _begin(
         "sampling": {"temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k}
         | {"seed": options.seed},
         "chat_template_kwargs": options.engine.local_template_kwargs,
+        **options.engine.template_settings(),
         "tasks": {entry.task.name: _task_settings(entry, options) for entry in entries},
     }
     wanted = {"arms": [condition_key(persona) for persona in conditions], "runs": options.runs}
+    wanted["categories"] = {persona.key: persona.category for persona in conditions if persona}
     store.begin(settings, {entry.task.name: wanted for entry in entries})
 
 
@@ -74,7 +76,7 @@ def _complete(missing: MissingSamples, scorer: Scorer, options: EvalOptions) -> 
             if prompts := plan.longest_prompts(entry):
                 engine.check_lengths(prompts, entry.sampling.max_tokens)
         with same_model(engine, options.out, options.engine.model, RESULTS):
-            return generate_missing(missing, engine, scorer)
+            return generate_missing(missing, engine, scorer, options.engine.reading())
     finally:
         engine.close()
 

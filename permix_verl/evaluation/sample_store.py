@@ -130,8 +130,9 @@ class SampleStore:
 
         Args:
             settings: model, adapter, sampling; under "tasks" the problems of each task.
-            wanted: "arms" (condition keys) and "runs" of each task. The folder stores the union over all calls, so that
-                an unfinished folder is not taken for a smaller finished one.
+            wanted: "arms" (condition keys) and "runs" of each task, and "categories", persona key -> category. The
+                folder stores the union over all calls, so that an unfinished folder is not taken for a smaller finished
+                one.
 
         Raises:
             UserError: another model, adapter or sampling setting, or other problems of a task.
@@ -160,7 +161,10 @@ class SampleStore:
                 continue
             later = now["wanted"].get(task, earlier)
             conditions = list(dict.fromkeys([*earlier["arms"], *later["arms"]]))
-            now["wanted"][task] = {"arms": conditions, "runs": max(earlier["runs"], later["runs"])}
+            categories = earlier.get("categories", {}) | later.get("categories", {})
+            now["wanted"][task] = {"arms": conditions, "runs": max(earlier["runs"], later["runs"])} | (
+                {"categories": categories} if categories else {}
+            )
 
     def has_samples(self, task: str | None = None) -> bool:
         """Return whether a sample is stored, of this task or of any."""

@@ -11,7 +11,7 @@ phrasing that math post-training commonly uses and that math-verify reads best.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from permix_verl.errors import UserError
+from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import Persona, PersonaPool
 
 Message = dict[str, str]
@@ -57,6 +57,20 @@ def with_persona(messages: Sequence[Message], persona: Persona | None) -> list[M
     return [{"role": "system", "content": persona.system_prompt}, *others] if persona else others
 
 
+def into_user_turn(messages: Sequence[Message]) -> list[Message]:
+    """Move a leading system message into the first user turn: its text, a blank line, the user's text.
+
+    For endpoints, which render by a template of their own; ``chat_templates/adapt.py`` does the same in Jinja.
+    """
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    text, others = messages[0]["content"], list(messages[1:])
+    for place, message in enumerate(others):
+        if message["role"] == "user":
+            return [*others[:place], {**message, "content": f"{text}\n\n{message['content']}"}, *others[place + 1 :]]
+    return [{"role": "user", "content": text}, *others]
+
+
 def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping[str, Any] | None = None) -> str:
     """Render the prompt text that a model sees, up to where its completion begins.
 
@@ -79,8 +93,13 @@ def render(tokenizer: Any, messages: Sequence[Message], template_kwargs: Mapping
         roles = [message["role"] for message in messages]
         raise UserError(
             f"the chat template of {tokenizer.name_or_path} refuses the roles {roles} ({error})",
-            "use a model whose template takes a system message, or edit the template so that it puts the system text "
-            "into the user turn",
+            "use a model whose template takes a system message, or set system_role to user, which puts its text into "
+            "the user's turn",
+        ) from None
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:  # of an expression in it
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} fails ({type(error).__name__}: {first_line(error)})",
+            "use another model, or repair its chat template",
         ) from None
 
 
@@ -92,19 +111,24 @@ def persona_survives(rendered: str, system_prompt: str) -> bool:
 def check_template(tokenizer: Any, pool: PersonaPool, template_kwargs: Mapping[str, Any] | None = None) -> None:
     """Refuse a tokenizer whose chat template drops a persona of the pool.
 
-    A template that moves the system text into the user turn (Gemma 3) is fine.
+    A template that moves the system text into the user turn (Gemma 3) is fine. All personas of a pool of up to
+    :data:`~permix_verl.personas.pool.LARGE_POOL` are rendered, in all their wordings. In a larger one those are whose
+    text the template could treat differently (:mod:`permix_verl.personas.composed_prompts`); the template copies the
+    texts of the others as it copies a text of its own.
 
     Raises:
         UserError: no template, a template that refuses or drops the system role.
     """
-    for persona in pool:
+    from permix_verl.personas.composed_prompts import personas_to_render  # which renders with this module
+
+    for persona in personas_to_render(tokenizer, pool, template_kwargs):
         rendered = render(tokenizer, build_messages("1 + 1 = ?", persona), template_kwargs)
         if not persona_survives(rendered, persona.system_prompt):
             raise UserError(
                 f"the chat template of {tokenizer.name_or_path} drops the system message: the text of persona "
                 f"{persona.key!r} is not in the rendered prompt {rendered[:120]!r}",
-                "use a model whose template keeps it, or edit the template so that it puts the system text into the "
-                "user turn",
+                "use a model whose template keeps it, or set system_role to auto, which puts its text into the user's "
+                "turn",
             )
 
 

@@ -6,8 +6,9 @@
 
 Six files are written: report.md and report.html for reading, report.json with every number,
 summary.csv and personas.csv for spreadsheets, and table2.tex for a paper. With judgements of
-persona fidelity, fidelity.csv is added, and with methods pooled over training seeds
-(``SeedGroup`` among the inputs) pooled.csv. The same input gives the same bytes.
+persona fidelity, fidelity.csv is added, with methods pooled over training seeds
+(``SeedGroup`` among the inputs) pooled.csv, and with categories of the personas categories.csv
+and categories.tex. The same input gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -15,21 +16,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from permix_verl.report.build import build_document
-from permix_verl.report.csv_export import fidelity_csv, personas_csv, pooled_csv, summary_csv
+from permix_verl.report.csv_export import categories_csv, fidelity_csv, personas_csv, pooled_csv, summary_csv
 from permix_verl.report.document import Section
 from permix_verl.report.figures.svg import check_matplotlib, render_figures
 from permix_verl.report.html import to_html
 from permix_verl.report.inputs import ReportAnalysis, SeedGroup, analyse_inputs
 from permix_verl.report.json_export import report_json
-from permix_verl.report.latex_export import table2_latex
+from permix_verl.report.latex_export import categories_latex, table2_latex
 from permix_verl.report.markdown import to_markdown
 from permix_verl.report.terminal import terminal_summary
 from permix_verl.utils.files import check_folder, write_files_atomic
 
-__all__ = ["FILES", "ReportAnalysis", "SeedGroup", "analyse_inputs", "make_report", "write_report"]
+__all__ = ["CATEGORY_FILES", "FILES", "ReportAnalysis", "SeedGroup", "analyse_inputs", "make_report", "write_report"]
 
 FILES = ("report.md", "report.html", "report.json", "summary.csv", "personas.csv", "table2.tex")
 """Files of every report; fidelity.csv is added if fidelity was judged, pooled.csv if training seeds were pooled."""
+CATEGORY_FILES = ("categories.csv", "categories.tex")
+"""Files that are added if the personas' categories are known."""
 
 
 def make_report(
@@ -89,6 +92,8 @@ def write_report(analysis: ReportAnalysis, out: Path, sections: Sequence[Section
         "personas.csv": personas_csv(tasks),
         "table2.tex": table2_latex(tasks),
     }
+    if categories := categories_csv(tasks):
+        texts |= dict(zip(CATEGORY_FILES, (categories, categories_latex(tasks)), strict=True))
     if fidelity := fidelity_csv(analysis.fidelity):
         texts["fidelity.csv"] = fidelity
     if analysis.pooled:

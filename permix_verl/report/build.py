@@ -7,6 +7,7 @@ from permix_verl.evaluation.analysis_types import ModelAnalysis, TaskAnalysis
 from permix_verl.fidelity.personagym.scores import TOTAL
 from permix_verl.fidelity.personagym.tasks import CONSISTENCY
 from permix_verl.report import (
+    category_tables,
     fidelity_tables,
     model_tables,
     pair_tables,
@@ -40,6 +41,11 @@ def build_document(analysis: ReportAnalysis, pictures: Pictures) -> Document:
         "Figures are in report.html, every number in report.json, tables for spreadsheets in summary.csv and "
         "personas.csv (accuracies there are fractions), the layout of the paper's Table 2 in table2.tex."
         + (" Methods pooled over training seeds are in pooled.csv too." if analysis.pooled else "")
+        + (
+            " Accuracies by category of persona are in categories.csv and categories.tex too."
+            if any(model.categories for task in tasks.values() for model in task.models.values())
+            else ""
+        )
     )
     tradeoff_section = tradeoff.section(_tradeoff_points(analysis), MEASURES, MEASURES_NOTE)
     sections = [_task(name, task, pictures.get(name, []), analysis.pooled.get(name)) for name, task in tasks.items()]
@@ -88,6 +94,7 @@ def _task(name: str, task: TaskAnalysis, pictures: Sequence[Picture], pooled: Po
     def figure(*names: str) -> list[Block]:
         return [by_name[name] for name in names if name in by_name]
 
+    categories = category_tables.category_blocks(models)
     parts = [
         *([pooled_tables.pooled_section(pooled)] if pooled else []),
         Section(
@@ -98,6 +105,7 @@ def _task(name: str, task: TaskAnalysis, pictures: Sequence[Picture], pooled: Po
                 *figure("ranges", "pss", "personas"),
             ],
         ),
+        *([Section("By category of persona", categories)] if categories else []),
         Section(
             "PSS against that of a persona-invariant model", [*task_tables.invariance_blocks(models), *figure("runs")]
         ),

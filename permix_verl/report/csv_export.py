@@ -9,6 +9,7 @@ from typing import Any
 from permix_verl.evaluation.analysis_pooled import PooledTask
 from permix_verl.evaluation.analysis_types import ConditionAnalysis, ModelAnalysis, StrictAnalysis, TaskAnalysis
 from permix_verl.fidelity.personagym.analysis_types import FidelityAnalysis
+from permix_verl.report.category_tables import category_rows
 from permix_verl.statistics import NULLS, Interval, InvarianceTest
 
 Tasks = Mapping[str, TaskAnalysis]
@@ -29,7 +30,33 @@ def personas_csv(tasks: Tasks) -> str:
         for condition in model.conditions()
     ]
     marks = sorted({mark for condition, _ in rows for mark in condition.marks or ()})
-    return _csv([row | _mark_columns(condition, marks) for condition, row in rows])
+    thoughts = any(condition.truncated_thoughts is not None for condition, _ in rows)
+    return _csv(
+        [row | _thought_columns(condition, thoughts) | _mark_columns(condition, marks) for condition, row in rows]
+    )
+
+
+def categories_csv(tasks: Tasks) -> str:
+    """Write one row per task, category and model; empty if no category is known.
+
+    The limits are about other problems like these, under the same personas.
+    """
+    rows: list[Row] = [
+        {
+            "task": task,
+            "category": category,
+            "model": label,
+            "personas": len(analysis.personas),
+            **_estimate("mean", analysis.mean),
+            "mean_standard_error": analysis.mean.standard_error,
+            "worst_persona": analysis.worst.persona,
+            "worst": analysis.worst.accuracy,
+            **_estimate("cross_fitted_worst", analysis.cross_fitted_worst),
+        }
+        for task, of_task in tasks.items()
+        for category, label, analysis in category_rows(of_task.models)
+    ]
+    return _csv(rows)
 
 
 def fidelity_csv(fidelity: FidelityAnalysis) -> str:
@@ -86,6 +113,10 @@ def _condition_row(task: str, label: str, model: ModelAnalysis, condition: Condi
         "strict_accuracy": condition.strict_accuracy,
         "parsers_share": condition.parsers_share,
     }
+
+
+def _thought_columns(condition: ConditionAnalysis, shown: bool) -> Row:
+    return {"thought_cut_off": condition.truncated_thoughts} if shown else {}
 
 
 def _mark_columns(condition: ConditionAnalysis, marks: Sequence[str]) -> Row:

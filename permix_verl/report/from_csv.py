@@ -1,17 +1,20 @@
 """Analysis of accuracies from a CSV file; statistics that need single completions are refused with the reason."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from permix_verl import statistics
 from permix_verl.evaluation.accuracy_csv import AccuracyTable
 from permix_verl.evaluation.analysis import leave_one_out_pss
 from permix_verl.evaluation.analysis_types import (
     BestOfK,
+    CategoryAnalysis,
     ConditionAnalysis,
     ModelAnalysis,
     PersonaAccuracy,
     nan_to_none,
 )
+from permix_verl.evaluation.category_analysis import group_by_category, persona_categories
 from permix_verl.personas.pool import NO_PERSONA
 from permix_verl.statistics import FlipRates, Interval
 
@@ -28,7 +31,6 @@ def _analyse_column(table: AccuracyTable, column: int) -> ModelAnalysis:
     accuracy = table.accuracy_PM[:, column]
     worst, best = int(accuracy.argmin()), int(accuracy.argmax())
     pss = float(statistics.pss(accuracy))
-    chosen = "accuracy of the persona chosen as {} on half of the problems"
     return ModelAnalysis(
         refused=REASON,
         model=table.models[column],
@@ -48,16 +50,40 @@ def _analyse_column(table: AccuracyTable, column: int) -> ModelAnalysis:
         mean=_refused("accuracy on problems like these, averaged over the personas", float(accuracy.mean())),
         pss_ratio_of_means=nan_to_none(pss),
         pss_interval=_refused("smallest over largest accuracy of these personas, on problems like these", pss),
-        cross_fitted_worst=_refused(chosen.format("worst")),
-        cross_fitted_best=_refused(chosen.format("best")),
+        cross_fitted_worst=_refused(chosen_persona("worst")),
+        cross_fitted_best=_refused(chosen_persona("best")),
         leave_one_out_pss=leave_one_out_pss(table.personas, accuracy),
         best_of_k=BestOfK(tuple(map(float, statistics.best_of_k(accuracy)))),
         worst_minus_no_persona=None
         if table.no_persona_M is None
-        else _refused(f"{chosen.format('worst')}, minus accuracy without persona"),
+        else _refused(f"{chosen_persona('worst')}, minus accuracy without persona"),
         tenth_percentile=float(np.quantile(accuracy, 0.1)),
         flip_rates=FlipRates(across=float("nan"), within=float("nan")),
+        categories=_categories(table, accuracy),
     )
+
+
+def _categories(table: AccuracyTable, accuracy_P: NDArray[np.float64]) -> tuple[CategoryAnalysis, ...]:
+    groups = group_by_category(persona_categories(table.personas, table.categories))
+    analyses = []
+    for category, positions in groups.items():
+        mine = accuracy_P[positions]
+        worst = int(mine.argmin())
+        analyses.append(
+            CategoryAnalysis(
+                category=category,
+                personas=tuple(table.personas[position] for position in positions),
+                mean=_refused(f"accuracy, averaged over the personas of category {category}", float(mine.mean())),
+                worst=PersonaAccuracy(table.personas[positions[worst]], float(mine[worst])),
+                cross_fitted_worst=_refused(chosen_persona("worst")) if len(positions) > 1 else None,
+            )
+        )
+    return tuple(analyses)
+
+
+def chosen_persona(end: str) -> str:
+    """Return the estimand of a cross-fitted worst or best accuracy."""
+    return f"accuracy of the persona chosen as {end} on half of the problems"
 
 
 def _condition(persona: str, accuracy: float, estimand: str) -> ConditionAnalysis:

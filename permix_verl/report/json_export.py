@@ -19,13 +19,14 @@ RENAMED: Mapping[type, Mapping[str, str]] = {
 }
 """Keys that differ from the field, by class and field."""
 OPTIONAL: Mapping[type, tuple[str, ...]] = {
+    ConditionAnalysis: ("truncated_thoughts",),
     JudgeResult: ("rates",),
     MethodDifference: ("worst", "mean", "pss"),
-    ModelAnalysis: ("refused",),
+    ModelAnalysis: ("refused", "categories"),
     PairComparison: ("mean_difference", "worst_difference", "swap_test"),
     PairedScores: ("judges",),
 }
-"""Fields whose key is omitted if they are ``None``, by class."""
+"""Fields whose key is omitted if they are ``None`` or an empty tuple, by class."""
 
 
 def report_json(analysis: ReportAnalysis) -> str:
@@ -57,7 +58,9 @@ def _to_object(value: Any) -> dict[str, Any]:
     renamed, optional = RENAMED.get(type(value), {}), OPTIONAL.get(type(value), ())
     content = {field.name: getattr(value, field.name) for field in fields(value)}
     content = {
-        renamed.get(name, name): inner for name, inner in content.items() if inner is not None or name not in optional
+        renamed.get(name, name): inner
+        for name, inner in content.items()
+        if name not in optional or not (inner is None or inner == ())
     }
     if isinstance(value, InvarianceTest):
         content["verdict"] = value.conclusion

@@ -17,6 +17,7 @@ def personas_table(label: str, model: ModelAnalysis) -> Table:
         ("l", "95 % interval"),
         ("r", "PSS without it"),
         ("r", "no answer (%)"),
+        ("r", "thought cut off (%)"),
         ("r", "cut at the token limit (%)"),
         ("r", "timeout (%)"),
         ("r", "error (%)"),
@@ -30,6 +31,8 @@ def personas_table(label: str, model: ModelAnalysis) -> Table:
         f"{label}: every persona, and the verifier's audit. Parsed: answers that could be read and were scored right "
         "or wrong. No answer, cut, timeout and error are shares of all samples; a cut answer may still be read."
     )
+    if any(condition.truncated_thoughts is not None for condition in model.conditions()):
+        caption += " Thought cut off: ended inside a thought, and so without an answer."
     if model.strict:
         caption += f" Strict: correct, and marked by {STRICT}. The parser's share is the mean less strict."
     if model.refused:
@@ -47,6 +50,7 @@ def _row(condition: ConditionAnalysis, pss_without: str) -> list[str]:
         fmt.limits(condition.interval),
         pss_without,
         fmt.percent(condition.no_answer),
+        fmt.percent(condition.truncated_thoughts),
         fmt.percent(condition.truncated),
         fmt.percent(condition.timeout),
         fmt.percent(condition.error),

@@ -79,7 +79,9 @@ def held_out_loss(adapter: Path, args: LaunchSettings, trained: float, dtype: An
 
     settings = args.config
     config = {key: settings[f"data.{key}"] for key in ("max_length", "apply_chat_template_kwargs")}
-    rows = SupervisedDataset(list_data_files(settings, "data.val_files"), load_tokenizer(args.base), config).rows
+    tokenizer = load_tokenizer(args.base)
+    tokenizer.chat_template = settings.get("model.custom_chat_template") or tokenizer.chat_template
+    rows = SupervisedDataset(list_data_files(settings, "data.val_files"), tokenizer, config).rows
     model = load_base(args.base, dtype, args.check_device, nf4_requested(settings))
     start = init_adapter_copy(settings)
     start_model = with_adapter(model, start) if start else model

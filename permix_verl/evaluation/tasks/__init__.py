@@ -1,9 +1,10 @@
 """Tasks: prompts and scoring of one benchmark per file; a user's task is one file too.
 
-    python eval/run.py --tasks gsm8k,math500=path/to/math500.jsonl,./my_task.py ...
+    python eval/run.py --tasks gsm8k,math500=path/to/math500.jsonl,own=mine.csv,./my_task.py ...
 
 A task file defines ``TASK``, a :class:`Task`: the source of its problems, the user message, the score, and a text that
-must score as correct, with which golds are checked before generation. ``gsm8k.py`` is the shortest example. An
+must score as correct, with which golds are checked before generation. ``gsm8k.py`` is the shortest example; ``own.py``
+reads problems of any fields. An
 installed package registers tasks by name in the entry point group ``permix_verl.tasks``, as the lab does.
 """
 
@@ -73,6 +74,8 @@ def boxed_gold(problem: EvalProblem) -> str:
     return f"The answer is \\boxed{{{problem.gold}}}."
 
 
+NAMED_OWN = "own-"
+"""Beginning of the names of further tasks like ``own``, for several files in one results folder."""
 GROUP = "permix_verl.tasks"
 """Entry point group under which other packages register tasks."""
 
@@ -93,6 +96,8 @@ def find_task(name: str) -> Task:
         UserError: unknown name, missing file, or a file without a ``TASK``.
     """
     if not name.endswith(".py"):
+        if name.startswith(NAMED_OWN) and name != NAMED_OWN:
+            return importlib.import_module(f"{__name__}.own").own_task(name)  # type: ignore[no-any-return]
         if name not in known_tasks():
             raise UserError(f"unknown task {name!r}", f"known: {', '.join(known_tasks())}, or the path of a task file")
         entry = _registered().get(name)

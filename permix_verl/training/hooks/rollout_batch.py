@@ -3,7 +3,7 @@
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
-from permix_verl.training.observability.persona_metrics import FLAGS, Rollout
+from permix_verl.training.observability.persona_metrics import LOGGED_FLAGS, Rollout
 
 
 def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
@@ -26,7 +26,7 @@ def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
                 persona=str(info.get("persona", "")),
                 reward=reward,
                 tokens=int(tag["response_len"]),
-                flags={flag: float(reward_info[flag]) for flag in FLAGS if flag in reward_info},
+                flags={flag: float(reward_info[flag]) for flag in LOGGED_FLAGS if flag in reward_info},
                 status=str(reward_info.get("status", "")),
                 seed=extra.get("seed"),
                 mark=str(reward_info["mark"]) if "mark" in reward_info else None,

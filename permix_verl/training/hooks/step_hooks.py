@@ -13,7 +13,15 @@ from permix_verl.training.guards.rollout_mismatch import adapter_norm_ratio
 from permix_verl.training.hooks.buffer_hooks import BufferHook, RunContext
 from permix_verl.training.hooks.guard_hooks import warn_if_unreadable
 from permix_verl.training.hooks.seeds import worker_seed
-from permix_verl.training.observability.persona_metrics import Rollout, persona_metrics
+from permix_verl.training.observability.persona_means import (
+    MAX_SERIES,
+    PERSONAS_CSV,
+    PersonaMeans,
+    category_metrics,
+    read_means,
+    write_means,
+)
+from permix_verl.training.observability.persona_metrics import Rollout, persona_metrics, reward_metrics
 from permix_verl.utils.files import write_atomic
 
 RECORDS = "records"
@@ -70,9 +78,28 @@ class MeasureAdapterNorm(BufferHook):
 
 
 class LogPersonaMetrics(BufferHook):
-    """Log rewards and counts per persona of the training pool."""
+    """Log rewards and counts by persona and by category of the training pool.
+
+    The curves of a pool of more than :data:`MAX_SERIES` personas are quantiles of the personas' means over the run; its
+    best and worst personas are in :data:`PERSONAS_CSV`, as all personas of a smaller pool are.
+    """
+
+    def __init__(self, run: RunContext) -> None:
+        super().__init__(run)
+        self._means: PersonaMeans | None = None
+        self._categories: Mapping[str, str] = {}
 
     def on_rollouts(self, step: int, rollouts: Sequence[Rollout]) -> Mapping[str, float]:
-        draw = getattr(self.run.trainer.train_dataset, "draw", None)
+        draw, run_dir = getattr(self.run.trainer.train_dataset, "draw", None), self.run.run_dir
+        if self._means is None:
+            self._means = PersonaMeans() if run_dir is None else read_means(run_dir / RECORDS, step)
+            self._categories = draw.pool.categories() if draw else {}
+        self._means.add((rollout.persona, rollout.reward) for rollout in rollouts)
+        if run_dir is not None:
+            write_means(run_dir / PERSONAS_CSV, self._means, self._categories)
+        by_category = category_metrics(rollouts, self._categories)
+        if max(len(self._means), len(draw.pool) if draw else 0) > MAX_SERIES:
+            return {**reward_metrics(rollouts), **by_category, **self._means.quantiles()}
         personas = draw.pool.personas if draw else ()
-        return persona_metrics(rollouts, personas, no_persona=bool(draw and draw.no_persona_probability))
+        by_persona = persona_metrics(rollouts, personas, no_persona=bool(draw and draw.no_persona_probability))
+        return {**by_persona, **by_category}

@@ -9,6 +9,8 @@ from typing import Any
 from permix_verl.runs import metrics as m
 from permix_verl.runs.persona_validation import PersonaValidation, ValidationPersonas, persona_validations
 
+_LEGEND = 12
+"""Categories that a legend names at most."""
 _PANELS = (
     (m.REWARD, "reward (mean of the step)"),
     (m.LENGTH, "answer length (tokens)"),
@@ -68,7 +70,9 @@ def plot_curves(
     personas: ValidationPersonas,
     best_step: int | None = None,
 ) -> Path:
-    """Plot a GRPO run, with accuracy by persona if it has validations; write a PNG atomically.
+    """Plot a GRPO run, with accuracy by persona if it has validations, and by category if its pool has categories.
+
+    The PNG is written atomically.
 
     Args:
         min_agreement: correlation that a step must reach.
@@ -76,8 +80,10 @@ def plot_curves(
         best_step: step of the exported best adapter.
     """
     steps, curve = m.training_steps(metrics), persona_validations(metrics, personas)
-    width = 14.5 if curve else 10
-    figure, axes = _pyplot().subplots(2, 3 if curve else 2, figsize=(width, 6.5), sharex=True, constrained_layout=True)
+    by_category = [category_series(metrics, name) for name in ("reward", "val_accuracy")]
+    columns = 2 + bool(curve) + any(by_category)
+    size = (1 + 4.5 * columns, 6.5)
+    figure, axes = _pyplot().subplots(2, columns, figsize=size, sharex=True, constrained_layout=True)
     for axis, (name, label) in zip(axes[:, :2].flat, _PANELS, strict=True):
         _plot(axis, steps, name, label)
         if name == m.ROLLOUT_ACTOR_CORR:
@@ -89,9 +95,36 @@ def plot_curves(
         axes[0, 0].plot(steps_V, mean, "s--", color="tab:orange", markersize=4, label=f"validation, {personas.label}")
         axes[0, 0].legend(fontsize=8)
         _plot_accuracies(axes[:, 2], curve, personas.label, best_step)
+    if any(by_category):
+        _plot_categories(axes[:, -1], by_category, personas.label)
     for axis in axes[1]:
         axis.set_xlabel("step")
     return _save(figure, out, title)
+
+
+def category_series(metrics: m.Metrics, name: str) -> dict[str, list[tuple[int, float]]]:
+    """Return category slug -> (step, value) of ``category/SLUG/NAME``, sorted by slug; empty for fewer than two."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for step, values in metrics.items():
+        for key, value in values.items():
+            if key.startswith("category/") and key.endswith(f"/{name}"):
+                series.setdefault(key.split("/")[1], []).append((step, value))
+    return dict(sorted(series.items())) if len(series) > 1 else {}
+
+
+def _plot_categories(axes: Any, by_category: Sequence[dict[str, list[tuple[int, float]]]], label: str) -> None:
+    """Plot reward by category above, and validation accuracy by category below; the same color means the same one."""
+    titles = ("reward by category\n(mean of the step)", f"validation accuracy by category\n({label})")
+    slugs = sorted({slug for series in by_category for slug in series})
+    colors = {slug: f"C{number % 10}" for number, slug in enumerate(slugs)}
+    for axis, series, title in zip(axes, by_category, titles, strict=True):
+        for slug, points in series.items():
+            axis.plot(*zip(*points, strict=True), "o-", color=colors[slug], markersize=3, linewidth=1, label=slug)
+        axis.set_title(title, fontsize=10)
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(alpha=0.3)
+        if 0 < len(series) <= _LEGEND:
+            axis.legend(fontsize=7, ncols=2)
 
 
 def _plot_accuracies(axes: Any, curve: Sequence[PersonaValidation], label: str, best_step: int | None) -> None:

@@ -11,7 +11,9 @@ from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.reward_fns.math_reward import STRICT_MARKS
 
 FLAGS = ("no_answer", "timeout", "error")
-"""Flags of the reward (``reward_fns/math_reward.py``) whose rates are logged."""
+"""Flags of samples without a verdict (``reward_fns/math_reward.py``); their rates are logged."""
+LOGGED_FLAGS = (*FLAGS, "truncated_thought")
+"""Flags of the reward whose rates are logged. A thought that was cut off is also ``no_answer``."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Rollout:
         row_id, epoch, persona: the row, the pass over the data, and the persona's key.
         reward: the reward that the trainer uses.
         tokens: response length.
-        flags: ``no_answer``, ``timeout``, ``error``, if the reward reports them.
+        flags: those of :data:`LOGGED_FLAGS` that the reward reports.
         status: the reward's status, such as ``"correct"``; empty if it reports none.
         seed: sampling seed; ``None`` if unseeded.
         mark: marker of the extracted answer; ``None`` if the reward reports none.
@@ -56,19 +58,10 @@ def persona_metrics(
         no_persona: whether rows without a persona are sampled too.
 
     Returns:
-        ``reward/{no_answer,timeout,error,strict}_rate`` if the reward reports their fields;
-        ``reward/zero_variance_groups``, the fraction of groups with equal rewards, from which GRPO learns nothing; and
-        ``persona/NAME/{rollouts,reward,zero_variance_groups}``, with ``rollouts`` for every persona of the pool.
+        The metrics of :func:`reward_metrics`, and ``persona/NAME/{rollouts,reward,zero_variance_groups}``, with
+        ``rollouts`` for every persona of the pool.
     """
-    metrics = {
-        f"reward/{flag}_rate": sum(rollout.flags[flag] for rollout in rollouts) / len(rollouts)
-        for flag in FLAGS
-        if all(flag in rollout.flags for rollout in rollouts)
-    }
-    if all(rollout.mark is not None for rollout in rollouts):
-        strict = [rollout.status == "correct" and rollout.mark in STRICT_MARKS for rollout in rollouts]
-        metrics["reward/strict_rate"] = sum(strict) / len(rollouts)
-    metrics["reward/zero_variance_groups"] = zero_variance_fraction(rollouts)
+    metrics = reward_metrics(rollouts)
     by_persona: dict[str, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
         by_persona[rollout.persona].append(rollout)
@@ -80,6 +73,28 @@ def persona_metrics(
         if mine:
             metrics[f"{name}/reward"] = sum(rollout.reward for rollout in mine) / len(mine)
             metrics[f"{name}/zero_variance_groups"] = zero_variance_fraction(mine)
+    return metrics
+
+
+def reward_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Compute the metrics of one step over all its rollouts.
+
+    Args:
+        rollouts: at least one rollout.
+
+    Returns:
+        ``reward/{no_answer,timeout,error,truncated_thought,strict}_rate`` if the reward reports their fields; and
+        ``reward/zero_variance_groups``, the fraction of groups with equal rewards, from which GRPO learns nothing.
+    """
+    metrics = {
+        f"reward/{flag}_rate": sum(rollout.flags[flag] for rollout in rollouts) / len(rollouts)
+        for flag in LOGGED_FLAGS
+        if all(flag in rollout.flags for rollout in rollouts)
+    }
+    if all(rollout.mark is not None for rollout in rollouts):
+        strict = [rollout.status == "correct" and rollout.mark in STRICT_MARKS for rollout in rollouts]
+        metrics["reward/strict_rate"] = sum(strict) / len(rollouts)
+    metrics["reward/zero_variance_groups"] = zero_variance_fraction(rollouts)
     return metrics
 
 

@@ -4,18 +4,22 @@ python -m permix_verl.training.observability.smoke_report runs/NAME --memory nvi
 """
 
 import argparse
+import csv
 import importlib.metadata
 import json
 import platform
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import exit_with_message
 from permix_verl.runs import metrics as m
 from permix_verl.runs.folder import RunFolder
+from permix_verl.runs.own_rows import record_notes
 from permix_verl.training.guards.effective_config import LIVE_FILE
 from permix_verl.training.guards.watchdog import CAUSE_FILE
+from permix_verl.training.observability.persona_means import PERSONAS_CSV
 from permix_verl.utils.files import write_atomic
 from permix_verl.utils.nvidia_smi import query_gpus
 
@@ -71,13 +75,33 @@ def collect_report(run: Path, memory_file: Path | None = None) -> dict[str, Any]
             }
             for step, values in steps.items()
         },
+        # The best and worst means over the run, and the last step's rewards by category.
+        "personas": _table(run / PERSONAS_CSV),
+        "categories": {name: value for name, value in _last(steps).items() if name.startswith("category/")},
         "settings": (_json(folder.settings) or {}).get("overrides"),
+        "own_files": _own_files(folder),
         "live": _json(run / LIVE_FILE),
     }
 
 
+def _own_files(folder: RunFolder) -> dict[str, Any]:
+    """Return the record of the data files that the user named; empty without any."""
+    return dict((_json(folder.settings) or {}).get("own_files") or {})
+
+
 def _json(file: Path) -> Any:
     return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _table(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def _last(steps: m.Metrics) -> Mapping[str, float]:
+    return steps[max(steps)] if steps else {}
 
 
 def _version(package: str) -> str | None:
@@ -115,6 +139,8 @@ def main(argv: list[str] | None = None) -> int:
         + (f", {steps[-1]['step_s']:.1f} s for the last" if steps else "")
         + (f", {peak / 1024:.1f} GiB at most on a GPU" if peak else "")
     )
+    for note in record_notes(report["own_files"]):
+        print(f"data      {note}")
     return 0 if report["passed"] else 1
 
 

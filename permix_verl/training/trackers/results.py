@@ -10,6 +10,7 @@ from typing import Any
 from permix_verl.config.compose import flatten
 from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.metrics import read_metrics
+from permix_verl.training.observability.persona_means import PERSONAS_CSV
 from permix_verl.training.trackers.completions import sample_completions
 
 
@@ -26,6 +27,7 @@ class FinalResults:
         checks: the numbers and flags in ``verdict.json``, by dotted key.
         problems: failed checks.
         completions: rows of ``permix_verl.training.trackers.completions``.
+        personas: ``personas.csv``.
     """
 
     project: str
@@ -37,10 +39,11 @@ class FinalResults:
     checks: Mapping[str, float]
     problems: Sequence[str]
     completions: Sequence[Mapping[str, Any]]
+    personas: str = ""
 
     @property
     def files(self) -> list[str]:
-        return [file for file in (self.figure, self.robustness, self.verdict) if file]
+        return [file for file in (self.figure, self.robustness, self.verdict, self.personas) if file]
 
     @property
     def outcome(self) -> str:
@@ -82,6 +85,7 @@ def collect_results(config: Mapping[str, Any], folder: RunFolder) -> FinalResult
         checks=numbers,
         problems=[str(problem) for problem in verdict.get("problems", [])],
         completions=sample_completions(folder.path),
+        personas=_existing(folder.path / PERSONAS_CSV),
     )
 
 

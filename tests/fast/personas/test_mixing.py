@@ -1,7 +1,9 @@
 """The sampled persona is uniform, depends on (seed, epoch, row id) only, and is stable."""
 
+import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from scipy import stats
 
 from permix_verl import UserError, draw_persona, load_pool
-from permix_verl.personas.mixing import PersonaDraw, development_personas
+from permix_verl.personas.mixing import PersonaDraw, development_personas, validation_personas
 from permix_verl.personas.pool import Persona, PersonaPool
 
 POOL = load_pool("train")
@@ -31,6 +33,78 @@ def test_a_persona_draw_is_the_same_in_every_process_and_release() -> None:
 
 
 FIRST_DRAWS = ["farmer", "intern", "conspiracy theorist", "cryptographer"]
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_draws_and_json_of_pools_without_weights_and_wordings_are_those_of_the_first_release() -> None:
+    """Begun runs compare the bytes of their data, with the draw in them; the values are those of the first release."""
+    held_out = development_personas(POOL, "5", 3)
+    for draw, json_digest, drawn_digest in (
+        (
+            PersonaDraw(POOL, 0),
+            "8e144140cdc7bb42f60c02132525dfbd0c565cb6795c53d9291fd12d6d2c2320",
+            "1833e25907be7d78594cfef480a61cc686777f8f0decb7fc46561057f772426b",
+        ),
+        (
+            PersonaDraw(POOL, 3, 0.25, 1, held_out),
+            "76829e9cba967d17009747af3dc334911c00a29fcae4832ebe05370ee52b990f",
+            "199bf24c1f8764db763bd8a9a2265e571abf949165fd1a1f74ff3866f8865b1e",
+        ),
+    ):
+        assert digest(draw.to_json()) == json_digest
+        drawn = [draw.persona(epoch, f"gsm8k/train/{i}") for epoch in range(3) for i in range(2000)]
+        assert digest("\n".join(one.key if one else "-" for one in drawn)) == drawn_digest
+    own = PersonaPool("own", tuple(Persona(f"p {i}", f"c{i % 3}", f"You are person {i}.") for i in range(777)))
+    assert digest(PersonaDraw(own, 5).to_json()) == "60f8e3f55fb99c3c92bb01f15d9d68a097a58a1411813e737f23302ea34653c8"
+    keys = [draw_persona(own, 5, epoch, f"r{i}").key for epoch in range(2) for i in range(3000)]
+    assert digest("\n".join(keys)) == "74ab4728f084eb9f2de3e4869f59240063b5a0702d963ce50851cd5b813ee43f"
+
+
+def test_a_wording_is_drawn_uniformly_and_independently_of_the_persona() -> None:
+    texts = ("You cook.", "Cooking is your trade.", "A cook, you are.")
+    chef = Persona("chef", "", texts[0], paraphrases=texts[1:])
+    pool = PersonaPool("own", (chef, Persona("pilot", "", "You fly.")))
+    plain = PersonaPool("own", (replace(chef, paraphrases=()), Persona("pilot", "", "You fly.")))
+    drawn = [(draw_persona(pool, 1, epoch, f"r{i}"), i) for epoch in range(2) for i in range(3000)]
+    assert [one.key for one, _ in drawn[:3000]] == [draw_persona(plain, 1, 0, f"r{i}").key for i in range(3000)]
+    counts = Counter(one.system_prompt for one, _ in drawn)
+    assert set(counts) == {*texts, "You fly."}
+    assert stats.chisquare([counts[text] for text in texts]).pvalue > 0.001
+    assert stats.chisquare([counts["You fly."], sum(counts[text] for text in texts)]).pvalue > 0.001
+    assert all(one.wordings == (one.system_prompt,) for one, _ in drawn)
+    first, second = drawn[:3000], drawn[3000:]
+    both = [
+        a.system_prompt == b.system_prompt
+        for (a, _), (b, _) in zip(first, second, strict=True)
+        if a.key == b.key == "chef"
+    ]
+    assert 0.28 < sum(both) / len(both) < 0.39, "wordings are drawn anew in every epoch"
+
+
+def test_validation_personas_are_a_seeded_subset_with_the_development_personas() -> None:
+    pool = PersonaPool("own", tuple(Persona(f"p{i}", "", f"{i}") for i in range(200)))
+    assert validation_personas(POOL, 25, 0) == POOL.personas
+    assert validation_personas(POOL, 10**6, 0) == POOL.personas
+    chosen = validation_personas(pool, 25, 0)
+    assert len(chosen) == 25
+    assert chosen == tuple(one for one in pool if one in chosen), "in the pool's order"
+    assert chosen != pool.personas[:25]
+    assert chosen == validation_personas(pool, 25, 0)
+    assert chosen != validation_personas(pool, 25, 1)
+    assert set(validation_personas(pool, 10, 0)) < set(chosen)
+    dev = ("p3", "p150")
+    with_dev = validation_personas(pool, 25, 0, dev)
+    assert len(with_dev) == 25
+    assert {"p3", "p150"} <= {one.key for one in with_dev}
+    assert len(set(with_dev) - set(chosen)) <= 2
+    assert [one.key for one in validation_personas(pool, 1, 0, dev)] == ["p3", "p150"], "none of them is left out"
+    others = PersonaPool("own", tuple(reversed(pool.personas)))
+    assert set(validation_personas(others, 25, 0)) == set(chosen), "a persona's place does not matter"
+    with pytest.raises(UserError, match="validation under 0 personas; ask for at least 1"):
+        validation_personas(pool, 0, 0)
 
 
 def test_seed_epoch_and_row_each_change_the_draw() -> None:

@@ -82,3 +82,13 @@ def test_a_reward_that_says_no_marks_gives_no_strict_rate(marks: tuple[str | Non
 @pytest.mark.parametrize(("rewards", "fraction"), [([0, 0], 1.0), ([0, 1], 0.0), ([0.5, 0.5], 1.0)])
 def test_a_group_has_no_variance_when_all_its_rewards_are_equal(rewards: list[float], fraction: float) -> None:
     assert zero_variance_fraction(group("a", "chef", rewards)) == fraction
+
+
+def test_thoughts_that_were_cut_off_have_a_rate_where_the_reward_counts_them() -> None:
+    thinking = [
+        *group("a", "chef", [1, 0, 0, 0], truncated_thought=0.0),
+        *group("b", "chef", [0, 0, 0, 0], no_answer=1.0, truncated_thought=1.0),
+    ]
+    metrics = persona_metrics(thinking, POOL)
+    assert metrics["reward/truncated_thought_rate"] == metrics["reward/no_answer_rate"] == 0.5
+    assert "reward/truncated_thought_rate" not in persona_metrics(ROLLOUTS, POOL)

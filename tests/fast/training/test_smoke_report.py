@@ -61,3 +61,26 @@ def test_a_run_that_failed_has_a_report_of_its_cause(tmp_path: Path) -> None:
     assert report["log_tail"] == ["torch.OutOfMemoryError: CUDA out of memory"]
     assert report["packages"]["verl"] == "0.9.1"
     assert report["steps"] == {}
+
+
+def test_a_report_says_which_rows_of_ones_own_have_which_personas(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mix = {"pool": "train", "pool_sha256": "a", "pool_size": 25}
+    own = {
+        "train": {"files": {"mine.parquet": "a"}, "personas": ["chef", "pilot"], "mix": mix},
+        "val": {"files": {"val.parquet": "b"}, "personas": []},
+    }
+    (run / "run.json").write_text(json.dumps({"overrides": {}, "data": {}, "own_files": own}))
+    main([str(run), "--out", str(run / "evidence.json")])
+    said = capsys.readouterr().out
+    assert "train rows of mine.parquet: personas of pool train are mixed in as they load" in said
+    assert "val rows of val.parquet are without personas: validated as they are (permix mix --every-persona" in said
+    assert json.loads((run / "evidence.json").read_text())["own_files"] == own
+    own["val"]["files"] = {}  # prepared rows
+    own["train"]["personas"] = ["no_persona"]
+    (run / "run.json").write_text(json.dumps({"overrides": {}, "own_files": own}))
+    main([str(run), "--out", str(run / "evidence.json")])
+    said = capsys.readouterr().out
+    assert "train rows of mine.parquet: read as they are" in said
+    assert "val rows" not in said
