@@ -13,7 +13,8 @@ def derive_seed(purpose: str, *parts: object) -> int:
         purpose: separates independent choices about the same parts. Up to 16 bytes of it count. In use:
             ``permix.persona``, ``permix.none``, ``permix.order``, ``permix.dev``, ``permix.val``, ``permix.rollout``,
             ``permix.worker``, ``permix.lora``, ``permix.eval``, ``permix.answer``, ``permix.judgement``,
-            ``permix.target``, ``permix.lab.split``, ``permix.pooled``.
+            ``permix.target``, ``permix.lab.split``, ``permix.pooled``, ``permix.valset``, ``permix.wording``,
+            ``permix.weight``, ``permix.plain``.
         parts: such as seed, epoch and row id; their number and order count.
     """
     message = "\x1f".join(map(str, parts)).encode()

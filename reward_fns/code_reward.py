@@ -18,6 +18,9 @@ verl:  reward.custom_reward_function.path=/path/to/code_reward.py
     status            "correct", "wrong", "no_answer", "timeout" or "error"
     pred              "12 of 12 tests", "test 3 of 12: wrong output", ...
     persona, row_id   copied from extra_info, for curves per persona
+    truncated_thought with ``thinking`` alone: 1.0 if the completion ended inside a thought
+
+``thinking`` and ``thought_marks`` are those of ``math_reward.py``.
 
 Each test runs in its own sandbox (``permix_verl.sandbox``): bubblewrap's namespaces, no network, a read-only file
 system, limits. The expected output never enters it. If the machine does not allow that, the first call raises an error
@@ -33,6 +36,7 @@ import threading
 
 from permix_verl.code import Cases, extract_program, judge
 from permix_verl.errors import UserError
+from permix_verl.reward_fns.math_reward import split_thoughts
 from permix_verl.sandbox import Limits, Sandbox
 
 WORKERS = int(os.environ.get("CODE_REWARD_WORKERS") or os.cpu_count() or 1)
@@ -46,7 +50,7 @@ _lock = threading.Lock()
 _shared: dict = {}
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, thinking=None, thought_marks=(), **_):
     """Score one completion: the signature of verl's custom reward functions.
 
     Args:
@@ -54,6 +58,8 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
         solution_str: the model's whole completion.
         ground_truth: the tests, as JSON.
         extra_info: the row's extra_info; ``persona`` and ``row_id`` are copied.
+        thinking: "on" or "open" for a model that thinks first; "open": the prompt ends with ``<think>``.
+        thought_marks: other marks of thoughts than ``<think>`` and ``</think>``, in pairs.
 
     Returns:
         A dict with the keys listed in the module's docstring.
@@ -61,47 +67,53 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
     Raises:
         permix_verl.sandbox.SandboxUnavailableError: this machine cannot isolate a program.
     """
-    return _submit(solution_str, ground_truth, extra_info).result()
+    return _submit(solution_str, ground_truth, extra_info, thinking, thought_marks).result()
 
 
-async def compute_score_async(data_source, solution_str, ground_truth, extra_info=None, **_):
+async def compute_score_async(
+    data_source, solution_str, ground_truth, extra_info=None, thinking=None, thought_marks=(), **_
+):
     """Async version of ``compute_score``; running programs block no thread of the event loop."""
-    return await asyncio.wrap_future(_submit(solution_str, ground_truth, extra_info))
+    return await asyncio.wrap_future(_submit(solution_str, ground_truth, extra_info, thinking, thought_marks))
 
 
-def compute_score_batch(data_sources, solution_strs, ground_truths, extra_infos=None, **_):
+def compute_score_batch(
+    data_sources, solution_strs, ground_truths, extra_infos=None, thinking=None, thought_marks=(), **_
+):
     """Score many completions, ``WORKERS`` concurrently: the signature of verl's batch reward manager.
 
     Returns:
         A list of ``compute_score``'s dicts, in order.
     """
     infos = extra_infos if extra_infos is not None else [None] * len(solution_strs)
-    futures = [_submit(*row) for row in zip(solution_strs, ground_truths, infos, strict=True)]
+    rows = zip(solution_strs, ground_truths, infos, strict=True)
+    futures = [_submit(*row, thinking, thought_marks) for row in rows]
     return [future.result() for future in futures]
 
 
-def _submit(solution, ground_truth, extra_info):
+def _submit(solution, ground_truth, extra_info, thinking=None, thought_marks=()):
+    solution, cut = split_thoughts(solution, thinking, thought_marks)
     with _lock:
         if not _shared:
             _shared["sandbox"] = Sandbox(os.environ.get("CODE_REWARD_SANDBOX") or "on")
             _shared["pool"] = concurrent.futures.ThreadPoolExecutor(WORKERS)
-    return _shared["pool"].submit(_score, solution, ground_truth, extra_info)
+    return _shared["pool"].submit(_score, solution, ground_truth, extra_info, cut)
 
 
-def _score(solution, ground_truth, extra_info):
+def _score(solution, ground_truth, extra_info, cut=None):
     try:
         cases = Cases.from_ground_truth(ground_truth)
     except UserError as error:
-        return _result("error", str(error), extra_info)
+        return _result("error", str(error), extra_info, cut)
     program = extract_program((solution or "")[-MAX_SOLUTION_CHARS:], cases.call)
     result = judge(program, cases, _shared["sandbox"], LIMITS)
-    return _result(result.status, result.summary, extra_info)
+    return _result(result.status, result.summary, extra_info, cut)
 
 
-def _result(status, pred, extra_info):
+def _result(status, pred, extra_info, cut=None):
     info = extra_info or {}
     correct = float(status == "correct")
-    return {
+    found = {
         "score": correct,
         "acc": correct,
         "no_answer": float(status == "no_answer"),
@@ -112,3 +124,4 @@ def _result(status, pred, extra_info):
         "persona": str(info.get("persona", "")),
         "row_id": str(info.get("row_id", "")),
     }
+    return found if cut is None else found | {"truncated_thought": float(cut)}

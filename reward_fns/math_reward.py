@@ -3,6 +3,8 @@ r"""Binary answer correctness, blind to the persona. One file, copy it anywhere.
 verl:  reward.custom_reward_function.path=/path/to/math_reward.py
        reward.custom_reward_function.name=compute_score         (or compute_score_async)
        +reward.custom_reward_function.reward_kwargs.strict=True (only closed boxes and ####)
+       +reward.custom_reward_function.reward_kwargs.thinking=on (the model thinks first; "open": the prompt ends with
+                                                                 <think>, so that a solution begins inside a thought)
 TRL:   GRPOTrainer(..., reward_funcs=accuracy_reward)           (golds in a column solution, answer or ground_truth)
 
 ``compute_score`` returns 1.0 or 0.0 (arXiv 2604.08986, appendix B.4) in a dict that has the
@@ -15,6 +17,7 @@ same keys for every sample, on failures too:
     pred              the answer that was read in the solution, as text; empty if none was
     mark              what marked it: the name of one of MARKS, "unmarked", or empty
     persona, row_id   copied from extra_info, for curves per persona
+    truncated_thought with ``thinking`` alone: 1.0 if the solution ended inside a thought
 
 What counts as the answer
 -------------------------
@@ -29,7 +32,9 @@ beside each. The first kind that is there counts, and the last mark of its kind:
 A mark that is not closed where the text ends ("\boxed{18} Once more: \boxed{") means no answer:
 the text was cut off before it had its last word. An answer that is taken back ("Wait, that is
 wrong.") yields to the next one, of whatever kind. Text up to the last ``</think>``, or in a
-``<think>`` that does not end, is not read. With ``strict``, boxes and ``####`` alone count.
+``<think>`` that does not end, is not read; with ``thinking="open"`` the solution begins in one.
+``thought_marks`` names other marks of thoughts: pairs of texts, which count as ``<think>`` and
+``</think>``. With ``strict``, boxes and ``####`` alone count.
 
 If the gold is a number, an answer that is one too is compared as a number, exactly:
 
@@ -96,7 +101,9 @@ MAX_PRED_CHARS = 200
 STATUSES = ("correct", "wrong", "no_answer", "timeout", "error")
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, strict=False, **_):
+def compute_score(
+    data_source, solution_str, ground_truth, extra_info=None, strict=False, thinking=None, thought_marks=(), **_
+):
     """Score one solution: the signature of verl's custom reward functions.
 
     Args:
@@ -105,39 +112,50 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, stri
         ground_truth: the bare final answer, or LaTeX, or a text that ends in ``#### answer``.
         extra_info: the row's extra_info; ``persona`` and ``row_id`` are passed through.
         strict: whether an answer counts in a closed box or behind ``####`` alone; any other is "no_answer".
+        thinking: "on" or "open" for a model that thinks first; "open": the prompt ends with ``<think>``.
+        thought_marks: other marks of thoughts than ``<think>`` and ``</think>``, in pairs.
 
     Returns:
         The keys that the file's docstring lists.
     """
+    solution_str, cut = split_thoughts(solution_str, thinking, thought_marks)
     verdict, request = _read(solution_str, ground_truth, strict)
-    return _result(verdict or _wait([_state.submit(request)])[0], extra_info)
+    return _result(verdict or _wait([_state.submit(request)])[0], extra_info, cut)
 
 
-async def compute_score_async(data_source, solution_str, ground_truth, extra_info=None, strict=False, **_):
+async def compute_score_async(
+    data_source, solution_str, ground_truth, extra_info=None, strict=False, thinking=None, thought_marks=(), **_
+):
     """``compute_score`` for an event loop: a solution that hangs holds no thread of the loop's executor."""
+    solution_str, cut = split_thoughts(solution_str, thinking, thought_marks)
     verdict, request = _read(solution_str, ground_truth, strict)
-    return _result(verdict or await asyncio.wrap_future(_state.submit(request)), extra_info)
+    return _result(verdict or await asyncio.wrap_future(_state.submit(request)), extra_info, cut)
 
 
-def compute_score_batch(data_sources, solution_strs, ground_truths, extra_infos=None, strict=False, **_):
+def compute_score_batch(
+    data_sources, solution_strs, ground_truths, extra_infos=None, strict=False, thinking=None, thought_marks=(), **_
+):
     """Score many at once, ``WORKERS`` at a time: the signature of verl's batch reward manager.
 
     Returns:
         A list of ``compute_score``'s dicts, in order.
     """
-    verdicts = _verdicts(solution_strs, ground_truths, strict)
+    read = [split_thoughts(text, thinking, thought_marks) for text in solution_strs]
+    verdicts = _verdicts([text for text, _ in read], ground_truths, strict)
     infos = extra_infos if extra_infos is not None else [None] * len(verdicts)
-    return [_result(verdict, info) for verdict, info in zip(verdicts, infos, strict=True)]
+    return [_result(verdict, info, cut) for verdict, info, (_, cut) in zip(verdicts, infos, read, strict=True)]
 
 
-def accuracy_reward(completions, solution=None, answer=None, ground_truth=None, log_metric=None, strict=False, **_):
+def accuracy_reward(
+    completions, solution=None, answer=None, ground_truth=None, log_metric=None, strict=False, thinking=None, **_
+):
     """Score many at once: TRL's signature of a reward function, as its own ``accuracy_reward``.
 
     Args:
         completions: texts, or lists of messages of which the last one's content is read.
         solution, answer, ground_truth: the golds; whichever column the dataset has.
         log_metric: TRL's; gets the share of timeouts and errors.
-        strict: as for ``compute_score``; ``functools.partial(accuracy_reward, strict=True)`` sets it.
+        strict, thinking: as for ``compute_score``; ``functools.partial(accuracy_reward, strict=True)`` sets it.
 
     Returns:
         1.0 or 0.0 each; None, which TRL leaves out, where the verifier failed (``error``).
@@ -149,6 +167,7 @@ def accuracy_reward(completions, solution=None, answer=None, ground_truth=None, 
     if golds is None:
         raise ValueError("no golds: the dataset needs a column named solution, answer or ground_truth")
     texts = [text if isinstance(text, str) else _content(text[-1]["content"]) for text in completions]
+    texts = [split_thoughts(text, thinking, ())[0] for text in texts]
     statuses = [status for status, *_ in _verdicts(texts, golds, strict)]
     if log_metric is not None and statuses:
         for kind in ("timeout", "error"):
@@ -171,11 +190,27 @@ def close():
         _stop(worker)
 
 
-def _result(verdict, extra_info):
+def split_thoughts(solution, thinking, marks):
+    """The solution with its thoughts between <think> and </think>, and whether it ended inside one; None: not asked."""
+    if thinking is None or not isinstance(solution, str):
+        return solution, None if thinking is None else False
+    if thinking not in ("off", "on", "open", False, True):
+        raise ValueError(f"thinking is {thinking!r}; known: off, on, open")
+    for opening, closing in marks:
+        solution = solution.replace(opening, "<think>").replace(closing, "</think>")
+    if thinking == "open":
+        solution = f"<think>\n{solution}"
+    spoken = solution.rpartition("</think>")[2]
+    cut = "<think>" in spoken
+    # A thought that began further up than the end that is read must not pass for an answer.
+    return ("<think>" if cut and len(solution) > MAX_SOLUTION_CHARS else solution), cut
+
+
+def _result(verdict, extra_info, cut=None):
     status, pred, mark = verdict
     info = extra_info or {}
     correct = float(status == "correct")
-    return {
+    result = {
         "score": correct,
         "acc": correct,
         "no_answer": float(status == "no_answer"),
@@ -187,6 +222,7 @@ def _result(verdict, extra_info):
         "persona": str(info.get("persona", "")),
         "row_id": str(info.get("row_id", "")),
     }
+    return result if cut is None else result | {"truncated_thought": float(cut)}
 
 
 def _verdicts(solutions, golds, strict=False):

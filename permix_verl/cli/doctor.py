@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from permix_verl.checkpoints.fetched import resolve_model
 from permix_verl.cli.explain import explain_log
 from permix_verl.config.methods import METHODS
 from permix_verl.errors import UserError
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _setup(args: argparse.Namespace) -> Setup:
     if args.recipe is None:
-        return Setup(args.model, args.personas, args.run_dir, dev_personas=args.dev_personas)
+        model = resolve_model(args.model) if args.model else None
+        return Setup(model, args.personas, args.run_dir, dev_personas=args.dev_personas)
     from permix_verl.recipe.resolve import resolve
 
     if args.model or args.run_dir or args.dev_personas or args.personas != "train":

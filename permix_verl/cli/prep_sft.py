@@ -16,7 +16,8 @@ import argparse
 from pathlib import Path
 
 from permix_verl.cli.engine_arguments import add_engine_arguments, engine_config
-from permix_verl.data.problems import HUB_NAME
+from permix_verl.cli.prep import SHOWN_ROWS
+from permix_verl.cli.source_arguments import add_source_arguments, source_settings
 from permix_verl.errors import UserError, exit_with_message
 from permix_verl.sft_targets.run import TargetOptions, prepare_supervised
 from permix_verl.sft_targets.settings import SupervisedPreparation as Settings
@@ -28,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetOptions, 
         description=(__doc__ or "").split("\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("--data", default=HUB_NAME, help="hub name, folder, .jsonl or .parquet file")
+    add_source_arguments(add)
     add("--out", type=Path, required=True, help="folder to write")
     add("--tokenizer", default="meta-llama/Llama-3.1-8B-Instruct", help="hub name or folder of the model to train")
     add(
@@ -42,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[Settings, TargetOptions, 
     add("--no-persona", action="store_true", help="no row has a persona: SFT, or SeqKD without personas")
     add("--no-persona-probability", type=float, default=0.0, help="fraction of rows without a persona")
     add("--val-problems", type=int, default=32, help="training problems held out for the validation loss")
-    add("--val-data", help="file of problems for the validation loss, instead of problems held out of --data")
+    add("--val-data", help="source of the validation loss's problems, instead of problems held out of --data")
     add("--max-prompt-length", type=int, default=256, help="limit in tokens, under every persona (Table 7)")
     add("--max-length", type=int, default=2048, help="limit of prompt and target in tokens (Tables 5 and 6)")
     add("--answer-format", default="boxed", choices=["boxed", "original"], help="format of the data set's solutions")
@@ -88,7 +89,7 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
-        source=args.data,
+        **source_settings(args),
         out=args.out,
         tokenizer=args.tokenizer,
         pool=args.personas,
@@ -104,6 +105,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         keep_going=args.keep_going,
         price=args.price,
         template_kwargs=args.chat_template_kwargs,
+        system_role=args.system_role,
+        show_rows=SHOWN_ROWS,
     )
 
 

@@ -23,17 +23,16 @@ class _Block:
 def extract_program(completion: str, call: str | None = None) -> str | None:
     """Return the program in a completion, or ``None``.
 
-    Text up to the last ``</think>`` is ignored. The candidates are the Python blocks or, if there are none, the blocks
-    without a language. The program is the last candidate that can solve the problem: it defines the required function,
-    or reads standard input. If there is no such candidate, it is the last one. A truncated block counts only if there
-    is no complete one. A completion without blocks is the program if it begins like one.
+    Text up to the last ``</think>``, or in a ``<think>`` that does not end, is ignored. The candidates are the Python
+    blocks or, if there are none, the blocks without a language. The program is the last candidate that can solve the
+    problem: it defines the required function, or reads standard input. If there is no such candidate, it is the last
+    one. A truncated block counts only if there is no complete one. A completion without blocks is the program if it
+    begins like one.
 
     Args:
         call: the function that the program must define; ``None`` where it reads standard input.
     """
-    _, mark, tail = completion.rpartition("</think>")
-    if not mark and "<think>" in completion:
-        tail = completion.partition("<think>")[0]  # the completion ended inside its reasoning
+    tail = completion.rpartition("</think>")[2].partition("<think>")[0]  # a thought that does not end holds no program
     blocks = [block for block in _blocks(tail) if block.text.strip()]
     if not blocks:
         return tail if "```" not in tail and _begins_like_a_program(tail) else None

@@ -1,7 +1,8 @@
-"""Problem order: the same problems in another order get other personas and another validation set.
+"""Problem order, where row ids are positions: in another order the same problems get other personas.
 
-A row's id is its position in the file, and a row's persona is a function of its id. Two conditions of a comparison that
-were prepared from differently ordered copies of one file are trained and validated on different rows.
+So it was before row ids had a version (``permix_verl.data.row_ids``), and is with ``--row-ids position``. A row's
+persona is a function of its id. Two conditions of a comparison that were prepared from differently ordered copies of
+one file are then trained and validated on different rows. Rows with ids of their own only stand in another order.
 """
 
 import json
@@ -10,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from permix_verl.data.row_ids import has_content_ids
+
 CONSEQUENCE = (
     "other personas for its rows and another held-out set, since a row's persona depends on its position in the file"
 )
+SAME_ROWS = "the same rows in another order, and so other files"
 _MAX_FOLDERS = 1000
 """Folders whose manifests are compared, at most."""
 
@@ -25,6 +29,11 @@ def other_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return same_problems and before.get("source_sha256") != now.get("source_sha256")
 
 
+def consequence(now: Mapping[str, Any]) -> str:
+    """Return what another order of the problems means for data with this manifest."""
+    return SAME_ROWS if has_content_ids(now) else CONSEQUENCE
+
+
 def warn_of_other_order(out: Path, identity: Mapping[str, Any], problems: int) -> None:
     """Print a note if ``out``, or a folder beside it, holds data of the same problems in another order.
 
@@ -33,7 +42,7 @@ def warn_of_other_order(out: Path, identity: Mapping[str, Any], problems: int) -
         problems: number of problems.
     """
     for folder, manifest in _manifests(out):
-        if other_order(manifest, identity):
+        if other_order(manifest, identity) and not has_content_ids(manifest):
             print(
                 f"note: {folder} was made of the same {problems} problems in another order; these data have "
                 f"{CONSEQUENCE}; prepare both from one file to compare them",

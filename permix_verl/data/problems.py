@@ -1,22 +1,28 @@
-"""Problem sources, read as streams: word problems in GSM8K's format, and rows of any other problem set.
+"""Problems, and problem sources in GSM8K's format, read as streams.
 
 A GSM8K row is ``{"question": ..., "answer": rationale + "#### N"}``. The final answer is stored bare (no ``####``, no
-thousands separators, no ``$``): math-verify misreads 22 of the 7473 training golds if it gets the whole text.
+thousands separators, no ``$``): math-verify misreads 22 of the 7473 training golds if it gets the whole text. Sources
+with other fields: ``permix_verl.data.problem_sources``.
 """
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from permix_verl.errors import UserError, first_line
+from permix_verl.data.golds import FINAL_ANSWER_MARK, parse_final_answer
+from permix_verl.data.records import HUB_NAME, Located, file_records, hub_records, jsonl_records, resolve_files
+from permix_verl.errors import UserError
 
-HUB_NAME = "openai/gsm8k"
-FINAL_ANSWER_MARK = "####"
-
-_NUMBER = re.compile(r"-?\$?\s*-?[\d,]*\.?\d+")
+__all__ = [
+    "FINAL_ANSWER_MARK",
+    "HUB_NAME",
+    "Problem",
+    "check_text",
+    "iter_problems",
+    "iter_records",
+    "jsonl_records",
+    "parse_final_answer",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,11 @@ class Problem:
     """One problem.
 
     Attributes:
-        row_id: stable identifier, such as ``gsm8k/train/17``.
-        solution: the source's ``answer``, rationale included; empty for code.
+        row_id: stable identifier, such as ``gsm8k/train/17`` or ``math/train/9f86d081884c7d65``.
+        solution: the source's worked solution; empty for code, and where the source has the final answer alone.
         final_answer: the bare answer, or a program's tests as JSON.
         task: key of the answer instruction (``permix_verl.personas.prompts``) and of the verifier.
+        source: name of the problem's source, the first part of its curve.
     """
 
     row_id: str
@@ -35,31 +42,14 @@ class Problem:
     solution: str
     final_answer: str
     task: str = "math"
-
-
-def parse_final_answer(solution: str) -> str:
-    """Return the text after the last ``####``, without separators and ``$`` if it is a number.
-
-    Raises:
-        ValueError: no ``####``, or nothing after it.
-    """
-    _, mark, tail = solution.rpartition(FINAL_ANSWER_MARK)
-    if not mark:
-        raise ValueError(f"no {FINAL_ANSWER_MARK!r} before the final answer")
-    tail = tail.strip().rstrip(".")
-    if _NUMBER.fullmatch(tail):
-        tail = re.sub(r"[,$\s]", "", tail)
-    if not tail:
-        raise ValueError(f"nothing after {FINAL_ANSWER_MARK!r}")
-    return tail
+    source: str = ""
 
 
 def iter_problems(source: str, split: str = "train", dataset: str = "gsm8k") -> Iterator[Problem]:
-    """Stream the problems of a source, in order.
+    """Stream the problems of a source in GSM8K's format, in order; their ids are their positions.
 
     Args:
-        source: a ``.jsonl`` or ``.parquet`` file, a folder that holds ``<split>.jsonl``,
-            ``<split>.parquet`` or ``<split>-*.parquet``, or a hub name such as ``openai/gsm8k``.
+        source: as in :func:`permix_verl.data.records.resolve_files`.
         split: ``train`` or ``test``; names the file inside a folder and the hub's split.
         dataset: first part of the row ids. It is not taken from the path, so that the draw of personas does not depend
             on where the files are.
@@ -68,7 +58,7 @@ def iter_problems(source: str, split: str = "train", dataset: str = "gsm8k") -> 
         UserError: no such source, a malformed row (with its line), a row without ``####``.
     """
     for index, (where, record) in enumerate(_records(source, split, ("question", "answer"))):
-        yield _to_problem(record, row_id=f"{dataset}/{split}/{index}", where=where)
+        yield _to_problem(record, f"{dataset}/{split}/{index}", where)
 
 
 def iter_records(
@@ -77,7 +67,7 @@ def iter_records(
     """Stream the rows of any problem set, and check that these fields are non-empty strings.
 
     Args:
-        source: as in :func:`iter_problems`.
+        source: as in :func:`permix_verl.data.records.resolve_files`.
         hub_split: the hub's name for the split, if it differs.
 
     Raises:
@@ -88,96 +78,29 @@ def iter_records(
         yield record
 
 
-def _records(
-    source: str, split: str, fields: tuple[str, ...], hub_split: str | None = None
-) -> Iterator[tuple[str, Any]]:
+def _records(source: str, split: str, fields: tuple[str, ...], hub_split: str | None = None) -> Iterator[Located]:
     files = resolve_files(source, split)
-    return _hub_records(source, hub_split or split) if files is None else _file_records(files, fields)
-
-
-def resolve_files(source: str, split: str) -> list[Path] | None:
-    """Return the local files of a source, or ``None`` if it is a hub name.
-
-    Raises:
-        UserError: a path that does not exist, or a folder without the split.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        if path.suffix not in (".jsonl", ".parquet"):
-            raise UserError(f"cannot read {path}: unknown suffix {path.suffix!r}", "give a .jsonl or .parquet file")
-        return [path]
-    if path.is_dir():
-        for folder in (path, path / "main"):
-            for pattern in (f"{split}.jsonl", f"{split}.parquet", f"{split}-*.parquet"):
-                files = sorted(folder.glob(pattern))
-                if files:
-                    return files
-        raise UserError(f"folder {path} has no {split}.jsonl, {split}.parquet or {split}-*.parquet", "name the file")
-    looks_like_path = source.startswith((".", "/", "~")) or path.suffix in (".jsonl", ".parquet", ".json", ".csv")
-    if looks_like_path or source.count("/") != 1:
-        raise UserError(f"no such file or folder: {source!r}", f"give a path, or a hub name such as {HUB_NAME}")
-    return None
-
-
-def _file_records(files: list[Path], fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if files is None:
+        yield from hub_records(source, "main" if source == HUB_NAME else None, hub_split or split)
+        return
     for file in files:
-        if file.suffix == ".jsonl":
-            for number, record in jsonl_records(file):
-                yield f"{file}, line {number}", record
-        else:
-            yield from _parquet_records(file, fields)
+        if file.suffix == ".parquet":
+            _check_columns(file, fields)
+        yield from file_records(file)
 
 
-def jsonl_records(file: Path) -> Iterator[tuple[int, Any]]:
-    """Stream (line number from 1, value) of a JSON Lines file; skip empty lines.
-
-    Raises:
-        UserError: a line that is not JSON.
-    """
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError) as error:  # bad encoding, bad JSON, a number with too many digits
-                raise UserError(f"{file}, line {number}: not JSON ({error})", "repair or remove the line") from None
-            yield number, record
-
-
-def _parquet_records(file: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _check_columns(file: Any, fields: tuple[str, ...]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
+        names = pq.read_schema(file).names
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file} is not a parquet file ({error})", "write it again") from None
-    missing = set(fields) - set(parquet.schema_arrow.names)
-    if missing:
+    if missing := set(fields) - set(names):
         raise UserError(
-            f"{file} has no column {sorted(missing)}, but {parquet.schema_arrow.names}",
-            "rename the columns, or give another file",
+            f"{file} has no column {sorted(missing)}, but {names}", "rename the columns, or give another file"
         )
-    number = 0
-    for batch in parquet.iter_batches(batch_size=4096):
-        for record in batch.to_pylist():
-            number += 1
-            yield f"{file}, row {number}", record
-
-
-def _hub_records(name: str, split: str) -> Iterator[tuple[str, Any]]:
-    import datasets
-
-    try:
-        dataset = datasets.load_dataset(name, "main" if name == HUB_NAME else None, split=split)
-    except Exception as error:  # the hub client raises a dozen types, all meaning that the data cannot be loaded
-        raise UserError(
-            f"cannot load {name!r}, split {split!r}, from the hub ({first_line(error)})",
-            "check the name and the network, or give the path of a local .jsonl or .parquet file",
-        ) from error
-    for number, record in enumerate(dataset, start=1):
-        yield f"{name}, {split} row {number}", record
 
 
 def _to_problem(record: Any, row_id: str, where: str) -> Problem:
@@ -196,11 +119,22 @@ def _check_fields(record: Any, fields: tuple[str, ...], where: str) -> None:
     if not isinstance(record, dict):
         raise UserError(f"{where}: expected an object, got {type(record).__name__}", f"fields: {', '.join(fields)}")
     for field in fields:
-        if not isinstance(record.get(field), str) or not record[field].strip():
-            raise UserError(f"{where}: field {field!r} is {record.get(field)!r}", "it must be a non-empty string")
         try:
-            record[field].encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{where}: field {field!r} is not valid Unicode ({error})", "repair or remove the row"
-            ) from None
+            check_text(record.get(field), field)
+        except UserError as error:
+            raise error.at(where) from None
+
+
+def check_text(value: Any, field: str) -> str:
+    """Return a field's text.
+
+    Raises:
+        UserError: it is no text, blank, or not valid Unicode.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"field {field!r} is {value!r}", "it must be a non-empty string")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"field {field!r} is not valid Unicode ({error})", "repair or remove the row") from None
+    return value

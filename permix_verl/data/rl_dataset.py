@@ -1,69 +1,112 @@
 """The dataset class verl loads: data.custom_cls.path=pkg://permix_verl.dataset data.custom_cls.name=PersonaMixDataset
 
-It differs from verl's RLHFDataset in two ways.
+It differs from verl's RLHFDataset in three ways.
 
 (1) It resamples personas per epoch. verl does not tell a dataset the epoch, so this one spans all of them:
 ``data.epochs`` passes over the rows form one virtual length, each pass in its own order, and item ``i`` is a pure
-function of the file and ``i``. Set ``data.shuffle=False trainer.total_epochs=1 +data.epochs=N``: nothing depends on
+function of the files and ``i``. Set ``data.shuffle=False trainer.total_epochs=1 +data.epochs=N``: nothing depends on
 dataloader workers, on where a run was resumed, or on verl's epoch boundary. Batches may span two epochs. Pool, seed and
 probability of no persona are in the parquet file's metadata.
 
-(2) It refuses bad prompts. verl would silently train on prompts that lost their persona to the chat template or to the
+(2) It mixes personas into rows that have none: ``+data.permix.pool=train +data.permix.seed=0``, and the other settings
+of ``permix_verl.data.mix_settings``, over any number of files and sources. A row draws the persona that ``permix mix``
+would write for it. Validation files are read as they are.
+
+(3) It refuses bad prompts. verl would silently train on prompts that lost their persona to the chat template or to the
 agent loop, which keeps the last ``max_prompt_length`` tokens of a prompt and so truncates the system message first.
 """
 
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from permix_verl.data.prompt_lengths import PromptLengths
-from permix_verl.data.schema import persona_text, read_draw
+from permix_verl.data.loaded_rows import TooLong, check_rows, longest_prompt, persona_of, places, problem_texts, scan
+from permix_verl.data.mix_settings import read_mix_settings, reads_validation
+from permix_verl.data.mixed_file import original_chat, refuse_mixed, shared_draw
+from permix_verl.data.mixed_lengths import MixedLengths, OwnAndOthers
+from permix_verl.data.prompt_lengths import has_more_texts
+from permix_verl.data.rollout_template import use_rollout_template
+from permix_verl.data.row_files import RowFiles, have_one_schema, load_rows
+from permix_verl.data.system_message import compose, split_system
 from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip
 from permix_verl.errors import UserError
-from permix_verl.personas.mixing import epoch_order
+from permix_verl.personas.mixing import PersonaDraw, epoch_order
 from permix_verl.personas.pool import NO_PERSONA, Persona
-from permix_verl.personas.prompts import check_template, count_tokens, persona_survives, render, with_persona
-
-_CHUNK = 1024
+from permix_verl.personas.prompts import with_persona
 
 
 class PersonaMixDataset(RLHFDataset):
-    """verl's RLHF dataset over persona-mixed rows (schema: ``permix_verl.data.schema``).
+    """verl's RLHF dataset over persona-mixed rows (schema: ``permix_verl.data.schema``), or rows to mix as they load.
 
-    A file without a draw in its metadata (validation data, custom data) is read once, unchanged, in file order.
+    A file without a draw in its metadata (validation data, custom data) is read once, unchanged, in file order, unless
+    ``data.permix`` is set.
 
     Attributes:
         draw: settings of the persona draw, or ``None``.
         epochs: passes over the rows that make up the dataset's length.
         row_ids: (N,) row ids, in file order.
+        mix: settings of mixing at load time, or ``None``.
+        policy: what becomes of system messages of the rows' own; ``None`` in files of ``permix prep``, without any.
+        validation: whether these are a run's validation files.
 
     Raises:
         UserError: a row that does not follow the schema, a persona that does not survive the chat template, a tokenizer
-            that loses text, a prompt longer than ``data.max_prompt_length``, repeated row ids.
+            that loses text, a prompt longer than ``data.max_prompt_length``, repeated row ids; with ``data.permix``, a
+            file that has personas already, or one row id for two problems.
     """
 
     def __init__(
         self, data_files: Any, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
     ) -> None:
+        files = [data_files] if isinstance(data_files, str) else list(data_files)
+        self.validation = reads_validation(files, config)
+        self.mix = None if self.validation else read_mix_settings(config)
         super().__init__(
             data_files=data_files, tokenizer=tokenizer, config=config, processor=processor, max_samples=max_samples
         )
         self.template_kwargs = dict(self.apply_chat_template_kwargs or {})
-        self.draw = read_draw(self.data_files[0]) if len(self.data_files) == 1 else None
-        self.epochs = int(config.get("epochs", 1)) if self.draw else 1
+        use_rollout_template(self.tokenizer, self.template_kwargs, config, processor)
+        self.draw, self.policy = self._read_draw()
+        self.epochs = int(config.get("epochs", 1)) if self.draw and not self.validation else 1
         if self.epochs < 1:
             raise UserError(f"data.epochs is {self.epochs}", "set it to 1 or more")
         self.row_ids: list[str] = []
-        longest = self.check_prompts()
-        if self.draw:
-            self._check_row_ids()
-            if self.epochs > 1:
-                longest = self.check_other_epochs()
+        longest = self._check_plain_rows() if self.mix else self._check_rows()
         if longest is not None:
             raise self._too_long(*longest)
         self._order = lru_cache(maxsize=2)(self._epoch_order)
+
+    def _read_draw(self) -> tuple[PersonaDraw | None, str | None]:
+        if self.mix:
+            return self.mix.draw(), self.mix.system_message
+        return shared_draw(list(self.data_files)) or (None, None)
+
+    def _read_files_and_tokenize(self) -> None:
+        """Read the files as verl does; files whose columns differ in type are read side by side.
+
+        Raises:
+            UserError: files that have personas already and are to be mixed.
+        """
+        files = list(self.data_files)
+        if self.mix:
+            refuse_mixed(files)
+        parts = load_rows(files)
+        self._counts = list(map(len, parts))
+        if len(parts) == 1 or have_one_schema(parts):
+            super()._read_files_and_tokenize()
+            return
+        if self.filter_overlong_prompts:
+            raise UserError(
+                "data.filter_overlong_prompts is set, and the columns of the data files differ in type",
+                "leave it False; permix mix --tokenizer drops prompts that are too long",
+            )
+        rows = RowFiles(parts)
+        print(f"dataset len: {len(rows)}, in {len(parts)} files of different columns")
+        self.dataframe = rows.select(range(self.max_samples)) if 0 < self.max_samples < len(rows) else rows
 
     def __len__(self) -> int:
         return len(self.dataframe) * self.epochs
@@ -73,14 +116,28 @@ class PersonaMixDataset(RLHFDataset):
         if self.draw is None:
             return super().__getitem__(item)
         epoch, position = divmod(item, len(self.dataframe))
-        row: dict[str, Any] = super().__getitem__(self._order(epoch)[position])
-        if epoch == self.draw.epoch:
+        index = self._order(epoch)[position]
+        row: dict[str, Any] = super().__getitem__(index)
+        if epoch == self.draw.epoch and self.policy is None:
             return row
-        info = row["extra_info"]
-        persona = self.draw.persona(epoch, info["row_id"])
-        row[self.prompt_key] = row["raw_prompt"] = with_persona(row["raw_prompt"], persona)
-        row["extra_info"] = {**info, "epoch": epoch, "persona": persona.key if persona else NO_PERSONA}
+        persona = self.draw.persona(epoch, self.row_ids[index])
+        row[self.prompt_key] = row["raw_prompt"] = self._chat(row, persona)
+        row["extra_info"] = {
+            **row["extra_info"],
+            "row_id": self.row_ids[index],
+            "epoch": epoch,
+            "persona": persona.key if persona else NO_PERSONA,
+        }
         return row
+
+    def _chat(self, row: dict[str, Any], persona: Persona | None) -> list[dict[str, Any]]:
+        if self.policy is None:
+            return with_persona(row["raw_prompt"], persona)
+        return compose(persona, *self._split(row["raw_prompt"], row["extra_info"]), self.policy)
+
+    def _split(self, chat: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> OwnAndOthers:
+        """Return a row's own system text and its other messages, without a persona."""
+        return split_system(chat) if self.mix else original_chat(chat, info)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the epoch-order cache, which cannot be pickled."""
@@ -94,75 +151,69 @@ class PersonaMixDataset(RLHFDataset):
         assert self.draw is not None
         return epoch_order(self.row_ids, self.draw.seed, epoch)
 
-    def check_prompts(self) -> tuple[int, int, int] | None:
-        """Render and measure every row with the persona in the file.
-
-        Returns:
-            Number of prompts that are too long, row and tokens of the longest; ``None`` if all fit.
-        """
-        too_long: list[tuple[int, int]] = []  # (tokens, row)
-        personas: set[Persona] = set(self.draw.pool) if self.draw else set()
-        for start in range(0, len(self.dataframe), _CHUNK):
-            rows = self.dataframe.select(range(start, min(start + _CHUNK, len(self.dataframe)))).to_list()
-            rendered = []
-            for number, row in enumerate(rows, start=start):
-                where = f"{self.data_files[0]}, row {number}"
-                system_prompt = persona_text(row, where)
-                self.row_ids.append(str(row["extra_info"].get("row_id", number)))
-                rendered.append(render(self.tokenizer, row[self.prompt_key], self.template_kwargs))
-                if system_prompt is not None and not persona_survives(rendered[-1], system_prompt):
-                    raise UserError(
-                        f"{where}: the text of persona {row['extra_info']['persona']!r} is not in the rendered prompt "
-                        f"{rendered[-1][:120]!r}",
-                        "use a model whose chat template keeps the system message",
-                    )
-                if system_prompt is not None:
-                    personas.add(Persona(row["extra_info"]["persona"], "", system_prompt))
-            lengths = count_tokens(self.tokenizer, rendered)
-            too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
-        self._check_tokenizer(personas)
-        return _longest(too_long)
-
-    def _check_tokenizer(self, personas: set[Persona]) -> None:
-        chats = self.dataframe.select(range(min(ROUND_TRIP_ROWS, len(self.dataframe))))[self.prompt_key]
-        texts = [message["content"] for chat in chats for message in chat if message["role"] != "system"]
-        by_key: list[Persona] = sorted(personas, key=attrgetter("key"))
-        check_round_trip(self.tokenizer, by_key, texts)
-
-    def check_other_epochs(self) -> tuple[int, int, int] | None:
-        """Measure every row, as :meth:`check_prompts` does, under the persona that makes its prompt longest."""
+    def _check_plain_rows(self) -> TooLong | None:
+        """Check and measure rows that get their personas here."""
+        assert self.mix is not None
         assert self.draw is not None
-        check_template(self.tokenizer, self.draw.pool, self.template_kwargs)
-        prompt_lengths = PromptLengths(self.tokenizer, self.draw.pool, self.template_kwargs)
-        too_long: list[tuple[int, int]] = []
-        for start in range(0, len(self.dataframe), _CHUNK):
-            infos = self.dataframe.select(range(start, min(start + _CHUNK, len(self.dataframe))))["extra_info"]
-            lengths = prompt_lengths.longest([info["question"] for info in infos], self.max_prompt_length)
-            too_long += [(length, start + i) for i, length in enumerate(lengths) if length > self.max_prompt_length]
-        return _longest(too_long)
+        self.row_ids = scan(self.dataframe, self.mix, self.prompt_key, self._place())
+        self._check_tokenizer(self._texts_of(self.draw) if self.mix.mixes else ())
+        return longest_prompt(self.dataframe, self.prompt_key, self._measure(), self._split)
+
+    def _check_rows(self) -> TooLong | None:
+        """Check and measure rows with the personas in the file, and under those of other epochs."""
+        as_they_are = self.validation and not persona_of(self.dataframe[0])
+        found = check_rows(
+            self.dataframe,
+            self.prompt_key,
+            self.tokenizer,
+            self.template_kwargs,
+            self.max_prompt_length,
+            self._place(),
+            as_they_are,
+        )
+        self.row_ids, personas, longest = found
+        if self.draw is None:
+            self._check_tokenizer(personas)
+            return longest
+        self._check_tokenizer(itertools.chain(self._texts_of(self.draw), personas))
+        self._check_row_ids()
+        if self.epochs == 1 and self.draw.epoch == 0:
+            return longest
+        return longest_prompt(self.dataframe, self.prompt_key, self._measure(), self._split)
+
+    def _texts_of(self, draw: PersonaDraw) -> Iterable[Persona]:
+        """Return the personas whose texts are checked here; those of a large pool are checked as they are measured."""
+        return () if has_more_texts(draw.pool) else draw.pool
+
+    def _measure(self) -> MixedLengths:
+        assert self.draw is not None
+        policy = self.policy or "replace"
+        return MixedLengths(self.tokenizer, self.draw, self.template_kwargs, policy, self.max_prompt_length)
+
+    def _place(self) -> Callable[[int], str]:
+        return places(list(self.data_files), self._counts, len(self.dataframe))
+
+    def _check_tokenizer(self, personas: Iterable[Persona]) -> None:
+        first = self.dataframe.select(range(min(ROUND_TRIP_ROWS, len(self.dataframe))))
+        chats = [row[self.prompt_key] for row in first.select_columns([self.prompt_key]).to_list()]
+        check_round_trip(self.tokenizer, personas, problem_texts(chats))
 
     def _check_row_ids(self) -> None:
         if len(set(self.row_ids)) < len(self.row_ids):
-            repeated = next(row_id for row_id in self.row_ids if self.row_ids.count(row_id) > 1)
+            repeated = next(row_id for row_id, count in Counter(self.row_ids).items() if count > 1)
             raise UserError(
                 f"{self.data_files[0]}: row_id {repeated!r} is in several rows, so their personas would not be drawn "
                 "independently",
-                "write the data with data_prep/gsm8k_persona.py",
+                "write the data with data_prep/gsm8k_persona.py, or all files with one call of permix mix",
             )
 
     def _too_long(self, count: int, row: int, tokens: int) -> UserError:
+        remedy = "prepare the data with this tokenizer and --max-prompt-length"
+        if self.mix:
+            remedy = "drop them with permix mix --tokenizer MODEL --max-prompt-length N"
         return UserError(
-            f"{count} of {len(self.dataframe)} prompts in {self.data_files[0]} are longer than "
+            f"{count} of {len(self.dataframe)} prompts in {', '.join(self.data_files)} are longer than "
             f"data.max_prompt_length={self.max_prompt_length} (row {row}: {tokens} tokens), and verl would truncate "
             "the persona",
-            "prepare the data with this tokenizer and --max-prompt-length, or raise data.max_prompt_length to "
-            f"{tokens}",
+            f"{remedy}, or raise data.max_prompt_length to {tokens}",
         )
-
-
-def _longest(too_long: list[tuple[int, int]]) -> tuple[int, int, int] | None:
-    """Return the number of (tokens, row) pairs, and row and tokens of the longest; ``None`` without any."""
-    if not too_long:
-        return None
-    tokens, row = max(too_long)
-    return len(too_long), row, tokens

@@ -22,12 +22,19 @@ def chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def write_rows(path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None = None) -> Counter[str]:
-    """Write a parquet file; return the number of rows by persona key."""
+def write_rows(
+    path: Path, rows: Iterator[dict[str, Any]], draw: PersonaDraw | None = None, **metadata: str
+) -> Counter[str]:
+    """Write a parquet file; return the number of rows by persona key.
+
+    Args:
+        draw: settings of the persona draw, for the file's metadata.
+        metadata: further entries of the metadata.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = arrow_schema(draw)
+    schema = arrow_schema(draw, **metadata)
     personas: Counter[str] = Counter()
     with pq.ParquetWriter(path, schema) as writer:
         for chunk in chunks(tqdm(rows, desc=f"writing {path.name}", unit=" rows", disable=None)):

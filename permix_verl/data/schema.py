@@ -11,9 +11,11 @@
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from permix_verl.data.problems import Problem
+from permix_verl.data.system_message import OWN_SYSTEM, message_text
 from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.personas.pool import NO_PERSONA, Persona
@@ -84,13 +86,17 @@ def arrow_schema(draw: PersonaDraw | None = None, chat: str = "prompt", **metada
 
 
 def read_draw(file: str) -> PersonaDraw | None:
-    """Return the draw in a parquet file's metadata; ``None`` for another kind of file, or one without a draw."""
+    """Return the draw in a parquet file's metadata; ``None`` for another kind of file, or one without a draw.
+
+    Raises:
+        UserError: the file of a large pool's personas, in the same folder, is missing or another one.
+    """
     import pyarrow.parquet as pq
 
     if not file.endswith(".parquet"):
         return None
     text = (pq.read_schema(file).metadata or {}).get(DRAW_METADATA)
-    return PersonaDraw.from_json(text.decode()) if text else None
+    return PersonaDraw.from_json(text.decode(), Path(file).parent) if text else None
 
 
 def persona_text(row: Mapping[str, Any], where: str = "row") -> str | None:
@@ -107,10 +113,12 @@ def persona_text(row: Mapping[str, Any], where: str = "row") -> str | None:
     persona = (row.get("extra_info") or {}).get("persona")
     if not persona:
         raise UserError(f"{where}: 'extra_info.persona' is missing", remedy)
-    if not (row.get("reward_model") or {}).get("ground_truth"):
+    if (row.get("reward_model") or {}).get("ground_truth") in (None, ""):
         raise UserError(f"{where}: 'reward_model.ground_truth' is missing", remedy)
     has_system = prompt[0].get("role") == "system"
-    if has_system == (persona == NO_PERSONA):
+    # A row that permix mix gave a persona keeps its own system text beside it, or alone without one.
+    own = row["extra_info"].get(OWN_SYSTEM)
+    if has_system == (persona == NO_PERSONA and own is None):
         state = "has a" if has_system else "has no"
         raise UserError(f"{where}: extra_info.persona is {persona!r} but the prompt {state} system message", remedy)
-    return prompt[0]["content"] if has_system else None
+    return message_text(prompt[0]) if has_system else None

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from permix_verl.data.rollout_template import use_rollout_template
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, read_draw
 from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
 from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip
@@ -51,6 +52,7 @@ class SupervisedDataset(Dataset[dict[str, torch.Tensor]]):
         (self.file,) = files
         self.max_length = int(config.get("max_length", 1024))
         self.template_kwargs = dict(config.get("apply_chat_template_kwargs") or {})
+        use_rollout_template(tokenizer, self.template_kwargs, None, processor)
         self.pad_id = tokenizer.pad_token_id or 0
         held_out = (pq.read_schema(self.file).metadata or {}).get(SPLIT_METADATA.encode()) == HELD_OUT.encode()
         self.draw = read_draw(self.file)

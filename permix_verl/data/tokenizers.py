@@ -1,23 +1,17 @@
-"""Tokenizers loaded as verl and vLLM load them, and a round-trip check that refuses one that loses text.
+"""Tokenizers loaded as verl and vLLM load them: with the class named in ``tokenizer_config.json``.
 
-transformers uses the class named in ``tokenizer_config.json``. A byte-level tokenizer under the name of Llama's class
-silently loses every space (transformers #45488). So texts are encoded and decoded before they are used. Sound
-tokenizers also change a text: case, Unicode form, the number of blanks, blanks around punctuation. Every character must
-come back, and a blank wherever there was one.
+That class may be the wrong one, so :func:`~permix_verl.data.round_trip.check_round_trip` follows.
 """
 
-import itertools
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from permix_verl.chat_templates.adapt import SystemRole, adapt_tokenizer, template_of
+from permix_verl.chat_templates.use import use_template
+from permix_verl.data.round_trip import ROUND_TRIP_ROWS, check_round_trip
 from permix_verl.errors import UserError, first_line
-from permix_verl.personas.pool import Persona
 
-ROUND_TRIP_ROWS = 100
-"""Rows of a data set whose texts are checked."""
-
-_EXCERPT_CHARS = 40
+__all__ = ["ROUND_TRIP_ROWS", "check_round_trip", "load_prompt_tokenizer", "load_tokenizer"]
 
 
 def load_tokenizer(name_or_path: str, **kwargs: Any) -> Any:
@@ -37,71 +31,27 @@ def load_tokenizer(name_or_path: str, **kwargs: Any) -> Any:
         ) from error
 
 
-def check_round_trip(tokenizer: Any, personas: Iterable[Persona | None], texts: Sequence[str] = ()) -> None:
-    """Refuse a tokenizer that loses part of a text, and a persona whose text contains a special token.
+def load_prompt_tokenizer(
+    name_or_path: str,
+    template_kwargs: Mapping[str, Any] | None = None,
+    system_role: SystemRole = "auto",
+    *,
+    quiet: bool = False,
+) -> Any:
+    """Load a tokenizer whose chat template renders the prompts of a run: the model's own, adapted where it must be.
 
-    Args:
-        personas: all personas in use; ``None`` is the control condition.
-        texts: problem texts to check.
+    What was adapted is printed, and a thought that prompts open although thinking is off, unless ``quiet``.
 
     Raises:
-        UserError: gives the first text that does not survive, or the persona's key and the special token.
+        UserError: it cannot be loaded, or its template loses a persona, changes with the day, or fails.
     """
-    unique = {persona: None for persona in personas if persona}
-    all_texts = [persona.system_prompt for persona in unique] + list(texts)
-    if not all_texts:
-        return
-    encoded = tokenizer(all_texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    for persona, ids in zip(unique, encoded, strict=False):  # the personas' texts come first
-        if token := _special_token(tokenizer, persona.system_prompt, ids):
-            raise UserError(
-                f"the text of persona {persona.key!r} contains {token!r}, which is a special token of "
-                f"{_name(tokenizer)}, so the model would read a control token instead of its characters",
-                "rephrase the persona's text",
-            )
-    for text, ids in zip(all_texts, encoded, strict=True):
-        decoded = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        if _is_lost(text, decoded):
-            before, after = _first_difference(text, decoded)
-            raise UserError(
-                f"the tokenizer {_name(tokenizer)} loses part of a text: {before!r} comes back as {after!r}",
-                "set tokenizer_class to PreTrainedTokenizerFast in its tokenizer_config.json, or repair its files",
-            )
-
-
-def _name(tokenizer: Any) -> str:
-    return f"{type(tokenizer).__name__} of {getattr(tokenizer, 'name_or_path', '') or 'no folder'}"
-
-
-def _special_token(tokenizer: Any, text: str, ids: Sequence[int]) -> str | None:
-    """Return the first special token among a text's ids; the token of unknown words does not count."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token not in text:
-        special.discard(tokenizer.unk_token_id)
-    return next((str(tokenizer.convert_ids_to_tokens(number)) for number in ids if number in special), None)
-
-
-def _is_lost(text: str, decoded: str) -> bool:
-    """Return whether a character is missing or words have run together."""
-    if decoded == text:
-        return False
-    (characters, blanks), (other_characters, other_blanks) = _folded(text), _folded(decoded)
-    return characters != other_characters or not blanks <= other_blanks
-
-
-def _folded(text: str) -> tuple[str, set[int]]:
-    """Return a text without blanks, case and Unicode form, and the number of characters before each inner blank."""
-    # SentencePiece's blank mark (U+2581) comes back as a blank.
-    words = unicodedata.normalize("NFKD", text.replace("\u2581", " ")).casefold().split()
-    ends = list(itertools.accumulate(map(len, words)))
-    return "".join(words), set(ends[:-1])
-
-
-def _first_difference(text: str, decoded: str) -> tuple[str, str]:
-    """Return an excerpt of both texts around their first difference."""
-    text, decoded = text.strip(), decoded.strip()
-    shorter = min(len(text), len(decoded))
-    same = next((i for i in range(shorter) if text[i] != decoded[i]), shorter)
-    start = max(0, same - _EXCERPT_CHARS // 2)
-    return text[start : start + _EXCERPT_CHARS], decoded[start : start + _EXCERPT_CHARS]
+    tokenizer = load_tokenizer(name_or_path)
+    own = template_of(tokenizer)
+    if own is None:
+        return tokenizer  # rendering refuses it, by name
+    arguments = dict(template_kwargs or {})
+    use = use_template(own, arguments, system_role)
+    adapt_tokenizer(tokenizer, arguments, system_role)
+    for line in () if quiet else use.notices("on" if arguments.get("enable_thinking") else "off"):
+        print(f"chat template of {name_or_path}: {line}")
+    return tokenizer

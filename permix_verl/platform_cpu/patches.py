@@ -73,6 +73,10 @@ class VllmFromVllmCpu(importlib.metadata.DistributionFinder):
         """Not a module finder."""
 
     @classmethod
+    def invalidate_caches(cls) -> None:  # type: ignore[override]
+        """No caches; ``importlib.invalidate_caches`` calls this on the class, which stands in ``sys.meta_path``."""
+
+    @classmethod
     def find_distributions(
         cls, context: importlib.metadata.DistributionFinder.Context | None = None
     ) -> Iterable[importlib.metadata.Distribution]:

@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from permix_verl.checkpoints.fetched import is_short_name, resolve_model
 from permix_verl.config.compose import RunConfig
+from permix_verl.config.generated import LEVELS, generates_problems
 from permix_verl.config.knobs import KNOBS
 from permix_verl.config.quoting import quote_value, render_value
 from permix_verl.config.resolvers import LAB_TEACHER
 from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError
+from permix_verl.recipe.chat_template import template_overrides
+from permix_verl.runs.data_files import OUR_DATASETS
 from permix_verl.runs.given_adapter import read_given_adapter
 from permix_verl.runs.init_adapter_settings import FROZEN_REFERENCE, refuse_another_path
+from permix_verl.runs.own_mix import lacks_personas
 from permix_verl.runs.trainers import TRAINERS
 from permix_verl.training.qlora.settings import ENGINE
 from permix_verl.training.trackers.chosen import loggers
@@ -36,7 +41,9 @@ def _real_paths(config: RunConfig) -> Iterator[str]:
     """Make paths absolute, since Ray's workers have another working directory."""
     for key in ("permix.run_dir", "permix.model", "permix.init_adapter"):
         path = config[key]
-        if path and (key == "permix.run_dir" or Path(path).is_dir()) and os.path.realpath(path) != path:
+        if key == "permix.model" and is_short_name(path):
+            yield f"{key}={quote_value(resolve_model(path))}"
+        elif path and (key == "permix.run_dir" or Path(path).is_dir()) and os.path.realpath(path) != path:
             yield f"{key}={quote_value(os.path.realpath(path))}"
 
 
@@ -81,9 +88,35 @@ def _strict(config: RunConfig) -> Iterator[str]:
 
 def _own_data_in_the_lab(config: RunConfig) -> Iterator[str]:
     """Hold out rows of the user's own data, instead of the lab's generated ones."""
-    given = config.given.get("permix.data")
-    if config.trainer == "sft" and config["permix.preset"] == "lab" and given and "permix.val_data" not in config.given:
+    own = config.given.get("permix.data") and "permix.val_data" not in config.given
+    if config.trainer == "sft" and config["permix.preset"] in LEVELS and own:
         yield "permix.val_data=null"
+
+
+def _mixing_as_rows_load(config: RunConfig) -> Iterator[str]:
+    """Mix the recipe's personas into the user's own training rows if they have none."""
+    ours = config.get("data.custom_cls.name") in OUR_DATASETS
+    if config.trainer != "grpo" or not ours or not _lack_personas(config.given.get("data.train_files")):
+        return
+    pool = str(config["permix.personas"])
+    values = {
+        "pool": os.path.realpath(pool) if os.path.isfile(pool) else pool,  # Ray's workers have another folder
+        "seed": config["permix.seed"],
+        "no_persona_probability": 1.0 if config["permix.no_persona"] else config["permix.no_persona_probability"],
+        "dev_personas": str(config["permix.dev_personas"]),
+    }
+    for name, value in values.items():
+        if f"data.permix.{name}" not in config.given:
+            yield f"+data.permix.{name}={quote_value(value) if isinstance(value, str) else render_value(value)}"
+
+
+def _lack_personas(files: Any) -> bool:
+    """Return whether rows of some file have no personas; a file that cannot be read is refused later, by name."""
+    named = [files] if isinstance(files, str) else files
+    try:
+        return isinstance(named, list) and any(isinstance(file, str) and lacks_personas(file) for file in named)
+    except UserError:
+        return False
 
 
 def _file_logger(config: RunConfig) -> Iterator[str]:
@@ -100,6 +133,8 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _quantized,
     _strict,
     _own_data_in_the_lab,
+    _mixing_as_rows_load,
+    template_overrides,
     _file_logger,
 )
 
@@ -184,8 +219,8 @@ def refuse_without_cluster(config: RunConfig) -> None:
 
 
 def makes_lab_data(config: RunConfig) -> bool:
-    """Return whether the run's problems are the lab's, which are generated."""
-    return config["permix.preset"] == "lab" and "permix.data" not in config.given
+    """Return whether the run's problems are generated: the lab's, or those of the real model's preset."""
+    return generates_problems(config)
 
 
 def target_writer(config: RunConfig) -> str | None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
+from permix_verl.checkpoints.fetched import is_short_name
 from permix_verl.config.knobs import PROFILES
 from permix_verl.errors import UserError
 
@@ -27,8 +28,11 @@ def choose_profile(given: Mapping[str, object], gpu_names: Sequence[str]) -> str
 
 
 def choose_preset(given: Mapping[str, object], profile: str) -> str:
-    """Return the given preset; by default the lab without a GPU and a model, and else the paper's."""
-    lab = profile == "cpu" and not given.get("permix.model")
+    """Return the given preset; by default that of a short name, the lab without a GPU and a model, else the paper's."""
+    model = given.get("permix.model")
+    if is_short_name(model):
+        return str(given.get("preset", model))
+    lab = profile == "cpu" and not model
     return str(given.get("preset", "lab" if lab else "paper"))
 
 

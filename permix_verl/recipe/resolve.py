@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from permix_verl.config.compose import RunConfig, compose_method, parse_overrides
+from permix_verl.config.generated import LEVELS
 from permix_verl.config.knobs import KNOB_SETTING, knob_overrides, knob_values
 from permix_verl.config.methods import METHODS
 from permix_verl.errors import UserError
@@ -37,7 +38,7 @@ def resolve(method: str, settings: Sequence[str], environment: Mapping[str, str]
     given = parse_overrides([*knob_overrides(knobs), *overrides])
     profile = choose_profile(given, gpu_names)
     preset = choose_preset(given, profile)
-    user = [*knob_overrides(drop_inapplicable(knobs, profile, lab=preset == "lab")), *overrides]
+    user = [*knob_overrides(drop_inapplicable(knobs, profile, lab=preset in LEVELS)), *overrides]
     chosen = [f"preset={preset}", *hardware_overrides(parse_overrides(user), profile, gpu_names)]
     config = compose_method(method, chosen, user)
     implied = consequences(config)

@@ -2,13 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from permix_verl.checkpoints.fetched import short_name_of
 from permix_verl.config.compose import RunConfig
+from permix_verl.config.generated import generated_name, generation_arguments
 from permix_verl.config.resolvers import LAB_MODEL, project_folder
+from permix_verl.data.problem_order import read_manifest
+from permix_verl.data.row_ids import POSITION_IDS, has_content_ids
 from permix_verl.recipe.conditions import makes_lab_data, target_writer
+from permix_verl.runs.own_files import find_own_files
 from permix_verl.training.launch_settings import LaunchSettings
 from permix_verl.utils.commands import PERMIX, run_command
 
@@ -22,6 +28,9 @@ def prepare_rows(config: RunConfig) -> bool:
     Raises:
         subprocess.CalledProcessError: a command failed, and said why.
     """
+    if _names_all_files(config):
+        shutil.rmtree(LaunchSettings(config).folder.new_data, ignore_errors=True)
+        return True
     for command in lab_commands(config):
         _run(command)
     arguments = config.get("permix.target_args", "").split()
@@ -29,6 +38,12 @@ def prepare_rows(config: RunConfig) -> bool:
     if "--keep-going" not in arguments or not LaunchSettings(config).folder.tracker.is_file():
         _run(rows_command(config))
     return "--dry-run" not in arguments
+
+
+def _names_all_files(config: RunConfig) -> bool:
+    """Return whether training and validation files are all the user's own, so that there is nothing to prepare."""
+    run_dir = Path(config["permix.run_dir"])
+    return config.trainer == "grpo" and set(find_own_files(config, run_dir)) == {"train", "val"}
 
 
 def _run(command: Sequence[str]) -> None:
@@ -40,18 +55,31 @@ def lab_commands(config: RunConfig) -> list[list[str]]:
     """Return the commands that generate the lab's problems; empty for other data."""
     if not makes_lab_data(config):
         return []
-    generate = [*PERMIX, "lab-problems", "--level", "easy", "--split", "train"]
-    commands = [[*generate, "--count", str(config["permix.lab_problems"]), "--out", config["permix.data"]]]
+    generate = [*PERMIX, "lab-problems"]
+    count = ["--count", str(config["permix.lab_problems"])]
+    commands = [[*generate, *generation_arguments(config), *count, "--out", config["permix.data"]]]
     if config.trainer == "sft" and "permix.val_data" not in config.given:
-        held_out = ["--seed", "1", "--count", str(_HELD_OUT_PROBLEMS), "--out", config["permix.val_data"]]
-        commands.append([*generate, *held_out])
+        held_out = generation_arguments(config, held_out=True)
+        commands.append([*generate, *held_out, "--count", str(_HELD_OUT_PROBLEMS), "--out", config["permix.val_data"]])
     return commands
+
+
+def has_positional_rows(config: RunConfig) -> bool:
+    """Return whether the run's folder holds rows with positional ids, which are prepared again as they were."""
+    manifest = read_manifest(LaunchSettings(config).folder.data)
+    return bool(manifest) and not has_content_ids(manifest)
+
+
+def _lab_source(config: RunConfig, key: str) -> str:
+    """Return a source of problems; the lab's generated ones get a name of their own."""
+    generated = makes_lab_data(config) and key not in config.given and not has_positional_rows(config)
+    return f"{config[key]},name={generated_name(config)}" if generated else str(config[key])
 
 
 def rows_command(config: RunConfig) -> list[str]:
     """Return the command that writes the rows."""
     common = [
-        *("--data", config["permix.data"]),
+        *("--data", _lab_source(config, "permix.data")),
         *("--tokenizer", LaunchSettings(config).base),
         *("--personas", config["permix.personas"]),
         *("--seed", str(config["permix.seed"])),
@@ -60,6 +88,8 @@ def rows_command(config: RunConfig) -> list[str]:
         *("--out", str(LaunchSettings(config).folder.new_data)),
         *("--chat-template-kwargs", json.dumps(config["data.apply_chat_template_kwargs"])),
         *(["--no-persona"] if config["permix.no_persona"] else []),
+        *(["--system-role", config["permix.system_role"]] if config["permix.system_role"] != "auto" else []),
+        *(["--row-ids", POSITION_IDS] if has_positional_rows(config) else []),
     ]
     if config.trainer == "sft":
         return [*PERMIX, "prep-sft", *common, *_target_arguments(config)]
@@ -77,7 +107,7 @@ def _target_arguments(config: RunConfig) -> list[str]:
         *("--target", ours["target"]),
         *("--max-length", str(config["data.max_length"])),
         *("--answer-format", ours["answer_format"]),
-        *(("--val-data", ours["val_data"]) if ours["val_data"] else ()),
+        *(("--val-data", _lab_source(config, "permix.val_data")) if ours["val_data"] else ()),
     ]
     writer = target_writer(config)
     if writer:
@@ -108,7 +138,9 @@ def needs_no_hub(config: RunConfig) -> bool:
     """Return whether nothing of the run could be downloaded: the lab's model, problems and writers."""
     writer = target_writer(config) if config.trainer == "sft" else None
     own_writer = writer in (None, "lab") or os.path.isdir(str(writer))
-    return LaunchSettings(config).base == str(LAB_MODEL) and makes_lab_data(config) and own_writer
+    base = LaunchSettings(config).base
+    own_model = base == str(LAB_MODEL) or short_name_of(base) is not None
+    return own_model and makes_lab_data(config) and own_writer
 
 
 def _prompt_length(config: RunConfig) -> int:

@@ -5,17 +5,23 @@ import shlex
 import subprocess
 import sys
 
+from permix_verl.checkpoints.fetching import fetch_if_missing
 from permix_verl.config.compose import RunConfig
 from permix_verl.errors import UserError
 from permix_verl.preflight.doctor.checks import examine
 from permix_verl.preflight.doctor.types import Setup
+from permix_verl.recipe.chat_template import with_template
 from permix_verl.recipe.conditions import refuse_without_cluster
 from permix_verl.recipe.rows import needs_no_hub, prepare_rows
 from permix_verl.training.launch import launch
 from permix_verl.training.launch_settings import LaunchSettings
 
 _SAME = "# with the same settings"
-_LAB_EVALUATION = "--tasks lab_easy,lab_hard --temperature 1 --top-p 1 --limit 100 --runs 2"
+_EVALUATIONS = {
+    "lab": "--tasks lab_easy,lab_hard --temperature 1 --top-p 1 --limit 100 --runs 2",
+    "smollm2": "--tasks plain_one,plain_two --temperature 0.7 --top-p 1 --limit 300 --runs 1",
+    "paper": "--tasks gsm8k,math500",
+}
 
 
 def run(config: RunConfig, *, ask_doctor: bool = True) -> int:
@@ -25,9 +31,11 @@ def run(config: RunConfig, *, ask_doctor: bool = True) -> int:
         UserError: settings under which the run would fail, or not do what they say.
     """
     refuse_without_cluster(config)
+    fetch_if_missing(LaunchSettings(config).base)
     set_environment(config)
     if ask_doctor:
         refuse_unhealthy(config)
+    config = with_template(config)
     try:
         if not prepare_rows(config):
             return 0
@@ -67,8 +75,5 @@ def next_command(config: RunConfig) -> str:
         return f"bash recipes/run_permix_grpo.sh   {_SAME}: the same rows with a persona each"
     folder = config["permix.run_dir"]
     command = ["python", "eval/run.py", "--model", config["model.path"], "--adapter", f"{folder}/adapter"]
-    if config["permix.preset"] == "lab":
-        command += _LAB_EVALUATION.split()
-    else:
-        command += ["--tasks", "gsm8k,math500"]
+    command += _EVALUATIONS[config["permix.preset"]].split()
     return shlex.join([*command, "--out", f"results/{os.path.basename(folder)}"])

@@ -100,5 +100,9 @@ def iter_personas(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     with convert_pyarrow_errors(path):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1 << 16, columns=["extra_info.persona"]):
+        file = pq.ParquetFile(path)
+        if not any(column.path == "extra_info.persona" for column in map(file.schema.column, range(len(file.schema)))):
+            yield from (None for _ in range(file.metadata.num_rows))
+            return
+        for batch in file.iter_batches(batch_size=1 << 16, columns=["extra_info.persona"]):
             yield from (info["persona"] if info else None for info in batch.column(0).to_pylist())

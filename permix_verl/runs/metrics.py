@@ -6,7 +6,7 @@ resume override those logged before it.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 REWARD = "critic/score/mean"
@@ -61,15 +61,27 @@ def training_steps(metrics: Metrics) -> Metrics:
     return {step: values for step, values in metrics.items() if REWARD in values or LOSS in values}
 
 
-def validation_accuracy(values: Mapping[str, float]) -> dict[str, float]:
-    """Return condition (persona slug or ``no_persona``) -> accuracy, which verl logs per data source."""
-    accuracy = {}
+def validation_accuracy(values: Mapping[str, float], problems: Mapping[str, int] | None = None) -> dict[str, float]:
+    """Return condition (persona slug or ``no_persona``) -> accuracy, which verl logs per data source.
+
+    Args:
+        problems: source -> number of its validation problems, by which the sources of a condition are weighted; unknown
+            sources count alike.
+    """
+    by_condition: dict[str, list[tuple[int, float]]] = {}
     for name, value in values.items():
         section, _, rest = name.partition("/")
         source, _, metric = rest.rpartition("/acc/mean@")
         if section == "val-core" and metric and "/" in source:
-            accuracy[source.rsplit("/", 1)[1]] = value
-    return accuracy
+            data_set, _, condition = source.rpartition("/")
+            by_condition.setdefault(condition, []).append(((problems or {}).get(data_set, 1), value))
+    return {condition: _weighted_mean(parts) for condition, parts in by_condition.items()}
+
+
+def _weighted_mean(parts: Sequence[tuple[int, float]]) -> float:
+    if len(parts) == 1:
+        return parts[0][1]
+    return math.fsum(weight * value for weight, value in parts) / sum(weight for weight, _ in parts)
 
 
 def validation_samples(values: Mapping[str, float]) -> int:

@@ -1,7 +1,7 @@
 """Checks of data files that a user names (``data.train_files=...``) instead of those that a run prepares.
 
 verl reads them minutes after the launch. Here they are checked before it: that they exist, that their rows follow the
-schema (``permix_verl.data.schema``), and which personas they contain.
+schema (``permix_verl.data.schema``), and which personas they contain, or get as they load.
 """
 
 import json
@@ -12,17 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.data.dataset_folder import file_sha256
-from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, persona_text, read_draw
+from permix_verl.data.plain_rows import check_row
+from permix_verl.data.schema import persona_text, read_draw
 from permix_verl.errors import UserError
-from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.personas.mixing import development_personas
+from permix_verl.personas.pool import LARGE_POOL, NO_PERSONA, load_pool
 from permix_verl.runs.data_files import (
     OUR_DATASETS,
-    convert_pyarrow_errors,
     count_rows,
     data_file_path,
     iter_personas,
     iter_rows,
 )
+from permix_verl.runs.own_mix import (
+    PROMPT_KEY,
+    check_mix_has_files,
+    check_plain_files,
+    lacks_personas,
+    mix_of,
+    mix_record,
+)
+from permix_verl.runs.own_rows import OwnRows
+from permix_verl.runs.own_supervised import check_supervised_files
 
 KEYS = {"train": "data.train_files", "val": "data.val_files"}
 CHECKED_ROWS = 1000
@@ -60,7 +71,7 @@ def find_own_files(settings: Mapping[str, Any], run_dir: Path) -> dict[str, list
     return own
 
 
-def check_own_files(settings: Mapping[str, Any], run_dir: Path, trainer: str) -> dict[str, Counter[str]]:
+def check_own_files(settings: Mapping[str, Any], run_dir: Path, trainer: str) -> dict[str, OwnRows]:
     """Check the files that a user named, if any.
 
     Args:
@@ -68,7 +79,7 @@ def check_own_files(settings: Mapping[str, Any], run_dir: Path, trainer: str) ->
         trainer: "grpo" or "sft".
 
     Returns:
-        Split -> persona -> rows, for each split with the user's own files; empty for a custom dataset class.
+        Split -> rows, for each split with the user's own files; empty for a custom dataset class.
 
     Raises:
         UserError: a file that is missing, empty or of another format; rows without the fields; several files where only
@@ -79,12 +90,38 @@ def check_own_files(settings: Mapping[str, Any], run_dir: Path, trainer: str) ->
         return {}
     if trainer == "sft":
         for split, files in own.items():
-            _check_supervised(files, split)
+            check_supervised_files(files, KEYS[split])
         return {}
-    personas = {split: count_personas(files, KEYS[split]) for split, files in own.items()}
-    if "train" in personas:
-        _check_condition(personas["train"], own["train"], _manifest(run_dir))
-    return personas
+    if mix_of(settings):
+        check_mix_has_files(own)
+    rows = {split: _check_split(settings, split, files) for split, files in own.items()}
+    if "train" in rows and not rows["train"].mix:
+        _check_condition(rows["train"].personas, own["train"], _manifest(run_dir) or _condition(settings))
+    return rows
+
+
+def _check_split(settings: Mapping[str, Any], split: str, files: Sequence[str]) -> OwnRows:
+    mix, key = mix_of(settings), settings.get(PROMPT_KEY) or "prompt"
+    if split == "train" and mix:
+        rows, note = check_plain_files(files, mix, key)
+        return OwnRows(rows, mix=mix, note=note)
+    if split == "val" and all(lacks_personas(file) for file in files):
+        return OwnRows(sum(_check_as_they_are(file, key) for file in files))
+    personas = count_personas(files, KEYS[split])
+    return OwnRows(personas.total(), personas)
+
+
+def _check_as_they_are(file: str, key: str) -> int:
+    """Check validation rows without personas, and return their number."""
+    path = data_file_path(file)
+    for number, row in enumerate(islice(iter_rows(path), CHECKED_ROWS)):
+        check_row(row, f"data.val_files: {file}, row {number}", key)
+    if any(iter_personas(path)):
+        raise UserError(
+            f"data.val_files: {file}: 'extra_info.persona' is missing in some rows",
+            _PERSONA_REMEDY.format(key=KEYS["val"]),
+        )
+    return count_rows(file)
 
 
 def count_personas(files: Sequence[str], key: str) -> Counter[str]:
@@ -110,24 +147,35 @@ def count_personas(files: Sequence[str], key: str) -> Counter[str]:
 
 
 def own_files_record(
-    settings: Mapping[str, Any], run_dir: Path, data: Path, personas: Mapping[str, Counter[str]]
+    settings: Mapping[str, Any], run_dir: Path, data: Path, rows: Mapping[str, OwnRows]
 ) -> dict[str, Any]:
     """Return the record of the user's own files for ``run.json``; empty if there are none.
 
     Args:
         data: folder of the prepared files.
-        personas: from :func:`check_own_files`.
+        rows: from :func:`check_own_files`.
 
     Returns:
         For both splits "files", file -> hash of the user's own, and "personas", the keys in the rows (for prepared
-        training rows, of any epoch), or ``None`` if unknown.
+        training rows and rows that are mixed as they load, of any epoch; of a large pool those that the validation has,
+        and one), or ``None`` if unknown; "mix" of rows that are mixed.
     """
     own = find_own_files(settings, run_dir)
+    if not own:
+        return {}
+    names: dict[str, Collection[str] | None] = {}
     record: dict[str, Any] = {}
-    for split in KEYS if own else ():
+    for split in KEYS:
+        mine = rows.get(split)
+        prepared = _prepared_personas(data / f"{split}.parquet") if split not in own else None
+        names[split] = mine.keys() if mine else prepared
         hashes = {file: file_sha256(data_file_path(file))[:16] for file in own.get(split, ())}
-        names = personas.get(split) if split in own else _prepared_personas(data / f"{split}.parquet")
-        record[split] = {"files": hashes, "personas": None if names is None else sorted(names)}
+        record[split] = {"files": hashes} | ({"mix": mix_record(mine.mix)} if mine and mine.mix else {})
+    trained = names["train"]
+    if trained and len(trained) > LARGE_POOL:
+        names["train"] = {min(trained), *(set(trained) & set(names["val"] or ()))}
+    for split, keys in names.items():
+        record[split]["personas"] = None if keys is None else sorted(keys)
     return record
 
 
@@ -180,26 +228,14 @@ def _check_condition(personas: Counter[str], files: Sequence[str], manifest: Map
         )
 
 
-def _check_supervised(files: Sequence[str], split: str) -> None:
-    import pyarrow.parquet as pq
-
-    key = KEYS[split]
-    remedy = "write it with data_prep/gsm8k_sft.py"
-    if len(files) != 1:
-        raise UserError(f"{key} names {len(files)} files, but SFT takes one", "name one")
-    path = data_file_path(files[0])
-    if path.suffix != ".parquet":
-        raise UserError(f"{key}: {path} is not a parquet file", remedy)
-    with convert_pyarrow_errors(path):
-        schema = pq.read_schema(path)
-    missing = [name for name in ("messages", "extra_info") if name not in schema.names]
-    if missing:
-        raise UserError(f"{key}: {path} has no column {missing[0]!r}, but {schema.names}", remedy)
-    held_out = (schema.metadata or {}).get(SPLIT_METADATA.encode()) == HELD_OUT.encode()
-    if not held_out and read_draw(str(path)) is None:
-        raise UserError(f"{key}: {path} has no persona draw in the metadata", remedy)
-    if count_rows(files[0]) == 0:
-        raise UserError(f"{key}: {path} has no rows", remedy)
+def _condition(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest would say of the recipe's condition; empty for a configuration without one."""
+    if settings.get("permix.no_persona") is None:
+        return {}
+    pool, seed = load_pool(settings["permix.personas"]), settings["permix.seed"]
+    probability = 1.0 if settings["permix.no_persona"] else settings["permix.no_persona_probability"]
+    held_out = development_personas(pool, str(settings["permix.dev_personas"]), seed)
+    return {"no_persona_probability": probability, "dev_personas": list(held_out)}
 
 
 def _manifest(run_dir: Path) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from permix_verl.personas.pool import NO_PERSONA, slug_of
+from permix_verl.personas.persona import NO_PERSONA, category_slug, slug_of
 from permix_verl.runs.metrics import Metrics, validation_accuracy, validation_samples
 from permix_verl.utils.files import write_atomic
 
@@ -47,12 +47,14 @@ class ValidationPersonas:
         trained: whether any training row has a persona; False for plain RLVR.
         problems: validation problems; ``None`` if unknown.
         personas: slugs of all validation personas, if the user named the files; ``None``: all with a curve.
+        problems_by_source: source -> its validation problems, if there are several.
     """
 
     held_out: frozenset[str] = frozenset()
     trained: bool = True
     problems: int | None = None
     personas: frozenset[str] | None = None
+    problems_by_source: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> str:
@@ -76,6 +78,7 @@ def read_validation_personas(data: Path) -> ValidationPersonas:
         held_out=frozenset(map(slug_of, manifest.get("dev_personas", ()))),
         trained=manifest.get("no_persona_probability", 0) < 1,
         problems=manifest.get("rows", {}).get("val_problems"),
+        problems_by_source=manifest.get("rows", {}).get("val_problems_by_source", {}),
     )
 
 
@@ -147,6 +150,19 @@ class PersonaValidation:
             return None
         return math.sqrt(accuracy * (1 - accuracy) / self.samples)
 
+    def by_category(self, categories: Mapping[str, str]) -> dict[str, float]:
+        """Return the mean accuracy over the personas of each category, by the category's slug.
+
+        Args:
+            categories: persona slug -> category; personas that it lacks are left out. Without any named category the
+                result is empty.
+        """
+        known = {slug: categories[slug] for slug in self.accuracy if slug in categories}
+        by_slug: dict[str, list[float]] = {}
+        for slug, category in known.items() if any(known.values()) else ():
+            by_slug.setdefault(category_slug(category), []).append(self.accuracy[slug])
+        return {name: math.fsum(values) / len(values) for name, values in sorted(by_slug.items())}
+
     def record(self) -> dict[str, Any]:
         """Return all values by :data:`COLUMNS`, without ``held_out``."""
         return {
@@ -183,7 +199,7 @@ def persona_validation(
     step: int, values: Mapping[str, float], personas: ValidationPersonas
 ) -> PersonaValidation | None:
     """Summarize a step's validation; ``None`` if it has no accuracy under any of the personas."""
-    by_condition = validation_accuracy(values)
+    by_condition = validation_accuracy(values, personas.problems_by_source)
     slugs = by_condition if personas.personas is None else personas.personas
     by_persona = {slug: accuracy for slug, accuracy in by_condition.items() if slug != NO_PERSONA and slug in slugs}
     counted = {

@@ -11,12 +11,13 @@ from typing import Any
 from permix_verl.config.compose import RunConfig, compose_verl, parse_overrides
 from permix_verl.config.profile_keys import CHANGEABLE_BY_PROFILE
 from permix_verl.data.dataset_folder import file_sha256
-from permix_verl.data.problem_order import CONSEQUENCE, other_order, read_manifest
+from permix_verl.data.problem_order import consequence, other_order, read_manifest
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, finished_step
 from permix_verl.runs.given_adapter import fingerprint
 from permix_verl.runs.init_adapter_settings import INIT_ADAPTER_KEY, init_adapter_path
 from permix_verl.runs.own_files import check_own_files, own_files_record
+from permix_verl.runs.own_mix import MIX_POOL_KEY, described_pool
 from permix_verl.runs.quantized_base import refuse_to_train_on
 from permix_verl.runs.renamed_modules import current_paths
 from permix_verl.utils.files import write_atomic
@@ -34,12 +35,14 @@ FREE_TO_CHANGE = (
     "trainer.v1.sampler.sampler_kwargs.stop_on_disagreement",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls",
     INIT_ADAPTER_KEY,  # its weights are compared, not its path
+    MIX_POOL_KEY,  # likewise its personas
 )
 """Beginnings of keys that may differ on resume: they change what is saved and displayed, not the training.
 
 The number of steps may not differ, because the learning-rate schedule depends on it.
 """
 
+_SHOWN_CHARS = 300
 ARCHIVED = (
     "records",
     "rollouts",
@@ -47,6 +50,7 @@ ARCHIVED = (
     "live.json",
     "verdict.json",
     "robustness.csv",
+    "personas.csv",
     "kept",
     "best_adapter",
     "best.json",
@@ -71,8 +75,8 @@ def begin_run(folder: RunFolder, config: RunConfig) -> None:
     data = folder.new_data if folder.new_data.is_dir() else folder.data
     settings: dict[str, Any] = {"overrides": _recorded(config), "data": _data_hashes(data)}
     refuse_to_train_on(config.get(f"{folder.trainer.model}.path") or "")
-    personas = check_own_files(config, folder.path, config.trainer)
-    settings["own_files"] = own_files_record(config, folder.path, data, personas)
+    rows = check_own_files(config, folder.path, config.trainer)
+    settings["own_files"] = own_files_record(config, folder.path, data, rows)
     given = init_adapter_path(config)
     settings["initial_adapter"] = fingerprint(given) if given else None
     if finished_step(folder) == 0:
@@ -82,17 +86,18 @@ def begin_run(folder: RunFolder, config: RunConfig) -> None:
         stored["overrides"] = current_paths(stored["overrides"])
         changed = _differences(stored, settings, config)
         if changed:
-            reordered = other_order(read_manifest(folder.data), read_manifest(data))
+            manifest = read_manifest(data)
+            reordered = other_order(read_manifest(folder.data), manifest)
             shutil.rmtree(folder.new_data, ignore_errors=True)
             key, old, new = changed[0]
             if key == "training data" and reordered:
                 raise UserError(
                     f"{folder.path} holds a run on the same problems in another order: this command's data have "
-                    f"{CONSEQUENCE}",
+                    f"{consequence(manifest)}",
                     "set another RUN_DIR, or give the file that it was started with",
                 )
             raise UserError(
-                f"{folder.path} holds a run with {key}={old}, but this command has {key}={new}"
+                f"{folder.path} holds a run with {key}={_shown(old)}, but this command has {key}={_shown(new)}"
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else ""),
                 "set another RUN_DIR, or give the settings it was started with",
             )
@@ -100,6 +105,12 @@ def begin_run(folder: RunFolder, config: RunConfig) -> None:
         shutil.rmtree(folder.data, ignore_errors=True)
         os.replace(folder.new_data, folder.data)
     write_atomic(folder.settings, json.dumps(settings, indent=2) + "\n")
+
+
+def _shown(value: Any) -> Any:
+    """Return a value for a message; the beginning of a long one, such as a chat template."""
+    text = str(value)
+    return value if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 def archive_old_steps(folder: RunFolder) -> None:
@@ -137,6 +148,9 @@ def _differences(before: dict[str, Any], now: dict[str, Any], config: RunConfig)
             for settings, weights in zip((before, now), adapters, strict=True)
         )
         changed.insert(0, ("INIT_ADAPTER", old, new))
+    old_pool, new_pool = (described_pool(settings.get("own_files", {})) for settings in (before, now))
+    if "own_files" in before and old_pool != new_pool:
+        changed.insert(0, (MIX_POOL_KEY, old_pool, new_pool))
     hashes = [_own_hashes(settings) for settings in (before, now)]
     if "own_files" in before and hashes[0] != hashes[1]:
         changed.append(("data files", hashes[0], hashes[1]))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from permix_verl.data.schema import read_draw
+from permix_verl.data.mixed_file import shared_draw
 from permix_verl.errors import UserError
 
 
@@ -15,13 +15,14 @@ def training_rows(settings: Mapping[str, Any]) -> int:
     """
     from permix_verl.runs.data_files import count_rows
     from permix_verl.runs.own_files import list_data_files
+    from permix_verl.runs.own_mix import mix_of
 
     files, epochs = list_data_files(settings, "data.train_files"), int(settings.get("data.epochs", 1))
-    if epochs > 1 and (len(files) > 1 or read_draw(files[0]) is None):
+    if epochs > 1 and not mix_of(settings) and shared_draw(files) is None:
         subject = f"{files[0]} has" if len(files) == 1 else f"data.train_files={','.join(files)} have"
         raise UserError(
             f"{subject} no persona draw in the metadata, so personas cannot be resampled for {epochs} epochs",
-            "write one file with data_prep/gsm8k_persona.py, or set EPOCHS=1",
+            "write one file with data_prep/gsm8k_persona.py, or all with one call of permix mix, or set EPOCHS=1",
         )
     rows = sum(map(count_rows, files))
     max_samples = settings.get("data.train_max_samples") or -1

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from permix_verl.chat_templates.reading import spoken
 from permix_verl.data.problems import Problem
 from permix_verl.errors import UserError
 from permix_verl.inference.engine_config import Render
@@ -100,7 +101,7 @@ def classify(text: TargetText, gold: str, is_correct: IsCorrect) -> TargetStatus
     """Return the status of a stored text."""
     if text.finish_reason == "length":
         return "cut"
-    if not text.output.strip():
+    if not spoken(text.output).strip():
         return "empty"
     return "right" if is_correct(text.output, gold) else "wrong"
 
@@ -173,7 +174,7 @@ class _TargetGeneration:
             targets.attempts[row_id] = attempt + 1
             targets.statuses[row_id] = classify(text, row.problem.final_answer, self.is_correct)
             if targets.statuses[row_id] in config.usable:
-                targets.texts[row_id] = text.output.strip()
+                targets.texts[row_id] = spoken(text.output).strip()
                 return
 
     def take(self, completions: Sequence[Completion], bar: Any) -> list[Request]:

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
-from permix_verl.data.prepare import kept_problems, scan_source
-from permix_verl.data.problem_order import warn_of_other_order
-from permix_verl.data.problems import Problem, iter_problems
+from permix_verl.data.gold_check import GoldCheck, close_reward
+from permix_verl.data.prepare import report_sources, row_counts, sources_record
+from permix_verl.data.preview import print_rows
+from permix_verl.data.problems import Problem
 from permix_verl.data.prompt_lengths import PromptLengths
+from permix_verl.data.row_ids import ROW_IDS, ROW_IDS_METADATA
 from permix_verl.data.row_writer import chunks
+from permix_verl.data.scan import scan_source, training_problems
 from permix_verl.data.schema import HELD_OUT, SPLIT_METADATA, arrow_schema, make_row, make_supervised_row
 from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
-from permix_verl.data.tokenizers import load_tokenizer
+from permix_verl.data.tokenizers import load_prompt_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw
-from permix_verl.personas.pool import check_disjoint, load_pool
+from permix_verl.personas.pool import LARGE_POOL, check_disjoint, load_pool
 from permix_verl.personas.prompts import build_messages, check_template
 from permix_verl.sft_targets.generate import (
     GenerationConfig,
@@ -54,23 +57,25 @@ class SupervisedData:
         if settings.answer_format not in FORMATS:
             raise UserError(f"unknown answer format {settings.answer_format!r}", f"known: {', '.join(FORMATS)}")
         self.draw = PersonaDraw(self.pool, settings.seed, settings.no_persona_probability, settings.epoch)
-        self.tokenizer = load_tokenizer(settings.tokenizer)
+        self.tokenizer = load_prompt_tokenizer(
+            settings.tokenizer, settings.template_kwargs, settings.system_role
+        )
         check_template(self.tokenizer, self.pool, settings.template_kwargs)
         self.end = end_of_turn(self.tokenizer, settings.template_kwargs)
         prompt_lengths = PromptLengths(self.tokenizer, self.pool, settings.template_kwargs)
         self.stats = scan_source(settings, prompt_lengths)
-        warn_of_other_order(settings.out, self.stats.identity(), self.stats.rows)
-        self.train = Split(list(kept_problems(settings, self.stats, val=False)))
+        report_sources(settings, self.stats)
+        self.train = Split(list(training_problems(self.stats)))
         self.val = Split(self._val_problems(prompt_lengths))
         self.targets = Targets()
 
     def _val_problems(self, prompt_lengths: PromptLengths) -> list[Problem]:
         settings = self.settings
         if settings.val_source is None:
-            return list(kept_problems(settings, self.stats, val=True))
+            return self.stats.val_problems
         known = {problem.question for problem in self.train.problems}
         problems = []
-        for problem in iter_problems(settings.val_source, "val", settings.dataset):
+        for problem in self._read_val_source(settings.val_source):
             if problem.question in known:
                 raise UserError(
                     f"{settings.val_source}: {problem.row_id} is a training problem too ({problem.question[:60]!r}...)",
@@ -83,6 +88,17 @@ class SupervisedData:
                 f"{settings.val_source} has no problem within --max-prompt-length {settings.max_prompt_length}",
                 "give another file or a higher limit",
             )
+        return problems
+
+    def _read_val_source(self, source: str) -> list[Problem]:
+        """Return the problems of another source, checked as the training problems are."""
+        settings = self.settings
+        golds = GoldCheck(self.stats.golds.active)
+        rows = list(settings.open(source, split="val").rows())
+        problems = [row.problem for row in golds.usable(rows)]
+        if golds.checked:
+            close_reward()
+        golds.refuse(len(rows))
         return problems
 
     def rows(self) -> list[TargetRequest]:
@@ -138,12 +154,14 @@ class SupervisedData:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        version = {} if self.settings.positional else {ROW_IDS_METADATA: ROW_IDS}
         with atomic_dataset_dir(self.settings.out) as partial:
+            draw = self.draw.stored(partial, len(self.pool) if self.settings.positional else LARGE_POOL)
             for rows, name in ((self.train, "train"), (self.val, "val")):
                 schema = (
-                    arrow_schema(self.draw, "messages")
+                    arrow_schema(draw, "messages", **version)
                     if name == "train"
-                    else arrow_schema(None, "messages", **{SPLIT_METADATA: HELD_OUT})
+                    else arrow_schema(None, "messages", **{SPLIT_METADATA: HELD_OUT}, **version)
                 )
                 with pq.ParquetWriter(partial / f"{name}.parquet", schema) as writer:
                     for chunk in chunks(self._rows(rows, name)):
@@ -153,8 +171,11 @@ class SupervisedData:
                         f"none of {len(rows.problems)} {name} rows is left ({dict(rows.dropped)})",
                         f"check the targets, and raise --max-length {self.settings.max_length} if they are too long",
                     )
+            self.stats.golds.write(partial)
             manifest = self._manifest(made_by, partial)
             (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        shown = self.settings.show_rows
+        print_rows(self.settings.out / "train.parquet", self.tokenizer, self.settings.template_kwargs, shown)
         return manifest
 
     def _rows(self, rows: Split, split: str) -> Iterator[dict[str, Any]]:
@@ -176,7 +197,7 @@ class SupervisedData:
                     split=split,
                     index=rows.written,
                     epoch=settings.epoch,
-                    data_source=settings.dataset,
+                    data_source=problem.source,
                 )
                 rows.add(persona, length, len(response))
                 yield make_supervised_row(row, target)
@@ -197,10 +218,8 @@ class SupervisedData:
         settings, stats, statuses = self.settings, self.stats, Counter(self.targets.statuses.values())
         return {
             "arm": method_name(settings),
-            "source": settings.source,
-            **stats.identity(),
+            **sources_record(settings, stats),
             "val_source": settings.val_source,
-            "dataset": settings.dataset,
             "pool": {"name": self.pool.name, "size": len(self.pool), "sha256": self.pool.sha256()},
             "seed": settings.seed,
             "epoch": settings.epoch,
@@ -208,6 +227,7 @@ class SupervisedData:
             "tokenizer": settings.tokenizer,
             "chat_template_sha256": hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest(),
             "chat_template_kwargs": dict(settings.template_kwargs),
+            **settings.template_record(),
             "end_of_turn": self.tokenizer.decode(self.end),
             "max_prompt_length": settings.max_prompt_length,
             "max_length": settings.max_length,
@@ -219,7 +239,7 @@ class SupervisedData:
                 "texts": dict(statuses),
                 "right": round(statuses["right"] / statuses.total(), 4) if statuses else None,
             },
-            "rows": {"read": stats.rows, "dropped_too_long": len(stats.dropped)}
+            "rows": row_counts(stats)
             | {name: rows.counts() for name, rows in (("train", self.train), ("val", self.val))},
             "train_rows_per_persona": dict(sorted(self.train.personas.items())),
             "sha256": {name: file_sha256(partial / name) for name in ("train.parquet", "val.parquet")},

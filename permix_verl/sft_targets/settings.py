@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from permix_verl.data.prepare import Preparation
+from permix_verl.data.preparation import Preparation
 from permix_verl.sft_targets.generate import TargetStatus
 
 Kind = Literal["gt", "styled", "teacher"]

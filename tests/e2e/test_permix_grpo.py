@@ -88,7 +88,7 @@ def test_validation_has_a_curve_for_every_persona_and_none(run: Run) -> None:
     first, last = run.metrics[0], run.metrics[max(run.metrics)]
     arms = {persona.slug for persona in load_pool("train")} | {"no_persona"}
     assert set(m.validation_accuracy(first)) == set(m.validation_accuracy(last)) == arms
-    assert all(first[f"val-aux/gsm8k/{arm}/{flag}/mean@1"] == 0 for arm in arms for flag in ("timeout", "error"))
+    assert all(first[f"val-aux/lab/{arm}/{flag}/mean@1"] == 0 for arm in arms for flag in ("timeout", "error"))
 
 
 def test_the_adapter_on_the_base_gives_the_actors_log_probs(run: Run) -> None:

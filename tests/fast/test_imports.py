@@ -65,6 +65,7 @@ def imported_modules(code: str, cwd: Path) -> set[str]:
         "permix_verl.training.guards.effective_config_check",
         "permix_verl.training.qlora.settings",
         "permix_verl.cli.prep",
+        "permix_verl.cli.mix",
         "permix_verl.reward_fns.math_reward",
     ],
 )

@@ -65,6 +65,7 @@ class Server:
         self.owner = "someone"
         self.record: dict[str, Any] = {}  # more fields of every model's record
         self.continue_texts: Callable[[list[str]], Reply] | None = None
+        self.rendered = ""  # what vLLM's server makes of a chat
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.times: list[float] = []
@@ -110,6 +111,9 @@ class Server:
                 body = json.loads(content)
                 if self.path == "/v1/completions" and server.continue_texts:
                     return self._send(server.continue_texts(body["prompt"]))
+                if server.rendered and self.path in ("/tokenize", "/detokenize"):
+                    given = {"tokens": [1]} if "messages" in body else {"prompt": server.rendered}
+                    return self._send(Reply(body=given))
                 if self.path != "/v1/chat/completions":
                     return self._send(refusal(404, "no such path"))
                 return self._send(server._take(body, self.headers["Authorization"]))

@@ -122,9 +122,9 @@ def cells_of(row: str) -> int:
     return len(re.findall(r"(?<!\\)&", row)) + 1 + sum(spans) - len(spans)
 
 
-def check_latex(text: str, columns: int) -> None:
+def check_latex(text: str, columns: int, start: str = "% PSS: ratio of means", rule: str = "2-5") -> None:
     """Check that braces are balanced and that all rows have this number of cells."""
-    assert text.startswith("% PSS: ratio of means")
+    assert text.startswith(start)
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     bare = re.sub(r"\\[{}%&]", "", body)
     assert bare.count("{") == bare.count("}")
@@ -135,5 +135,5 @@ def check_latex(text: str, columns: int) -> None:
     assert alignment is not None
     filled = {cells_of(line) for line in body.splitlines() if line.endswith(r"\\")}
     assert filled == {len(alignment[1])} == {columns}
-    for command in ("toprule", "midrule", "bottomrule", "cmidrule(lr){2-5}", "end{tabular}", "end{table}"):
+    for command in ("toprule", "midrule", "bottomrule", f"cmidrule(lr){{{rule}}}", "end{tabular}", "end{table}"):
         assert f"\\{command}" in body

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from permix_verl.chat_templates.reading import spoken
 from permix_verl.errors import UserError
 from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.evaluation.tasks import find_task, load_problems
@@ -121,7 +122,7 @@ def pair_questions(pairing: Pairing) -> list[JudgeQuestion]:
 
 def _question(pairing: Pairing, pair: Pair, order: str) -> JudgeQuestion:
     shown = [pair.first, pair.second] if order == "ab" else [pair.second, pair.first]
-    messages = pair_messages(pairing.persona.system_prompt, pair.question, shown[0].output, shown[1].output)
+    messages = pair_messages(pairing.persona.system_prompt, pair.question, *(spoken(one.output) for one in shown))
     place = (pair.problem, pair.run, order)
     return JudgeQuestion("pairwise", place, [sample.key for sample in shown], messages, read_choice, SCHEMA)
 

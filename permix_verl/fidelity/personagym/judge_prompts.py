@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from permix_verl.chat_templates.reading import spoken
 from permix_verl.errors import UserError
 from permix_verl.fidelity.personagym import official
 from permix_verl.fidelity.personagym.rubric import SCHEMA, rubric_messages
@@ -69,7 +70,7 @@ def example_questions(session: Session, answers: Answers) -> list[JudgeQuestion]
 
 
 def _fixed(answer: Answer, item: PersonaQuestion) -> JudgeQuestion:
-    messages = rubric_messages(TASKS[item.task], item.persona.system_prompt, item.text, answer.output)
+    messages = rubric_messages(TASKS[item.task], item.persona.system_prompt, item.text, spoken(answer.output))
     return JudgeQuestion("fixed", item.item_id, [answer.key], messages, _read_fixed, SCHEMA)
 
 
@@ -88,7 +89,7 @@ def _blocks(session: Session, answers: Answers) -> list[tuple[ItemId, Persona, l
         for task, texts in session.question_set.of(persona).items():
             ids = [(persona.key, task, number) for number in range(len(texts))]
             pairs = [
-                (text, answers[item_id].output if item_id in answers else official.FAILED)
+                (text, spoken(answers[item_id].output) if item_id in answers else official.FAILED)
                 for item_id, text in zip(ids, texts, strict=True)
             ]
             for number, block in enumerate(official.blocks(pairs)):

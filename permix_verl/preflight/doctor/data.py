@@ -60,6 +60,7 @@ def prepared_rows(setup: Setup) -> Iterator[Finding]:
 
 def _named_files(setup: Setup) -> Iterator[Finding]:
     from permix_verl.personas.pool import NO_PERSONA
+    from permix_verl.preflight.doctor.own_prompts import mixed_prompts
     from permix_verl.runs.own_files import check_own_files
 
     if setup.run_dir is None or not setup.settings:
@@ -69,10 +70,11 @@ def _named_files(setup: Setup) -> Iterator[Finding]:
     except UserError as problem:
         yield error(problem.problem, problem.remedy or "name another file")
         return
-    for split, personas in rows_by_split.items():
-        named = personas.total() - personas[NO_PERSONA]
-        text = f"{personas.total()} {split} rows in the user's own files, {named} of them with a persona"
-        if split == "train" and not named:
+    for split, rows in rows_by_split.items():
+        text = rows.sentence(split)
+        if split == "train" and not rows.mix and rows.personas[NO_PERSONA] == rows.rows:
             yield warning(text, "use run_rlvr_grpo.sh; run_permix_grpo.sh refuses them")
         else:
             yield ok(text)
+        if rows.mix:
+            yield from mixed_prompts(setup, rows.mix)

@@ -1,22 +1,17 @@
-"""Checks of the model's files, tokenizer and chat template."""
+"""Checks of the model's files, tokenizer and context."""
 
-import datetime
 import functools
 import json
-import re
-import unittest.mock
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from permix_verl.checkpoints.fetched import fetch_command, short_name_of
 from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip, load_tokenizer
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas.pool import load_pool
-from permix_verl.personas.prompts import build_messages, check_template, render
 from permix_verl.preflight.doctor.types import Finding, Setup, error, ok, warning
 from permix_verl.runs.quantized_base import refuse_to_train_on
-
-TEMPLATE_KEYS = "data.apply_chat_template_kwargs"
 
 
 def model_files(setup: Setup) -> Iterable[Finding]:
@@ -28,6 +23,8 @@ def model_files(setup: Setup) -> Iterable[Finding]:
     except UserError as problem:
         return [error(problem.problem, problem.remedy)]
     folder = Path(setup.model)
+    if not folder.is_dir() and (name := short_name_of(setup.model)):
+        return [error(f"no model folder {setup.model}", f"run {fetch_command(name)}")]
     if not folder.is_dir():
         if setup.model.startswith((".", "/", "~")) or setup.model.count("/") != 1:
             return [error(f"no model folder {setup.model}", "give a folder, or a hub name such as Qwen/Qwen3-4B")]
@@ -64,7 +61,7 @@ def _cached(name: str) -> list[Finding]:
 
 def tokenizer(setup: Setup) -> Iterator[Finding]:
     """Check that the tokenizer that verl and vLLM load preserves the texts of personas and prepared rows."""
-    loaded = _tokenizer(setup)
+    loaded = loaded_tokenizer(setup)
     if loaded is None or isinstance(loaded, Finding):
         return
     pool, texts = load_pool(setup.personas), _prepared_texts(setup)
@@ -85,54 +82,6 @@ def _prepared_texts(setup: Setup) -> list[str]:
 
     batch = next(pq.ParquetFile(file).iter_batches(ROUND_TRIP_ROWS, columns=["extra_info"]), None)
     return [row["extra_info"]["question"] for row in batch.to_pylist()] if batch else []
-
-
-def template(setup: Setup) -> Iterator[Finding]:
-    """Check that the rendered prompt contains the persona's text, and no default persona without one."""
-    tokenizer = _tokenizer(setup)
-    if tokenizer is None:
-        return
-    if isinstance(tokenizer, Finding):
-        yield tokenizer
-        return
-    pool, kwargs = load_pool(setup.personas), template_kwargs(setup)
-    try:
-        check_template(tokenizer, pool, kwargs)
-        bare = render(tokenizer, build_messages("1 + 1 = ?", None), kwargs)
-    except UserError as problem:
-        yield error(problem.problem, problem.remedy)
-        return
-    own = re.search(r"\byou are\b[^<\n]*", bare, re.IGNORECASE)
-    if own:
-        yield warning(
-            f"without a persona the template inserts its own: {own[0][:80]!r}",
-            "compare conditions with a persona, or give the no-persona condition an empty system message",
-        )
-    yield ok(f"the prompts contain the texts of all {len(pool)} personas")
-
-
-def pinned_date(setup: Setup) -> Iterator[Finding]:
-    """Check that prompts do not depend on the day: Llama-3's template inserts today's date unless one is given."""
-    tokenizer = _tokenizer(setup)
-    if tokenizer is None or isinstance(tokenizer, Finding):
-        return
-    chat = build_messages("1 + 1 = ?", load_pool(setup.personas).personas[0])
-    kwargs = template_kwargs(setup)
-
-    class Later(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> "Later":
-            return cls(2001, 2, 3, tzinfo=tz)
-
-    today = render(tokenizer, chat, kwargs)
-    with unittest.mock.patch("transformers.utils.chat_template_utils.datetime", Later):
-        other_day = render(tokenizer, chat, kwargs)
-    if today != other_day:
-        yield error(
-            "the chat template writes today's date into every prompt", f"set +{TEMPLATE_KEYS}.date_string='26 Jul 2024'"
-        )
-    else:
-        yield ok("prompts do not depend on the day")
 
 
 def context_length(setup: Setup) -> Iterator[Finding]:
@@ -157,12 +106,7 @@ def context_length(setup: Setup) -> Iterator[Finding]:
         yield ok(f"{needed} of {context} tokens")
 
 
-def template_kwargs(setup: Setup) -> dict[str, Any]:
-    """Return the chat template's keyword arguments from verl's settings."""
-    return dict(setup.settings.get(TEMPLATE_KEYS) or {})
-
-
-def _tokenizer(setup: Setup) -> Any:
+def loaded_tokenizer(setup: Setup) -> Any:
     """Return the tokenizer; a finding if a folder has none that loads; ``None`` if it is not cached."""
     return None if setup.model is None else _load_tokenizer(setup.model)
 

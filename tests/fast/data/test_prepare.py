@@ -11,6 +11,7 @@ import pytest
 from permix_verl import UserError, draw_persona, load_pool
 from permix_verl.cli import prep as gsm8k_persona
 from permix_verl.data.problems import iter_problems, parse_final_answer
+from permix_verl.data.row_ids import content_id
 from permix_verl.data.schema import persona_text, read_draw
 from permix_verl.errors import exit_with_message
 from permix_verl.personas.pool import NO_PERSONA
@@ -132,7 +133,7 @@ def test_a_row_too_long_for_any_persona_is_dropped_whatever_was_drawn(
         manifest = run(
             problem_file, tokenizer_folder, tmp_path / seed, "--seed", seed, "--max-prompt-length", str(limit)
         )
-        assert set(manifest["dropped"]) == {"gsm8k/train/60"}
+        assert set(manifest["dropped"]) == {f"gsm8k/train/{content_id(long['question'].strip(), '3')}"}
         assert manifest["rows"]["dropped_too_long"] == 1
     # It would fit under the shortest persona: the drop does not depend on the draw.
     fits = run(problem_file, tokenizer_folder, tmp_path / "more", "--max-prompt-length", str(limit + 40))
@@ -196,7 +197,10 @@ def _empty(file: Path) -> str:
         (lambda file: "/nowhere/gsm8k.jsonl", "no such file or folder: '/nowhere/gsm8k.jsonl'"),
         (_malformed, "line 2: not JSON"),
         (_no_mark, "line 2: no '####' before the final answer in answer 'so 7'"),
-        (_no_answer_field, "line 1: field 'answer' is None"),
+        (
+            _no_answer_field,
+            "line 1: no fields question and answer, .* but question, solution; name them with --question",
+        ),
         (_empty, "has no problem"),
         (_lone_surrogate, "line 1: field 'question' is not valid Unicode"),
     ],

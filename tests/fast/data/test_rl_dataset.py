@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from permix_verl import UserError, load_pool
+from permix_verl.chat_templates.adapt import adapt_tokenizer
 from permix_verl.cli import prep as gsm8k_persona
 from permix_verl.personas.mixing import PersonaDraw
+from permix_verl.personas.prompts import render
 
 TEMPLATE_WITHOUT_SYSTEM = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
 
@@ -89,11 +91,38 @@ def test_a_prompt_that_verl_would_cut_is_refused(data: Path, tokenizer: Any) -> 
         build(data / "train.parquet", tokenizer, max_prompt_length=80)
 
 
-def test_a_template_that_loses_the_persona_is_refused(data: Path, tokenizer: Any) -> None:
+def test_a_persona_is_not_lost_to_a_template_without_a_system_role(data: Path, tokenizer: Any) -> None:
     deaf = copy.deepcopy(tokenizer)
     deaf.chat_template = TEMPLATE_WITHOUT_SYSTEM
-    with pytest.raises(UserError, match="is not in the rendered prompt"):
-        build(data / "train.parquet", deaf)
+    dataset = build(data / "train.parquet", deaf)
+    system, user = dataset[0]["raw_prompt"]
+    assert render(deaf, [system, user]) == f"{system['content']}\n\n{user['content']}", "rows stay as they are"
+
+
+def test_a_run_whose_rollouts_would_lose_the_persona_is_refused(data: Path, tokenizer: Any) -> None:
+    from omegaconf import OmegaConf
+
+    from permix_verl.data.rl_dataset import PersonaMixDataset
+
+    deaf = copy.deepcopy(tokenizer)
+    deaf.chat_template = TEMPLATE_WITHOUT_SYSTEM
+    section = {"max_prompt_length": 256, "filter_overlong_prompts": False}
+    model: dict[str, Any] = {"custom_chat_template": None}
+    run = {"data": section, "actor_rollout_ref": {"model": model}}
+    with pytest.raises(UserError, match=r"must be adapted .it drops the system message.* rollouts of this run would"):
+        PersonaMixDataset([str(data / "train.parquet")], copy.deepcopy(deaf), OmegaConf.create(run).data)
+    adapted = copy.deepcopy(deaf)
+    adapt_tokenizer(adapted)
+    model["custom_chat_template"] = adapted.chat_template  # verl gives it to the tokenizer before the dataset
+    dataset = PersonaMixDataset([str(data / "train.parquet")], adapted, OmegaConf.create(run).data)
+    assert dataset.tokenizer.chat_template == adapted.chat_template
+
+
+def test_a_template_that_no_adaptation_helps_is_refused(data: Path, tokenizer: Any) -> None:
+    broken = copy.deepcopy(tokenizer)
+    broken.chat_template = TEMPLATE_WITHOUT_SYSTEM.replace("m.content", "m.content[:9]")
+    with pytest.raises(UserError, match="loses the user's text"):
+        build(data / "train.parquet", broken)
 
 
 def _no_system(rows: list[dict[str, Any]]) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from permix_verl import UserError, load_pool
+from permix_verl.chat_templates.adapt import adapt_tokenizer
 from permix_verl.data.sft_tokens import end_of_turn, supervised_tokens
 from permix_verl.personas.prompts import build_messages, render
+
+from ...support.template_tokenizers import own_template, tokenizer_of
 
 LLAMA = (
     "{{ bos_token }}"
@@ -104,10 +107,87 @@ def test_verls_own_dataset_and_ours_agree_where_it_can_read_the_template(
     assert theirs["input_ids"].tolist() == prompt + said + newline, "verl trains on the line break behind, too"
 
 
-def test_a_template_without_an_end_of_turn_is_refused(tokenizer: Any) -> None:
+def test_a_template_without_an_end_of_turn_ends_with_the_tokenizers_own(tokenizer: Any) -> None:
     plain = copy.deepcopy(tokenizer)
     plain.chat_template = (
         "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}"
     )
-    with pytest.raises(UserError, match=r"ends a response with '\\n', which has no special token"):
+    assert end_of_turn(plain) == [plain.eos_token_id]
+    plain.eos_token = None
+    with pytest.raises(UserError, match="ends a response with no special token, and its tokenizer has no eos_token"):
         end_of_turn(plain)
+
+
+TARGET = "First 7 + 5.\nThe answer is \\boxed{12}."
+ENDS = {
+    "own_turn": "<|close|>",
+    "user_turn": "</turn>",
+    "refuses_system": "</s>",
+    "today_always": "<|close|>",
+    "channel": "<|return|>",
+    "no_end": "</s>",
+    "end_between_turns": "<|assistant_end|>",
+    "always_prompts": "<|close|>",
+    "open_thought": "</s>",
+    "switched_thought": "<|close|>",
+    "parts_only": "<|close|>",
+    "tools_unasked": "<|close|>",
+}
+BRIDGES = {"channel": "<|channel|>final<|message|>", "open_thought": "\n</think>\n\n"}
+
+
+@pytest.mark.parametrize("persona", ["chef", None])
+@pytest.mark.parametrize("name", ENDS)
+def test_the_loss_is_on_response_and_end_whatever_the_template_puts_around_them(name: str, persona: str | None) -> None:
+    tokenizer = tokenizer_of(own_template(name))
+    adapt_tokenizer(tokenizer, KWARGS)
+    messages = build_messages("What is 7 + 5?", load_pool("train").get(persona) if persona else None)
+    end = end_of_turn(tokenizer, KWARGS)
+    ((prompt, said),) = supervised_tokens(tokenizer, [messages], [f"\n{TARGET} "], end, KWARGS)
+    assert tokenizer.decode(said) == TARGET + ENDS[name]
+    assert tokenizer.decode(prompt) == render(tokenizer, messages, KWARGS) + BRIDGES.get(name, "")
+
+
+def test_a_response_that_ends_a_thought_itself_goes_without_the_bridge() -> None:
+    tokenizer = tokenizer_of(own_template("open_thought"))
+    end = end_of_turn(tokenizer, KWARGS)
+    messages = build_messages("What is 7 + 5?", None)
+    for target in ("<think>\nSeven and five.\n</think>\n\n12.", "Seven and five.\n</think>\n\n12."):
+        ((prompt, said),) = supervised_tokens(tokenizer, [messages], [target], end, KWARGS)
+        assert tokenizer.decode(said) == "Seven and five.\n</think>\n\n12.</s>"
+        assert tokenizer.decode(prompt) == render(tokenizer, messages, KWARGS)
+
+
+def test_the_end_leads_to_the_end_of_sequence_where_that_follows_directly() -> None:
+    text = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
+        "{{ '<|end_text|></s>' if m.role == 'assistant' else '<|end_text|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}{# <|user|> <|system|> #}"
+    )
+    tokenizer = tokenizer_of(text)
+    assert tokenizer.decode(end_of_turn(tokenizer)) == "<|end_text|></s>"
+    apart = tokenizer_of(text.replace("<|end_text|></s>", "<|end_text|>\n</s>"))
+    assert apart.decode(end_of_turn(apart)) == "<|end_text|>", "what a line break separates belongs to the next turn"
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (own_template("refuses_assistant"), "it refuses an assistant's turn .no assistant"),
+        ("{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}{% endif %}{% endfor %}", "it loses"),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}<my_thoughts>", "where it closes is not known"),
+    ],
+)
+def test_a_template_that_cannot_be_trained_on_is_refused_with_the_reason(template: str, reason: str) -> None:
+    tokenizer = tokenizer_of(template)
+    with pytest.raises(UserError, match=f"cannot be trained on with supervision: .*{reason}"):
+        supervised_tokens(tokenizer, [build_messages("x", None)], ["y"], [0], KWARGS)
+
+
+def test_a_turns_opening_does_not_end_a_response() -> None:
+    text = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}{# <|user|> <|system|> #}"
+    )
+    tokenizer = tokenizer_of(text)
+    assert tokenizer.decode(end_of_turn(tokenizer)) == "</s>"

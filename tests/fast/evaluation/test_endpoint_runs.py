@@ -1,5 +1,6 @@
 """The endpoint engine: what ends a run, how much runs at once, and the check before the first request."""
 
+import datetime
 import gc
 import subprocess
 import sys
@@ -130,6 +131,62 @@ def test_check_passes_a_short_persona_that_replaces_a_longer_default_of_the_temp
     server.answer = template(keeps_system=False, default_system=300)
     with pytest.raises(UserError, match="drops the system message"):
         engine_for().check([SYSTEM, USER], [USER])
+
+
+def test_system_messages_go_into_the_users_turn_where_the_server_takes_none(
+    server: Server, engine_for: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = template(keeps_system=False)
+    engine = engine_for(system_role="auto")
+    assert engine.check([SYSTEM, USER], [USER]) is True
+    assert "drops the system message" in capsys.readouterr().out
+    server.answer = lambda body, attempt: chat()
+    completions(engine, requests(2))
+    merged = {"role": "user", "content": f"{SYSTEM['content']}\n\n{USER['content']}"}
+    assert [body["messages"] for body in server.bodies[-2:]] == [[merged], [merged]]
+
+
+def test_a_server_that_refuses_system_messages_gets_none(server: Server, engine_for: MakeEngine) -> None:
+    def answer(body: dict[str, Any], attempt: int) -> Reply:
+        if body["messages"][0]["role"] == "system":
+            return refusal(400, "System role not supported")
+        return template(keeps_system=False)(body, attempt)
+
+    server.answer = answer
+    assert engine_for(system_role="auto").check([SYSTEM, USER], [USER]) is True
+    with pytest.raises(UserError, match="System role not supported"):
+        engine_for(system_role="system").check([SYSTEM, USER], [USER])
+
+
+def test_system_messages_stay_where_they_are_if_the_server_takes_them(server: Server, engine_for: MakeEngine) -> None:
+    server.answer = template(keeps_system=True)
+    engine = engine_for(system_role="auto")
+    engine.check([SYSTEM, USER], [USER])
+    assert server.bodies[0]["messages"] == [SYSTEM, USER]
+    asked = engine_for(system_role="user")
+    asked.check([SYSTEM, USER], [USER])
+    assert [len(body["messages"]) for body in server.bodies[-2:]] == [1, 1]
+
+
+def test_what_fails_for_another_reason_is_told_as_it_is(server: Server, engine_for: MakeEngine) -> None:
+    server.answer = lambda body, attempt: refusal(401, "bad key")
+    with pytest.raises(UserError, match="refuses the API key"):
+        engine_for(system_role="auto").check([SYSTEM, USER], [USER])
+
+
+@pytest.mark.parametrize(("day", "refused"), [(datetime.date.today(), True), (datetime.date(2024, 7, 26), False)])
+def test_prompts_with_todays_date_are_refused(
+    server: Server, engine_for: MakeEngine, day: datetime.date, refused: bool
+) -> None:
+    server.owner = "vllm"
+    server.answer = template(keeps_system=True)
+    server.rendered = f"<system>Today is {day:%d %B %Y}.<user>1 + 1 = ?"
+    check = engine_for(system_role="auto").check
+    if refused:
+        with pytest.raises(UserError, match=r"writes today's date .* --chat-template FILE"):
+            check([SYSTEM, USER], [USER])
+    else:
+        assert check([SYSTEM, USER], [USER]) is True
 
 
 def test_check_cannot_tell_where_the_server_counts_no_tokens(server: Server, engine_for: MakeEngine) -> None:

@@ -1,7 +1,9 @@
 """verl's CPU platform: chosen by itself, silent beside an accelerator, loud on another verl."""
 
+import importlib
 import importlib.metadata
 import os
+import sys
 import types
 from typing import Any
 
@@ -124,3 +126,10 @@ def test_one_adapters_product_is_vllms_own_and_a_mixture_goes_vllms_way() -> Non
             _for_one_adapter(original, add_by_default)(*given, found, indices, *rest)
             torch.testing.assert_close(found, expected, msg=f"{name} {rest} {indices}")
             assert not torch.equal(found, start)
+
+
+def test_the_finder_of_vllms_version_survives_a_reset_of_the_import_caches() -> None:
+    """Python calls this on whatever stands in ``sys.meta_path``, after a package was installed for example."""
+    patches.provide_vllm_version()
+    assert patches.VllmFromVllmCpu in sys.meta_path
+    importlib.invalidate_caches()

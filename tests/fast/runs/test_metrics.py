@@ -49,6 +49,12 @@ def test_what_a_launch_saw_beyond_the_checkpoint_that_the_next_one_began_with_do
     assert [number for number, values in found.items() if m.validation_accuracy(values)] == [2]
 
 
+def test_a_personas_accuracy_is_the_mean_over_its_sources_by_their_problems() -> None:
+    values = {"val-core/math/chef/acc/mean@1": 0.0, "val-core/mine/chef/acc/mean@1": 1.0}
+    assert m.validation_accuracy(values) == {"chef": 0.5}
+    assert m.validation_accuracy(values, {"math": 3, "mine": 1}) == {"chef": 0.25}
+
+
 def test_validation_accuracy_is_by_persona() -> None:
     assert m.validation_accuracy(VALIDATION) == {"chef": 0.25, "zen_master": 0.75, "no_persona": 0.5}
 

@@ -166,7 +166,9 @@ def test_what_cannot_be_read_is_named(run: RunFolder, tmp_path: Path) -> None:
     bad.write_text(bad.read_text() + "{")
     assert "line 2: not JSON" in refusal(run, bad)
     # Validation files are read by the same class.
-    assert "data.val_files" in refusal(run, good, str(parquet(tmp_path / "val.parquet", [VERL])))
+    half = [ours(0, "chef"), ours(1)]
+    half[1]["extra_info"]["persona"] = None
+    assert "data.val_files" in refusal(run, good, str(parquet(tmp_path / "val.parquet", half)))
 
 
 def test_other_rows_under_the_same_name_do_not_go_on(run: RunFolder, tmp_path: Path) -> None:

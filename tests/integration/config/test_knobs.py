@@ -25,6 +25,8 @@ ROWS: list[tuple[str, str, str, dict[str, str], str, Any]] = [
     ("NO_PERSONA_PROB", "0.2", "permix_grpo", {}, "permix.no_persona_probability", 0.2),
     ("DEV_PERSONAS", "3", "permix_grpo", {}, "permix.dev_personas", "3"),
     ("DEV_PERSONAS", r"chef,a\, b", "permix_grpo", {}, "permix.dev_personas", r"chef,a\, b"),
+    ("SYSTEM_ROLE", "user", "permix_grpo", {}, "permix.system_role", "user"),
+    ("THINKING", "on", "sft", {}, "data.apply_chat_template_kwargs.enable_thinking", True),
     ("SEED", "7", "seqkd", {}, "data.seed", 7),
     (
         "SEED_ROLLOUTS",

@@ -80,7 +80,7 @@ def test_all_methods_train_on_the_same_rows_and_have_the_papers_names(
     prepared = [RecordedCommand("", tuple(rows_command(config)), {}) for config in configs]
     for name in ("--data", "--val-problems", "--max-prompt-length", "--personas", "--seed"):
         assert len({call.option(name) for call in prepared}) == 1, f"the same {name} in all methods"
-    assert prepared[0].option("--data") == str(runs / "lab-easy-584.jsonl")
+    assert prepared[0].option("--data") == f"{runs / 'lab-easy-584.jsonl'},name=lab"
     generated = {tuple(lab_commands(config)[0][3:]) for config in configs}
     (generation,) = generated
     assert generation[-4:] == ("--count", "584", "--out", str(runs / "lab-easy-584.jsonl"))
