@@ -1,6 +1,7 @@
 """Data sets that the field trains on: where they are on the hub, and in which fields problem and answer stand.
 
-Fields, configurations and sizes are those that the data sets' cards give. docs/data.md says what was tried.
+Fields, configurations and sizes are the published ones as far as they could be read without the hub; docs/data.md says
+what was tried.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ class Preset:
         split: split that is read unless another is asked for.
         id_field: field of the row ids; ``None``: a hash of the content.
         solution: field of the worked solution, if it is not the answer field.
-        problems: published number of different problems of each split.
+        problems: number of different problems of each split, for plans.
     """
 
     hub_name: str

@@ -63,6 +63,18 @@ def template_use(config: RunConfig) -> TemplateUse | None:
     )
 
 
+def template_lines(config: RunConfig) -> list[str]:
+    """Return what is said of the model's template where no preparation says it; empty for most models.
+
+    Raises:
+        UserError: a template that cannot be used.
+    """
+    use = template_use(config)
+    return (
+        [f"chat template of {_base(config)}: {line}" for line in use.notices(config["permix.thinking"])] if use else []
+    )
+
+
 def _values(config: RunConfig) -> dict[str, Any]:
     """Return key -> value of what follows; empty for a template that cannot be used, which the doctor reports."""
     thinking = config["permix.thinking"]

@@ -13,6 +13,7 @@ from permix_verl.config.generated import generated_name, generation_arguments
 from permix_verl.config.resolvers import LAB_MODEL, project_folder
 from permix_verl.data.problem_order import read_manifest
 from permix_verl.data.row_ids import POSITION_IDS, has_content_ids
+from permix_verl.recipe.chat_template import template_lines
 from permix_verl.recipe.conditions import makes_lab_data, target_writer
 from permix_verl.runs.own_files import find_own_files
 from permix_verl.training.launch_settings import LaunchSettings
@@ -30,6 +31,7 @@ def prepare_rows(config: RunConfig) -> bool:
     """
     if _names_all_files(config):
         shutil.rmtree(LaunchSettings(config).folder.new_data, ignore_errors=True)
+        print("".join(f"{line}\n" for line in template_lines(config)), end="", flush=True)
         return True
     for command in lab_commands(config):
         _run(command)

@@ -26,11 +26,11 @@ BLANK = re.compile(r"\d+|\{\w+\}")
 
 @pytest.mark.parametrize(("level", "split"), LEVELS_AND_SPLITS)
 def test_problems_are_right_and_in_gsm8ks_format(level: str, split: str, tmp_path: Path) -> None:
-    rows = generate_plain(300, level, split, seed=5)
-    assert rows == generate_plain(300, level, split, seed=5)
+    rows = generate_plain(200, level, split, seed=5)
+    assert rows == generate_plain(200, level, split, seed=5)
     assert rows[:40] == generate_plain(40, level, split, seed=5)
-    assert rows != generate_plain(300, level, split, seed=6)
-    assert len({row["question"] for row in rows}) == 300
+    assert rows != generate_plain(200, level, split, seed=6)
+    assert len({row["question"] for row in rows}) == 200
     for row in rows:
         steps = re.findall(r"<<(\d+)([-+*/])(\d+)=(\d+)>>", row["answer"])
         assert len(steps) == row["answer"].count("<<") == (1 if level == "plain_one" else 2)
@@ -44,12 +44,12 @@ def test_problems_are_right_and_in_gsm8ks_format(level: str, split: str, tmp_pat
         assert "{" not in row["question"]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert len(list(iter_problems(str(file)))) == 300
+    assert len(list(iter_problems(str(file)))) == 200
 
 
 @pytest.mark.parametrize("level", PLAIN_LEVELS)
 def test_splits_share_no_template_no_problem_and_no_calculation(level: str) -> None:
-    rows = {split: generate_plain(400, level, split) for split in PLAIN_SPLITS}
+    rows = {split: generate_plain(200, level, split) for split in PLAIN_SPLITS}
     for one, other in itertools.combinations(PLAIN_SPLITS, 2):
         for view in (lambda row: row["question"], lambda row: calculation_of(row["answer"])):
             assert not {view(row) for row in rows[one]} & {view(row) for row in rows[other]}

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from permix_verl import UserError
-from permix_verl.wheelhouse import target as module
 from permix_verl.wheelhouse.target import Target, parse_target, unfit
 
 OURS = Target((sys.version_info[0], sys.version_info[1]), 17, platform.machine())
@@ -55,7 +54,7 @@ def test_another_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     other = (3, 12) if OURS.python == (3, 11) else (3, 11)
     assert "is Python" in (unfit(Target(other, 17, OURS.machine)) or "")
     assert "this machine is" in (unfit(Target(OURS.python, 17, "riscv64")) or "")
-    monkeypatch.setattr(module.platform, "libc_ver", lambda: ("glibc", "2.28"))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.28"))
     assert unfit(Target(OURS.python, 31, OURS.machine)) == "this machine has glibc 2.28"
-    monkeypatch.setattr(module.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert "other than glibc" in (unfit(OURS) or "")

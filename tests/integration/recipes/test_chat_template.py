@@ -13,7 +13,7 @@ from permix_verl.chat_templates.template import ChatTemplate
 from permix_verl.config.compose import RunConfig
 from permix_verl.lab.base_model import MODEL
 from permix_verl.recipe import chat_template
-from permix_verl.recipe.chat_template import with_template
+from permix_verl.recipe.chat_template import template_lines, with_template
 from permix_verl.recipe.rows import rows_command
 
 from ...support.configs import config_of
@@ -105,6 +105,12 @@ def test_what_the_user_sets_is_kept(tmp_path: Path) -> None:
     assert mine[GRPO] == "mine"
     reward = composed(tmp_path, "open_thought", "reward.custom_reward_function.path=mine.py")
     assert READING not in reward
+
+
+def test_what_a_launch_without_preparation_says(tmp_path: Path) -> None:
+    (line,) = template_lines(composed(tmp_path, "drops_system"))
+    assert line.endswith("it drops the system message: personas stand in the user's turn")
+    assert template_lines(composed(tmp_path, "own_turn")) == []
 
 
 def test_a_template_that_cannot_be_used_is_left_to_the_doctor(tmp_path: Path) -> None:
