@@ -1,7 +1,8 @@
 """Test whether a base model's likelihoods tell which persona wrote an answer, on 480 answers whose persona is known.
 
-permix likelihood-check --model smollm2 --out results/likelihood.json
+permix likelihood-check --model smollm2 --out results/likelihood
 
+The folder keeps the scores of each problem, and the same command goes on; likelihood.json there has the estimates.
 Exit status: 0 if the interval of the hand-written answers lies above chance, and 1 otherwise: then the likelihood under
 this base is no measure of persona fidelity.
 """
@@ -9,16 +10,18 @@ this base is no measure of persona fidelity.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from permix_verl.checkpoints.fetched import resolve_model
 from permix_verl.checkpoints.fetching import fetch_if_missing
-from permix_verl.errors import exit_with_message
+from permix_verl.errors import UserError, exit_with_message
 from permix_verl.inference.engine_config import DEFAULT_TEMPLATE_KWARGS
+from permix_verl.inference.model_identity import model_identity
 from permix_verl.statistics.clustered import Interval
 from permix_verl.utils.cli_types import json_object
-from permix_verl.utils.files import write_atomic
+from permix_verl.utils.files import check_folder, write_atomic
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,22 +31,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     folder = resolve_model(args.model)
     fetch_if_missing(folder)
+    _begin(args.out, {"model": model_identity(folder), "chat_template_kwargs": args.chat_template_kwargs})
     model, tokenizer = load_base(folder, args.device)
     scores = {}
     for group in GROUPS:
         print(f"{group} ...", file=sys.stderr, flush=True)
-        scores[group] = score_group(model, tokenizer, group, args.chat_template_kwargs)
+        scores[group] = score_group(model, tokenizer, group, args.chat_template_kwargs, args.out)
     found = analyse(scores)
     for group, result in found.items():
         print(f"{group:<20} {_percent(result.rate)} identified, {_nats(result.margin)} nats a token over the others")
     print(f"chance is {100 * found[GROUPS[0]].chance:.1f} %; {found[GROUPS[0]].answers} answers in each group")
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(args.out, json.dumps({"model": args.model, **as_record(found)}, indent=1) + "\n")
+    write_atomic(args.out / "likelihood.json", json.dumps({"model": args.model, **as_record(found)}, indent=1) + "\n")
     if usable(found):
         return 0
     print("the interval of the hand-written answers does not lie above chance: no measure under this base")
     return 1
+
+
+def _begin(out: Path, settings: Mapping[str, Any]) -> None:
+    """Make the folder, or refuse one with the scores of another model or template.
+
+    Raises:
+        UserError: it holds those of another one, or is a file.
+    """
+    check_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "settings.json"
+    if file.is_file() and json.loads(file.read_text()) != settings:
+        raise UserError(f"{out} holds the scores of another model or chat template", "give another --out")
+    write_atomic(file, json.dumps(settings, indent=1) + "\n")
 
 
 def _percent(rate: Interval) -> str:
@@ -62,7 +78,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", required=True, help="frozen base: hub name, folder or short name")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
-    parser.add_argument("--out", type=Path, help="JSON file of the estimates")
+    parser.add_argument("--out", type=Path, required=True, help="folder of scores and estimates")
     parser.add_argument(
         "--chat-template-kwargs",
         type=json_object,

@@ -6,9 +6,11 @@ their labels exchanged at random. The likelihood may be used as a measure of fid
 of the hand-written group lies above chance.
 """
 
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from permix_verl.personas.prompts import build_messages
 from permix_verl.seeding import derive_seed
 from permix_verl.statistics.accuracy import Floats
 from permix_verl.statistics.identification import Identification, identification, shuffled_own
+from permix_verl.utils.files import write_atomic
 
 GROUPS = ("written by hand", "lab's rewriter", "quoting the prompt")
 POOL = "eval"
@@ -52,15 +55,30 @@ def known_answers(group: str) -> list[list[str]]:
     ]
 
 
-def score_group(model: Any, tokenizer: Any, group: str, template_kwargs: Mapping[str, Any] | None = None) -> Floats:
-    """Return the log-likelihoods of a group's answers under each persona's prompt, problem by problem, (answers, K)."""
+def score_group(
+    model: Any,
+    tokenizer: Any,
+    group: str,
+    template_kwargs: Mapping[str, Any] | None = None,
+    store: Path | None = None,
+) -> Floats:
+    """Return the log-likelihoods of a group's answers under each persona's prompt, problem by problem, (answers, K).
+
+    Args:
+        store: folder that keeps each problem's scores, so that an interrupted check goes on; for one model and one
+            setting of the template.
+    """
     personas = list(load_pool(POOL))
-    blocks = [
-        persona_log_likelihoods(
-            model, tokenizer, build_messages(problem.question, None), answers, personas, template_kwargs
-        )
-        for problem, answers in zip(written_problems(), known_answers(group), strict=True)
-    ]
+    blocks = []
+    for number, (problem, answers) in enumerate(zip(written_problems(), known_answers(group), strict=True)):
+        kept = store / f"{group.replace(' ', '-')}-{number}.json" if store else None
+        if kept and kept.is_file():
+            blocks.append(np.array(json.loads(kept.read_text())))
+            continue
+        messages = build_messages(problem.question, None)
+        blocks.append(persona_log_likelihoods(model, tokenizer, messages, answers, personas, template_kwargs))
+        if kept:
+            write_atomic(kept, json.dumps(blocks[-1].tolist()) + "\n")
     return np.concatenate(blocks)
 
 

@@ -1,5 +1,6 @@
 """Small wheels and sources, an index of them, and a small project that is packed with the recipes of this one."""
 
+import functools
 import hashlib
 import io
 import os
@@ -70,10 +71,11 @@ def make_wheel(
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     with zipfile.ZipFile(file, "w") as wheel:
         for path, content in (files or {f"{name}.py": f"version = {version!r}\n"}).items():
-            wheel.writestr(path, content)
-        wheel.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines) + "\n")
-        wheel.writestr(f"{stem}.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
-        wheel.writestr(f"{stem}.dist-info/RECORD", "")
+            wheel.writestr(zipfile.ZipInfo(path), content)  # without the time
+        wheel.writestr(zipfile.ZipInfo(f"{stem}.dist-info/METADATA"), "\n".join(lines) + "\n")
+        stated = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        wheel.writestr(zipfile.ZipInfo(f"{stem}.dist-info/WHEEL"), stated)
+        wheel.writestr(zipfile.ZipInfo(f"{stem}.dist-info/RECORD"), "")
     return file
 
 
@@ -93,6 +95,7 @@ def make_sources(folder: Path, name: str, version: str) -> Path:
     return file
 
 
+@functools.cache
 def noise(size: int) -> bytes:
     """Return bytes that do not compress, the same every time."""
     blocks = (hashlib.sha512(number.to_bytes(4, "big")).digest() for number in range(size // 64 + 1))

@@ -13,6 +13,7 @@ import pytest
 
 from permix_verl import Persona, PersonaPool, load_pool
 from permix_verl.runs import metrics as m
+from permix_verl.runs.folder import RunFolder
 from permix_verl.runs.persona_validation import PersonaValidation, ValidationPersonas
 from permix_verl.training.hooks.buffer_hooks import RunContext
 from permix_verl.training.hooks.step_hooks import LogPersonaMetrics, WriteRecords
@@ -27,6 +28,7 @@ from permix_verl.training.observability.persona_means import (
 )
 from permix_verl.training.observability.persona_metrics import Rollout
 from permix_verl.training.observability.smoke_report import collect_report
+from permix_verl.training.trackers.results import collect_results
 
 
 def rollout(persona: str, reward: float, number: int = 0) -> Rollout:
@@ -140,6 +142,8 @@ def test_the_table_in_the_run_folder_is_in_the_smoke_report(tmp_path: Path) -> N
     assert len(table) == 20
     assert collect_report(tmp_path)["personas"] == table
     assert table[0]["category"].startswith("c & ")
+    results = collect_results({"trainer.project_name": "p", "trainer.experiment_name": "n"}, RunFolder(tmp_path))
+    assert [Path(file).name for file in results.files] == [PERSONAS_CSV], "the trackers get it, too"
 
 
 def test_categories_have_curves_and_their_rollouts_sum_to_those_of_the_pool() -> None:

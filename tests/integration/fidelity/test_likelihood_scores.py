@@ -13,6 +13,7 @@ from permix_verl.cli.likelihood_check import main
 from permix_verl.errors import UserError
 from permix_verl.fidelity.likelihood.known_texts import written_problems
 from permix_verl.fidelity.likelihood.scores import load_base, persona_log_likelihoods
+from permix_verl.lab import likelihood_check
 from permix_verl.lab.base_model import MODEL
 from permix_verl.lab.likelihood_check import GROUPS, known_answers
 from permix_verl.personas.prompts import build_messages, render, with_persona
@@ -77,14 +78,36 @@ def test_what_cannot_be_scored_is_refused(base: tuple[Any, Any]) -> None:
 def test_the_lab_model_is_no_measure_of_words_that_it_has_never_met(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "new" / "likelihood.json"
+    out = tmp_path / "new" / "likelihood"
     status = main(["--model", str(MODEL), "--out", str(out)])
     said = capsys.readouterr().out
     assert "160 answers in each group" in said
     assert status == (1 if "no measure under this base" in said else 0)
-    assert '"usable": ' + ("false" if status else "true") in out.read_text()
+    assert '"usable": ' + ("false" if status else "true") in (out / "likelihood.json").read_text()
     rewriter = next(line for line in said.splitlines() if line.startswith("lab's rewriter"))
     assert float(rewriter.split("%")[0].split()[-1]) > 80
+
+
+def test_an_interrupted_check_goes_on_and_another_model_is_refused(
+    base: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+
+    def count(*arguments: Any) -> Any:
+        computed.append(arguments)
+        if len(computed) == 4:
+            raise KeyboardInterrupt
+        return persona_log_likelihoods(*arguments)
+
+    monkeypatch.setattr(likelihood_check, "persona_log_likelihoods", count)
+    with pytest.raises(KeyboardInterrupt):
+        likelihood_check.score_group(*base, GROUPS[1], None, tmp_path)
+    stopped = likelihood_check.score_group(*base, GROUPS[1], None, tmp_path)
+    assert len(computed) == 4 + 7  # three problems were kept
+    assert (stopped == likelihood_check.score_group(*base, GROUPS[1])).all()
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(UserError, match="holds the scores of another model"):
+        main(["--model", str(MODEL), "--out", str(tmp_path)])
 
 
 @pytest.mark.skipif(not packaged_folder("smollm2").is_dir(), reason="permix fetch-model smollm2 has not been run")

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from permix_verl import UserError
 from permix_verl.config.compose import flatten
 from permix_verl.config.profile_keys import PROFILE_KEYS
+from permix_verl.config.resolvers import LAB_MODEL
 from permix_verl.recipe import run as run_module
 from permix_verl.training.dry_run import validate
 from permix_verl.training.launch_settings import LaunchSettings
@@ -130,7 +131,8 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_the_rows_are_those_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """verl's own keys decide where there are any, so that rows and training agree."""
     calls = recorded_calls(monkeypatch)
-    config = config_of("rlvr_grpo", "data.max_prompt_length=99", DATA="x.jsonl", SEED="7", PROFILE="cpu", LAB="0")
+    knobs = {"DATA": "x.jsonl", "SEED": "7", "PROFILE": "cpu", "LAB": "0", "MODEL": str(LAB_MODEL)}
+    config = config_of("rlvr_grpo", "data.max_prompt_length=99", **knobs)
     assert run_module.run(config, ask_doctor=False) == 0
     (call,) = calls
     assert call[3] == "prep"
