@@ -57,9 +57,7 @@ class SupervisedData:
         if settings.answer_format not in FORMATS:
             raise UserError(f"unknown answer format {settings.answer_format!r}", f"known: {', '.join(FORMATS)}")
         self.draw = PersonaDraw(self.pool, settings.seed, settings.no_persona_probability, settings.epoch)
-        self.tokenizer = load_prompt_tokenizer(
-            settings.tokenizer, settings.template_kwargs, settings.system_role
-        )
+        self.tokenizer = load_prompt_tokenizer(settings.tokenizer, settings.template_kwargs, settings.system_role)
         check_template(self.tokenizer, self.pool, settings.template_kwargs)
         self.end = end_of_turn(self.tokenizer, settings.template_kwargs)
         prompt_lengths = PromptLengths(self.tokenizer, self.pool, settings.template_kwargs)
