@@ -19,7 +19,7 @@ Day = Literal["the same every day", "pinned by an argument", "pinned by us"]
 
 @dataclass(frozen=True)
 class TemplateBehaviour:
-    """What a template does with the chats of this project.
+    """Behaviour of a template with the chats of this project.
 
     Attributes:
         name: file or model.

@@ -25,7 +25,7 @@ Place = Literal["a turn of its own", "the user's turn", "behind the user's text"
 
 @dataclass(frozen=True)
 class PersonaText:
-    """What a template does with a system message.
+    """Fate of a system message in a template.
 
     Attributes:
         fate: kept word for word (blanks at its ends aside), altered, dropped, or refused with an error.

@@ -69,9 +69,8 @@ def analyse_model(result: Results, *, seed: int, resamples: int) -> ModelAnalysi
             "halves",
             "evaluate two or more (eval/run.py --limit)",
         )
-    accuracy = statistics.persona_accuracy(correct)
+    accuracy, control = statistics.persona_accuracy(correct), result.control_RN
     worst, best = _worst_and_best(result, accuracy)
-    control = result.control_RN
     return ModelAnalysis(
         model=result.model,
         adapter=result.adapter,

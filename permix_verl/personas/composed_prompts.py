@@ -27,7 +27,7 @@ _STRING = re.compile(r"'((?:[^'\\\n]|\\.){4,})'|\"((?:[^\"\\\n]|\\.){4,})\"")
 
 @dataclass(frozen=True)
 class Frame:
-    """What a template puts around a persona's text in a prompt of :data:`PROBLEM`.
+    """Text that a template puts around a persona's text in a prompt of :data:`PROBLEM`.
 
     Attributes:
         trim: what is done to the text: nothing, or blanks removed at its ends.

@@ -27,7 +27,7 @@ _CALL_S = 5e-7
 
 @dataclass(frozen=True)
 class Reads:
-    """What the processes of a run have read.
+    """Keys that the processes of a run have read.
 
     Attributes:
         keys: noted keys, as the recorder writes them.

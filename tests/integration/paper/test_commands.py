@@ -11,9 +11,9 @@ from permix_verl.evaluation.sample_store import Sample, SampleStore
 from permix_verl.fidelity.personagym.tasks import CONSISTENCY, TASKS
 from permix_verl.inference.judges.store import Answer, FidelityStore, Judgement
 from permix_verl.paper.commands import Step, plan_lines, steps
-from permix_verl.paper.estimates import evaluation_estimate, parameters, training_estimate
+from permix_verl.paper.estimates import evaluation_estimate, training_estimate
 from permix_verl.paper.report import markdown, write_table
-from permix_verl.paper.rows import Cell, MethodRow, Score, pool, read_rows
+from permix_verl.paper.rows import pool, read_rows
 from permix_verl.paper.settings import PaperSettings, results_folder, run_folder
 from permix_verl.paper.tables import ALL, BASE, PAPER_MODEL, PERMIX, RLVR, SFT, TABLES, find_table, paper_figures
 from permix_verl.paper.token_budget import TrainingBudget, read_budget
@@ -164,14 +164,6 @@ def test_the_estimate_is_the_stated_arithmetic(settings: PaperSettings) -> None:
     evaluated = evaluation_estimate(settings, 8e9)
     assert evaluated.tokens == 20 * 17 * 2 * 200
     assert evaluated.gpu_hours == pytest.approx(2 * 8e9 * evaluated.tokens / (111e12 * 0.2) / 3600)
-
-
-@pytest.mark.parametrize(
-    ("model", "size"),
-    [(PAPER_MODEL, 8e9), ("Qwen/Qwen3-0.6B", 0.6e9), ("a/b-70B_x", 70e9), ("permix_verl/lab/model", None)],
-)
-def test_a_models_size_is_read_from_its_name(model: str, size: float | None) -> None:
-    assert parameters(model) == size
 
 
 def write_results(settings: PaperSettings, arm_key: str, right: int) -> None:
@@ -402,12 +394,3 @@ def test_a_seed_that_is_missing_is_named(settings: PaperSettings) -> None:
     table = replace(find_table("2"), methods=(BASE,))
     with pytest.raises(UserError, match="base-seed1"):
         read_rows(table, replace(settings, seeds=2), PAPER / table.paper)
-
-
-def test_seeds_that_do_not_match_are_not_pooled() -> None:
-    cell = Cell(1, 2, 1.5, 0.5, None, None)
-    with pytest.raises(UserError, match="SFT: seeds differ in math500; run the same command again"):
-        pool([MethodRow("SFT", None, {"gsm8k": cell}), MethodRow("SFT", None, {"gsm8k": cell, "math500": cell})])
-    whole, none = Score(3.0, None, 4.0), Score(None, None, 4.0)
-    pooled = pool([MethodRow("SFT", None, {}, {"total": whole}), MethodRow("SFT", None, {}, {"total": none})])
-    assert pooled.fidelity["total"] == none, "not the other seed's score alone"
