@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..fast.recipes.test_recipes import recipe
+from ..integration.recipes.test_recipes import recipe
 
 
 def test_8xa5000_resolves_on_any_machine() -> None:

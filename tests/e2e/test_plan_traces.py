@@ -16,8 +16,8 @@ from permix_verl.preflight.memory_plan.peaks import ACTIVATIONS, ADAPTER, LOGITS
 from permix_verl.preflight.memory_plan.trace import actor_peaks
 
 from ..fast.preflight.test_live_storages import small
-from ..fast.preflight.test_plan import one_layer
-from ..fast.recipes.test_recipes import recipe
+from ..integration.preflight.test_plan import one_layer
+from ..integration.recipes.test_recipes import recipe
 
 SMALL_JOB = Job(ranks=4, batch=16, samples=1, micro_batch=2, log_prob_micro_batch=4, prompt_tokens=0, answer_tokens=32)
 
