@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.config.resolvers import project_folder
-from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.errors import UserError
 from permix_verl.utils.console import permix_command
+from permix_verl.utils.files import file_sha256
 
 MANIFEST = "permix_model.json"
 """File of a fetched folder: package, version, hashes, licence. It is written last, so a folder that has it is whole."""

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from permix_verl.checkpoints.fetched import PackagedModel
-from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.errors import UserError
-from permix_verl.utils.files import atomic_file
+from permix_verl.utils.files import atomic_file, file_sha256
 
 READER = "gguf>=0.17,<0.20"
 """The package that reads GGUF files, as in the extra ``real``."""

@@ -4,7 +4,6 @@ Beside them may stand :data:`OPTIONAL_FILES`.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,9 +35,3 @@ def atomic_dataset_dir(out: Path) -> Iterator[Path]:
             os.replace(partial / name, out / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

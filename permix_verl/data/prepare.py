@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
+from permix_verl.data.dataset_folder import atomic_dataset_dir
 from permix_verl.data.preparation import Preparation
 from permix_verl.data.preview import print_rows
 from permix_verl.data.problem_order import warn_of_other_order
@@ -26,6 +26,7 @@ from permix_verl.errors import UserError
 from permix_verl.personas.mixing import PersonaDraw, development_personas, validation_personas
 from permix_verl.personas.pool import LARGE_POOL, NO_PERSONA, Persona, check_disjoint, load_pool
 from permix_verl.personas.prompts import build_messages, check_template, render
+from permix_verl.utils.files import file_sha256
 
 
 def prepare(settings: Preparation) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from permix_verl.errors import UserError
+from permix_verl.lab.problems import first_different
 from permix_verl.seeding import HASH_RANGE, derive_seed
 
 PLAIN_LEVELS = ("plain_one", "plain_two")
@@ -74,20 +75,8 @@ def generate_plain(count: int, level: str, split: str, seed: int = 0) -> list[di
         raise UserError(f"unknown level {level!r}", f"known: {', '.join(PLAIN_LEVELS)}")
     if split not in PLAIN_SPLITS:
         raise UserError(f"level {level} has no split {split!r}", f"known: {', '.join(PLAIN_SPLITS)}")
-    if count < 1:
-        raise UserError(f"{count} problems requested", "request 1 or more")
-    rows: dict[str, dict[str, str]] = {}
-    repeats = 0
-    for row in _stream(level, split, seed):
-        repeats = repeats + 1 if row["question"] in rows else 0
-        if repeats > _MAX_REPEATS:
-            raise UserError(
-                f"{count} problems requested, but {level} has about {len(rows)} for {split}", "request fewer"
-            )
-        rows.setdefault(row["question"], row)
-        if len(rows) == count:
-            break
-    return list(rows.values())
+    keyed = ((row["question"], row) for row in _stream(level, split, seed))
+    return first_different(keyed, count, _MAX_REPEATS, f"{level} has about {{}} for {split}")
 
 
 def split_of_calculation(calculation: str) -> str:

@@ -50,18 +50,34 @@ def generate(count: int, level: str, split: str, seed: int = 0) -> list[dict[str
         raise UserError(f"unknown level {level!r}", f"known: {', '.join(LEVELS)}")
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}", f"known: {', '.join(SPLITS)}")
+    keyed = (
+        (calculation(row["answer"]) if split == "test" else row["question"], row)
+        for row in stream(level, split, random.Random(f"{seed} {level} {split}"))
+    )
+    return first_different(keyed, count, _MAX_REPEATS, f"level {level}, split {split} has only about {{}}")
+
+
+def first_different(
+    keyed: Iterator[tuple[str, dict[str, str]]], count: int, max_repeats: int, shortage: str
+) -> list[dict[str, str]]:
+    """Return the first ``count`` rows with different keys.
+
+    Args:
+        keyed: endless (key, row) pairs, some of which repeat.
+        max_repeats: consecutive repeats after which the rows are exhausted.
+        shortage: end of the error; ``{}`` is the number of rows found.
+
+    Raises:
+        UserError: fewer rows.
+    """
     if count < 1:
         raise UserError(f"{count} problems requested", "request 1 or more")
     rows: dict[str, dict[str, str]] = {}
     repeats = 0
-    for row in stream(level, split, random.Random(f"{seed} {level} {split}")):
-        key = calculation(row["answer"]) if split == "test" else row["question"]
+    for key, row in keyed:
         repeats = repeats + 1 if key in rows else 0
-        if repeats > _MAX_REPEATS:
-            raise UserError(
-                f"{count} problems requested, but level {level}, split {split} has only about {len(rows)}",
-                "request fewer",
-            )
+        if repeats > max_repeats:
+            raise UserError(f"{count} problems requested, but {shortage.format(len(rows))}", "request fewer")
         rows.setdefault(key, row)
         if len(rows) == count:
             break

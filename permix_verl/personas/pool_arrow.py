@@ -5,7 +5,6 @@ written beside the data (:data:`POOL_FILE`), and a process reads the few persona
 """
 
 import bisect
-import hashlib
 import os
 import tempfile
 import weakref
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from permix_verl.errors import UserError, first_line
 from permix_verl.personas.persona import Persona
+from permix_verl.utils.files import file_sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,8 +89,7 @@ class StoredPersonas(Sequence[Persona]):
         """
         if not path.is_file():
             raise UserError(f"the personas of {path.parent} are missing: no {path}", f"{_REMEDY}, or put it back")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_sha256(path)
         if found != sha256:
             raise UserError(
                 f"{path} is not the file that the data were prepared with (SHA-256 {found[:16]}, not {sha256[:16]})",
@@ -105,9 +104,7 @@ class StoredPersonas(Sequence[Persona]):
         table = build_table(self) if self.skipped else self._table
         with pa.ipc.new_file(path, table.schema) as writer:
             writer.write_table(table)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return StoredPersonas(_mapped(path), path, sha256)
+        return StoredPersonas(_mapped(path), path, file_sha256(path))
 
     def without(self, keys: Collection[str]) -> "StoredPersonas":
         """Return the sequence without the personas of these keys."""

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.plain_rows import check_row
 from permix_verl.data.schema import persona_text, read_draw
 from permix_verl.errors import UserError
@@ -34,6 +33,7 @@ from permix_verl.runs.own_mix import (
 )
 from permix_verl.runs.own_rows import OwnRows
 from permix_verl.runs.own_supervised import check_supervised_files
+from permix_verl.utils.files import file_sha256
 
 KEYS = {"train": "data.train_files", "val": "data.val_files"}
 CHECKED_ROWS = 1000

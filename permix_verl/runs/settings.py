@@ -10,7 +10,6 @@ from typing import Any
 
 from permix_verl.config.compose import RunConfig, compose_verl, parse_overrides
 from permix_verl.config.profile_keys import CHANGEABLE_BY_PROFILE
-from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.problem_order import consequence, other_order, read_manifest
 from permix_verl.errors import UserError
 from permix_verl.runs.folder import RunFolder, finished_step
@@ -20,7 +19,7 @@ from permix_verl.runs.own_files import check_own_files, own_files_record
 from permix_verl.runs.own_mix import MIX_POOL_KEY, described_pool
 from permix_verl.runs.quantized_base import refuse_to_train_on
 from permix_verl.runs.renamed_modules import current_paths
-from permix_verl.utils.files import write_atomic
+from permix_verl.utils.files import file_sha256, write_atomic
 
 _OUR_KEYS = ("permix.lora_dropout", INIT_ADAPTER_KEY)
 FREE_TO_CHANGE = (

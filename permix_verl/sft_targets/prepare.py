@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from permix_verl.data.dataset_folder import atomic_dataset_dir, file_sha256
+from permix_verl.data.dataset_folder import atomic_dataset_dir
 from permix_verl.data.gold_check import GoldCheck, close_reward
 from permix_verl.data.prepare import report_sources, row_counts, sources_record
 from permix_verl.data.preview import print_rows
@@ -39,6 +39,7 @@ from permix_verl.sft_targets.ground_truth import FORMATS
 from permix_verl.sft_targets.settings import SupervisedPreparation, method_name
 from permix_verl.sft_targets.split import Split
 from permix_verl.sft_targets.store import TargetStore
+from permix_verl.utils.files import file_sha256
 
 
 class SupervisedData:

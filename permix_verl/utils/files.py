@@ -1,6 +1,7 @@
 """Atomic file writes and process-scoped file locks."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -106,3 +107,9 @@ def drop_partial_last_line(file: Path) -> None:
             position -= step
         if position < end:
             stream.truncate(position)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

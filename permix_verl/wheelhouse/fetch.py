@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from permix_verl.errors import UserError
-from permix_verl.wheelhouse.indexes import last_line
+from permix_verl.wheelhouse.indexes import last_line, run_pip
 from permix_verl.wheelhouse.manifest import Wheel, megabytes, sha256_of
 from permix_verl.wheelhouse.packaging_names import parse_wheel_filename
 from permix_verl.wheelhouse.resolve import Pin
@@ -145,10 +143,6 @@ def _build(source: str, folder: Path) -> Path:
 
 
 def _pip(command: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", *arguments],
-        capture_output=True,
-        text=True,
-    )
+    done = run_pip(command, *arguments)
     if done.returncode:
         raise UserError(f"pip {command} failed: {last_line(done.stderr)}", "give the command again to go on")

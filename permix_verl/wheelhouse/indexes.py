@@ -68,17 +68,9 @@ def index_requirements(name: str, version: str, pip_options: Sequence[str]) -> l
     Returns:
         Requirements in the form of ``Requires-Dist``; empty if no index has this version for the machine.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
+    arguments = [
         "--dry-run",
         "--no-deps",
-    ]
-    command += [
         "--ignore-installed",
         "--only-binary=:all:",
         "--target",
@@ -87,7 +79,7 @@ def index_requirements(name: str, version: str, pip_options: Sequence[str]) -> l
         "-",
         *pip_options,
     ]
-    done = subprocess.run([*command, f"{name}=={version}"], capture_output=True, text=True)
+    done = run_pip("install", *arguments, f"{name}=={version}")
     if done.returncode:
         return []
     report, _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
@@ -110,21 +102,19 @@ def find_uv(work: Path) -> str:
         return found
     own = work / "uv"
     if not (own / "bin" / "uv").is_file():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--target",
-            str(own),
-            "uv",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = run_pip("install", "--target", str(own), "uv")
         if done.returncode:
             raise UserError(f"cannot install uv: {last_line(done.stderr or done.stdout)}", "put uv on PATH")
     return str(own / "bin" / "uv")
+
+
+def run_pip(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a quiet command of this Python's pip."""
+    return subprocess.run(
+        [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", *arguments],
+        capture_output=True,
+        text=True,
+    )
 
 
 def last_line(text: str) -> str:

@@ -5,7 +5,7 @@ No linter reads the strings, and only a slow test runs them.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,14 +47,21 @@ def bound_names(module: Path) -> set[str]:
     return names
 
 
-def missing(program: ast.Module) -> list[str]:
-    """Return the imports of ours in ``program`` that name no module and nothing that a module binds."""
+def missing(program: ast.Module, package: Sequence[str] = ()) -> list[str]:
+    """Return the imports of ours in ``program`` that name no module and nothing that a module binds.
+
+    Args:
+        package: folders of the program's file below the project's; without them relative imports are left out.
+    """
     absent = []
     for node in ast.walk(program):
         if isinstance(node, ast.Import):
             wanted: list[tuple[str, str | None]] = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             wanted = [(node.module or "", alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and package:
+            above = [*package[: len(package) - node.level + 1], *filter(None, [node.module])]
+            wanted = [(".".join(above), alias.name) for alias in node.names]
         else:
             continue
         for module, name in wanted:
@@ -73,6 +80,17 @@ def exists(module: str, name: str | None) -> bool:
     return file.is_file() and name in bound_names(file)
 
 
+def package_of(file: Path) -> tuple[str, ...]:
+    """Return the folders of a file below the project's."""
+    return file.relative_to(ROOT).parent.parts
+
+
+def missing_in(file: Path) -> list[str]:
+    """Return the missing imports of a file and of the programs in its strings, which are in no package."""
+    module, *strings = programs(file.read_text())
+    return [*missing(module, package_of(file)), *(name for program in strings for name in missing(program))]
+
+
 FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")) if file != Path(__file__)]
 
 
@@ -81,8 +99,7 @@ def test_every_import_of_ours_exists(folder: str) -> None:
     absent = {
         str(file.relative_to(ROOT)): names
         for file in FILES
-        if file.is_relative_to(ROOT / folder)
-        and (names := [name for program in programs(file.read_text()) for name in missing(program)])
+        if file.is_relative_to(ROOT / folder) and (names := missing_in(file))
     }
     assert absent == {}
 
@@ -108,3 +125,11 @@ def test_every_import_on_a_page_exists(page: str) -> None:
 def test_an_import_of_nothing_is_found(text: str) -> None:
     """Negative control."""
     assert [name for program in programs(text) for name in missing(program)]
+
+
+def test_a_relative_import_of_nothing_is_found() -> None:
+    """Negative control: a test file that takes a helper from where another file was before it moved."""
+    e2e = ("tests", "e2e")
+    assert missing(ast.parse("from ..fast.nowhere.test_recipes import recipe"), e2e)
+    assert missing(ast.parse("from ..support.configs import nothing_of_this_name"), e2e)
+    assert missing(ast.parse("from ..support.configs import config_of"), e2e) == []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.errors import UserError
+from permix_verl.personas.prompts import user_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,19 @@ def score_math(output: str, problem: EvalProblem, verify: Verify) -> Mapping[str
 def boxed_gold(problem: EvalProblem) -> str:
     """Return a completion with the gold answer."""
     return f"The answer is \\boxed{{{problem.gold}}}."
+
+
+def math_task(name: str, source: str, max_tokens: int, load: Callable[[str], Sequence[EvalProblem]]) -> Task:
+    """Build a task of math problems, with the prompt and the score of training."""
+    return Task(
+        name=name,
+        source=source,
+        max_tokens=max_tokens,
+        load=load,
+        prompt=lambda problem: user_message(problem.question),
+        score=score_math,
+        gold_output=boxed_gold,
+    )
 
 
 NAMED_OWN = "own-"

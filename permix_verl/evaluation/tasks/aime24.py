@@ -4,8 +4,7 @@
 """
 
 from permix_verl.data.problems import iter_records
-from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.personas.prompts import user_message
+from permix_verl.evaluation.tasks import EvalProblem, math_task
 
 
 def load(source: str) -> list[EvalProblem]:
@@ -18,12 +17,4 @@ def load(source: str) -> list[EvalProblem]:
     ]
 
 
-TASK = Task(
-    name="aime24",
-    source="HuggingFaceH4/aime_2024",
-    max_tokens=4096,
-    load=load,
-    prompt=lambda problem: user_message(problem.question),
-    score=score_math,
-    gold_output=boxed_gold,
-)
+TASK = math_task("aime24", "HuggingFaceH4/aime_2024", max_tokens=4096, load=load)

@@ -4,20 +4,11 @@
 """
 
 from permix_verl.data.problems import HUB_NAME, iter_problems
-from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.personas.prompts import user_message
+from permix_verl.evaluation.tasks import EvalProblem, math_task
 
 
 def load(source: str) -> list[EvalProblem]:
     return [EvalProblem(row.row_id, row.question, row.final_answer) for row in iter_problems(source, split="test")]
 
 
-TASK = Task(
-    name="gsm8k",
-    source=HUB_NAME,
-    max_tokens=1024,
-    load=load,
-    prompt=lambda problem: user_message(problem.question),
-    score=score_math,
-    gold_output=boxed_gold,
-)
+TASK = math_task("gsm8k", HUB_NAME, max_tokens=1024, load=load)

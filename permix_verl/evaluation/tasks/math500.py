@@ -4,8 +4,7 @@ r"""MATH-500: 500 competition problems with LaTeX answers (the split of Lightman
 """
 
 from permix_verl.data.problems import iter_records
-from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.personas.prompts import user_message
+from permix_verl.evaluation.tasks import EvalProblem, math_task
 
 
 def load(source: str) -> list[EvalProblem]:
@@ -16,12 +15,4 @@ def load(source: str) -> list[EvalProblem]:
     ]
 
 
-TASK = Task(
-    name="math500",
-    source="HuggingFaceH4/MATH-500",
-    max_tokens=2048,
-    load=load,
-    prompt=lambda problem: user_message(problem.question),
-    score=score_math,
-    gold_output=boxed_gold,
-)
+TASK = math_task("math500", "HuggingFaceH4/MATH-500", max_tokens=2048, load=load)

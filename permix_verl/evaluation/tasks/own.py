@@ -15,8 +15,7 @@ from permix_verl.data.problem_sources import ProblemSource, read_rows
 from permix_verl.data.repeated_rows import UniqueRows
 from permix_verl.data.source_spec import SourceSpec, parse_sources
 from permix_verl.errors import UserError
-from permix_verl.evaluation.tasks import EvalProblem, Task, boxed_gold, score_math
-from permix_verl.personas.prompts import user_message
+from permix_verl.evaluation.tasks import EvalProblem, Task, math_task
 
 MAX_TOKENS = 2048
 NO_SOURCE = "no source"
@@ -24,15 +23,7 @@ NO_SOURCE = "no source"
 
 def own_task(name: str, source: str = NO_SOURCE) -> Task:
     """Build the task of a name; ``source`` as ``permix prep --data`` takes it (``permix_verl.data.source_spec``)."""
-    return Task(
-        name=name,
-        source=source,
-        max_tokens=MAX_TOKENS,
-        load=load,
-        prompt=lambda problem: user_message(problem.question),
-        score=score_math,
-        gold_output=boxed_gold,
-    )
+    return math_task(name, source, MAX_TOKENS, load)
 
 
 def load(source: str) -> list[EvalProblem]:

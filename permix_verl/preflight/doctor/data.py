@@ -30,7 +30,7 @@ def prepared_rows(setup: Setup) -> Iterator[Finding]:
 
     import pyarrow.parquet as pq
 
-    from permix_verl.data.dataset_folder import file_sha256
+    from permix_verl.utils.files import file_sha256
 
     yield from _named_files(setup)
     if setup.run_dir is None or not (setup.run_dir / "data" / "manifest.json").is_file():

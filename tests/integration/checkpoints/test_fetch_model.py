@@ -12,12 +12,12 @@ import pytest
 from permix_verl.checkpoints import fetching, package_wheel
 from permix_verl.checkpoints.fetched import MANIFEST, packaged_folder
 from permix_verl.cli.fetch_model import main
-from permix_verl.data.dataset_folder import file_sha256
 from permix_verl.data.tokenizers import check_round_trip, load_tokenizer
 from permix_verl.errors import UserError
 from permix_verl.personas.pool import load_pool
 from permix_verl.preflight.doctor.checks import examine
 from permix_verl.preflight.doctor.types import Setup
+from permix_verl.utils.files import file_sha256
 
 from ...support.packaged_models import register, serve, write_gguf, write_wheel
 
