@@ -70,6 +70,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("PERSONAS", "permix.personas"),
     Knob("NO_PERSONA_PROB", "permix.no_persona_probability", "number", GRPO),
     Knob("DEV_PERSONAS", "permix.dev_personas", trainers=GRPO),
+    Knob("VAL_PERSONAS", "permix.val_personas", "integer", GRPO),
     Knob("SYSTEM_ROLE", "permix.system_role", known=("auto", "system", "user")),
     Knob("THINKING", "permix.thinking", known=("off", "on")),
     Knob("SEED", "permix.seed", "integer"),

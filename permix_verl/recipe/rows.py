@@ -100,6 +100,7 @@ def rows_command(config: RunConfig) -> list[str]:
         *("--task", config["permix.task"]),
         *("--no-persona-probability", str(config["permix.no_persona_probability"])),
         *("--dev-personas", str(config["permix.dev_personas"])),
+        *(("--val-personas", str(config["permix.val_personas"])) if config["permix.val_personas"] is not None else ()),
     ]
 
 

@@ -24,6 +24,7 @@ ROWS: list[tuple[str, str, str, dict[str, str], str, Any]] = [
     ("PERSONAS", "/p.jsonl", "permix_sft", {}, "permix.personas", "/p.jsonl"),
     ("NO_PERSONA_PROB", "0.2", "permix_grpo", {}, "permix.no_persona_probability", 0.2),
     ("DEV_PERSONAS", "3", "permix_grpo", {}, "permix.dev_personas", "3"),
+    ("VAL_PERSONAS", "40", "permix_grpo", {}, "permix.val_personas", 40),
     ("DEV_PERSONAS", r"chef,a\, b", "permix_grpo", {}, "permix.dev_personas", r"chef,a\, b"),
     ("SYSTEM_ROLE", "user", "permix_grpo", {}, "permix.system_role", "user"),
     ("THINKING", "on", "sft", {}, "data.apply_chat_template_kwargs.enable_thinking", True),

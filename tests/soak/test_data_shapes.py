@@ -1,0 +1,106 @@
+"""From a file in the form of each public data set to three GRPO steps and an evaluation, as in docs/data.md.
+
+By hand, about 25 minutes on 2 cores; the problems are our own, the columns and the form of the golds as published:
+
+.venv/bin/python -m pytest tests/soak/test_data_shapes.py -s --basetemp=runs/soak | tee docs/soak/data_shapes.log
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from permix_verl.lab.base_model import MODEL
+from permix_verl.runs import metrics as m
+
+from ..e2e.conftest import ROOT, Recipe, Run, recipe  # noqa: F401
+from ..support.data_shapes import SHAPES, answer, question, records, write
+from ..support.evaluations import command, done, rows
+
+STEPS, BATCH, SAMPLES = 3, 8, 8
+PROBLEMS = 30
+KNOBS = {
+    "MODEL": str(MODEL),
+    "BATCH": str(BATCH),
+    "ROLLOUTS": str(SAMPLES),
+    "PROMPT_LENGTH": "320",
+    "RESPONSE_LENGTH": "48",
+    "VAL_PROBLEMS": "2",
+    "DEV_PERSONAS": "3",
+}
+OVERRIDES = [f"trainer.total_training_steps={STEPS}", "trainer.val_before_train=False"]
+
+
+def verl_rows(source: str, own_system: str = "", index: bool = True) -> list[dict[str, object]]:
+    """Return rows in verl's schema, as public preparation scripts write them."""
+    system = [{"role": "system", "content": own_system}] if own_system else []
+    return [
+        {
+            "data_source": source,
+            "prompt": [*system, {"role": "user", "content": f"{question(n)} Put the final answer into \\boxed{{}}."}],
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": answer(n)},
+            "extra_info": {"split": "train", **({"index": n} if index else {"level": "1"})},
+        }
+        for n in range(PROBLEMS)
+    ]
+
+
+VERL_SHAPES: Mapping[str, tuple[list[dict[str, object]], list[str]]] = {
+    "dapo": (records("dapo-math-17k", PROBLEMS), []),
+    "deepscaler": (verl_rows("deepscaler"), []),
+    "openr1": (
+        verl_rows("openr1", "You are a careful solver.", index=False),
+        ["+data.permix.system_message=append"],
+    ),
+}
+"""Name -> rows that follow verl's schema already, and the overrides that their own system messages need."""
+
+
+def trained_on_personas(run: Run, source: str) -> None:
+    """Check three steps whose counters by persona add up to all rollouts, in the metrics and in verl's dumps."""
+    steps = m.training_steps(run.metrics)
+    assert list(steps) == [1, 2, 3]
+    for number, values in steps.items():
+        counted = {
+            name: value for name, value in values.items() if name.startswith("persona/") and name.endswith("/rollouts")
+        }
+        assert sum(counted.values()) == BATCH * SAMPLES, (source, number, counted)
+        assert sum(value > 0 for value in counted.values()) >= 2, "several personas"
+        dumped = (run.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
+        assert len(dumped) == BATCH * SAMPLES
+        shown = Counter(json.loads(line)["input"] for line in dumped)
+        assert sum("pears" in text for text in shown) == len(shown)
+
+
+def evaluated(run: Run, task: str, folder: Path) -> None:
+    """Evaluate the trained adapter on the same file, and check that each problem has every persona."""
+    done(
+        command(
+            "run.py", "--model", MODEL, "--adapter", run.folder / "adapter", "--tasks", task, "--out", folder,
+            "--limit", 4, "--runs", 1, "--max-tokens", 48,
+        )
+    )  # fmt: skip
+    kept = rows(folder)
+    assert len(kept) == 4 * 17
+    assert set(Counter(row["persona"] for row in kept).values()) == {4}
+
+
+@pytest.mark.parametrize("preset", SHAPES)
+def test_a_preset_goes_from_its_file_to_an_evaluation(recipe: Recipe, preset: str, tmp_path: Path) -> None:  # noqa: F811
+    file = write(tmp_path / "rows.parquet", records(preset, PROBLEMS))
+    run = recipe("run_permix_grpo.sh", tmp_path / "run", *OVERRIDES, DATA=f"{file},preset={preset}", **KNOBS).check()
+    trained_on_personas(run, preset)
+    evaluated(run, f"own={file},preset={preset}", tmp_path / "results")
+
+
+@pytest.mark.parametrize("shape", VERL_SHAPES)
+def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: str, tmp_path: Path) -> None:  # noqa: F811
+    made, more = VERL_SHAPES[shape]
+    file = write(tmp_path / "rows.parquet", made)
+    keys = [f"data.train_files={file}", *more, *OVERRIDES]
+    run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, **KNOBS).check()
+    trained_on_personas(run, shape)
+    evaluated(run, f"own={file}", tmp_path / "results")
