@@ -23,7 +23,7 @@ def test_verl_finds_the_platform_the_engine_and_vllm() -> None:
         "print(plugin.active, type(get_platform()).__name__, importlib.metadata.version('vllm'),\n"
         "      EngineRegistry.get_engine_cls('language_model', 'fsdp2').__name__)"
     )
-    assert in_verl(code).splitlines()[-1] == "True PlatformCPU 0.28.0+cpu FSDPEngineWithLMHead"
+    assert in_verl(code).splitlines()[-1] == "True PlatformCPU 0.28.0+cpu ResponseEngine"
 
 
 def test_the_plugin_is_inactive_for_another_platform() -> None:
