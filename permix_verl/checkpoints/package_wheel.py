@@ -95,7 +95,13 @@ def _write_bytes(source: IO[bytes], file: Path) -> None:
 
 
 def _pip(arguments: Sequence[str]) -> int:
-    """Run pip, with its output on stderr, and return its exit status."""
+    """Run pip, with its output on stderr, and return its exit status.
+
+    Raises:
+        UserError: this environment has no pip, as uv makes them.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise UserError(f"{sys.prefix} has no pip", "run uv pip install pip, or python -m ensurepip, in it")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     return subprocess.run(command, stdout=2).returncode
 

@@ -1,11 +1,12 @@
 """Short names of packaged models, and the manifest that guards their folders."""
 
+import importlib.util
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from permix_verl.checkpoints import fetching
+from permix_verl.checkpoints import fetching, package_wheel
 from permix_verl.checkpoints.fetched import (
     MANIFEST,
     PACKAGED,
@@ -136,6 +137,12 @@ def test_the_reader_is_installed_only_where_the_recipes_made_the_environment(
     (tmp_path / ".permix-ready").touch()
     ensure_reader()
     assert calls == [["install", "--quiet", READER]]
+
+
+def test_an_environment_without_pip_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="has no pip; run uv pip install pip"):
+        package_wheel._pip(["download", "nothing"])
 
 
 def test_the_reader_is_the_extras() -> None:

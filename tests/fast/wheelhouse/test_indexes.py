@@ -1,5 +1,6 @@
 """pip's settings as uv gets them."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -8,6 +9,8 @@ from permix_verl import UserError
 from permix_verl.wheelhouse import indexes
 from permix_verl.wheelhouse.indexes import pip_settings, uv_options
 
+HAS_PIP = sys.executable if importlib.util.find_spec("pip") else sys._base_executable
+"""uv makes environments without pip."""
 MAIN, OTHER, THIRD = "https://main.test/simple", "https://other.test/simple", "file:///third/simple"
 
 
@@ -43,6 +46,7 @@ def test_settings_are_those_of_pip_with_the_environment_last(
     file.write_text(f"[global]\nindex-url = {OTHER}\nconstraint = c.txt\n[list]\nindex-url = {THIRD}\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
     monkeypatch.setenv("PIP_INDEX_URL", MAIN)
+    monkeypatch.setattr(sys, "executable", HAS_PIP)
     settings = pip_settings()
     assert settings["index-url"] == MAIN
     assert settings["constraint"] == "c.txt"
@@ -51,6 +55,7 @@ def test_settings_are_those_of_pip_with_the_environment_last(
 
 
 def test_pips_help_names_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", HAS_PIP)
     monkeypatch.setenv("PIP_INDEX_URL", MAIN)
     assert indexes.default_index() == MAIN
 
