@@ -29,10 +29,13 @@ def prepare_rows(config: RunConfig) -> bool:
     Raises:
         subprocess.CalledProcessError: a command failed, and said why.
     """
-    if _names_all_files(config):
+    own = set(find_own_files(config, Path(config["permix.run_dir"]))) if config.trainer == "grpo" else set()
+    if own == {"train", "val"}:
         shutil.rmtree(LaunchSettings(config).folder.new_data, ignore_errors=True)
         print("".join(f"{line}\n" for line in template_lines(config)), end="", flush=True)
         return True
+    if own == {"train"}:
+        print(f"validation: held-out problems of DATA={config['permix.data']}; data.val_files=FILE names rows of yours")
     for command in lab_commands(config):
         _run(command)
     arguments = config.get("permix.target_args", "").split()
@@ -40,12 +43,6 @@ def prepare_rows(config: RunConfig) -> bool:
     if "--keep-going" not in arguments or not LaunchSettings(config).folder.tracker.is_file():
         _run(rows_command(config))
     return "--dry-run" not in arguments
-
-
-def _names_all_files(config: RunConfig) -> bool:
-    """Return whether training and validation files are all the user's own, so that there is nothing to prepare."""
-    run_dir = Path(config["permix.run_dir"])
-    return config.trainer == "grpo" and set(find_own_files(config, run_dir)) == {"train", "val"}
 
 
 def _run(command: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ By hand, about 25 minutes on 2 cores; the problems are our own, the columns and 
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,11 @@ def test_a_preset_goes_from_its_file_to_an_evaluation(recipe: Recipe, preset: st
 def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: str, tmp_path: Path) -> None:  # noqa: F811
     made, more = VERL_SHAPES[shape]
     file = write(tmp_path / "rows.parquet", made)
-    keys = [f"data.train_files={file}", *more, *OVERRIDES]
+    validation = tmp_path / "val.parquet"
+    policy = ["--system-message", "append"] if more else []
+    mixing = [sys.executable, "-m", "permix_verl.cli.main", "mix", "--in", write(tmp_path / "val.jsonl", made[-2:])]
+    done(list(map(str, [*mixing, "--out", validation, "--every-persona", "--val-personas", 3, *policy])))
+    keys = [f"data.train_files={file}", f"data.val_files={validation}", *more, *OVERRIDES]
     run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, **KNOBS).check()
     trained_on_personas(run, shape)
     evaluated(run, f"own={file}", tmp_path / "results")

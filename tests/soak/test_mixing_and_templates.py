@@ -94,7 +94,7 @@ def test_an_adapted_template_is_that_of_the_rollouts(
     template.write_text((REFUSES_SYSTEM if kind == "refuses the system role" else TODAY) + template.read_text())
     file = write(tmp_path / "rows.jsonl", plain_rows(24))
     keys = [f"data.train_files={file}", *OVERRIDES[1:], "trainer.total_training_steps=2"]
-    run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, MODEL=str(model), **KNOBS).check()
+    run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, MODEL=str(model), LAB="1", **KNOBS).check()
     personas = {persona.system_prompt for persona in load_pool("train")}
     lines = [json.loads(line) for line in (run.folder / "rollouts" / "1.jsonl").read_text().splitlines()]
     assert len(lines) == 32
@@ -120,6 +120,7 @@ def test_without_the_adaptation_such_a_template_is_refused(recipe: Recipe, model
         f"data.train_files={file}",
         *OVERRIDES[1:],
         MODEL=str(model),
+        LAB="1",
         SYSTEM_ROLE="system",
         **KNOBS,
     )

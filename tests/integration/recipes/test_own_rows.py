@@ -142,3 +142,17 @@ def test_rows_with_personas_follow_the_recipes_condition_without_prepared_data(
         begin("rlvr_grpo")
     with pytest.raises(UserError, match="held out of training by DEV_PERSONAS"):
         begin("permix_grpo", DEV_PERSONAS="20")
+
+
+def test_validation_rows_from_elsewhere_are_said(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[Sequence[str]] = []
+    monkeypatch.setattr(rows_module, "_run", commands.append)
+    folder = str(tmp_path / "run")
+    assert rows_module.prepare_rows(config_of("permix_grpo", named(files), **LAB, RUN_DIR=folder, DATA="mine.csv"))
+    said = "validation: held-out problems of DATA=mine.csv; data.val_files=FILE names rows of yours\n"
+    assert capsys.readouterr().out == said
+    assert [command[command.index("--data") + 1] for command in commands] == ["mine.csv"]
+    assert rows_module.prepare_rows(config_of("permix_grpo", **LAB, RUN_DIR=folder, DATA="mine.csv"))
+    assert not capsys.readouterr().out
