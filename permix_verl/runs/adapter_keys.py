@@ -1,5 +1,6 @@
 """Check that every key of an adapter's weights fits a base: PEFT skips the others with a warning at most."""
 
+import importlib.util
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from permix_verl.errors import UserError
 
 _KEY_WITH_ADAPTER_NAME = re.compile(r"\.lora_\w+\.(?!weight$|bias$)([^.]+)(?:\.weight|\.bias)?$")
 """Key of PEFT's model in memory; group 1 is the adapter's name, which keys in a file do not have."""
+_EXPERT_KEY = re.compile(r"\.experts\.\d+\.")
 _MAX_SHOWN = 3
 
 
@@ -66,12 +68,22 @@ def check_keys(tuned: Any, weights: Mapping[str, Any], adapter: Path, base: str,
             mismatches.append(f"{key} (has shape {tuple(value.shape)}, not {shapes[key]})")
     mismatches += [f"{key} (missing in the adapter)" for key in expected if key not in weights]
     if mismatches:
+        remedy = f"give {option} the model that it was trained on, or copy the whole adapter again"
+        if any(map(_EXPERT_KEY.search, weights)) and not _converts_experts():
+            remedy = "install peft>=0.19, which reads an adapter whose experts have keys of their own"
         more = f" and {len(mismatches) - _MAX_SHOWN} more" if len(mismatches) > _MAX_SHOWN else ""
         raise UserError(
             f"{adapter} does not fit {base}: {len(mismatches)} of {len({*weights, *expected})} keys, such as "
             f"{', '.join(mismatches[:_MAX_SHOWN])}{more}",
-            f"give {option} the model that it was trained on, or copy the whole adapter again",
+            remedy,
         )
+
+
+def _converts_experts() -> bool:
+    try:
+        return importlib.util.find_spec("peft.utils.transformers_weight_conversion") is not None
+    except ValueError:  # hidden
+        return False
 
 
 def _convert_keys(tuned: Any, weights: Mapping[str, Any]) -> Mapping[str, Any]:

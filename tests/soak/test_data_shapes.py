@@ -103,7 +103,14 @@ def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: s
     file = write(tmp_path / "rows.parquet", made)
     validation = tmp_path / "val.parquet"
     policy = ["--system-message", "append"] if more else []
-    mixing = [sys.executable, "-m", "permix_verl.cli.main", "mix", "--in", write(tmp_path / "val.jsonl", made[-2:])]
+    mixing = [
+        sys.executable,
+        "-m",
+        "permix_verl.cli.main",
+        "mix",
+        "--in",
+        write(tmp_path / "held_out.parquet", made[-2:]),
+    ]
     done(list(map(str, [*mixing, "--out", validation, "--every-persona", "--val-personas", 3, *policy])))
     keys = [f"data.train_files={file}", f"data.val_files={validation}", *more, *OVERRIDES]
     run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, **KNOBS).check()

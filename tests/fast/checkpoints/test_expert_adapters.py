@@ -1,5 +1,6 @@
 """Adapters of mixtures of experts: keys of both PEFT formats, checked and merged."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from permix_verl import UserError
 from permix_verl.checkpoints.merge import merge
 from permix_verl.inference.model_identity import check_adapter_fits
+from permix_verl.runs import adapter_keys
 
 EXPERTS, WIDTH, INNER, RANK, LAYERS = 4, 32, 16, 2, 2
 KINDS = {
@@ -73,6 +75,22 @@ def older(model: Path, kind: str, out: Path) -> Path:
     return out
 
 
+CONVERTS = bool(importlib.util.find_spec("peft.utils.transformers_weight_conversion"))
+"""PEFT 0.19 and newer; older ones cannot read such keys."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_peft_that_cannot_read_experts_is_named(
+    kind: str, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter_keys, "_convert_keys", lambda tuned, weights: weights)
+    monkeypatch.setattr(adapter_keys, "_converts_experts", lambda: False)
+    model = base(kind, tokenizer, tmp_path)
+    with pytest.raises(UserError, match=r"does not fit .*; install peft>=0\.19, which reads"):
+        merge(str(model), older(model, kind, tmp_path / "adapter"), tmp_path / "merged")
+
+
+@pytest.mark.skipif(not CONVERTS, reason="this PEFT cannot read them, and says so")
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_older_adapter_of_experts_is_merged_into_each_of_them(kind: str, tokenizer: Any, tmp_path: Path) -> None:
     model = base(kind, tokenizer, tmp_path)

@@ -128,14 +128,14 @@ def test_rounding_is_no_mismatch_and_a_missed_update_is(dtype: torch.dtype) -> N
 
 
 def test_the_trainers_own_b_matrices_are_summed_with_their_scale() -> None:
-    from peft import LoraConfig
-    from peft.tuners.lora import Linear
+    from peft import LoraConfig, get_peft_model
 
     def actor(*layers: torch.nn.Module) -> Any:
         return SimpleNamespace(actor=SimpleNamespace(engine=SimpleNamespace(module=torch.nn.ModuleList(layers))))
 
-    config = LoraConfig(r=4, lora_alpha=8)
-    layers = [Linear(torch.nn.Linear(16, 8), "default", config, r=4, lora_alpha=8) for _ in range(3)]
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["0", "1", "2"])
+    plain = torch.nn.Sequential(*(torch.nn.Linear(16, 8) for _ in range(3)))
+    layers = list(get_peft_model(plain, config).base_model.model)
     assert adapter_norm.trainer_sq_norm(actor(*layers), "float32") == 0.0, "B is zero until the first update"
     for layer in layers:
         torch.nn.init.constant_(layer.lora_B["default"].weight, 0.5)

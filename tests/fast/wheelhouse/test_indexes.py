@@ -9,7 +9,7 @@ from permix_verl import UserError
 from permix_verl.wheelhouse import indexes
 from permix_verl.wheelhouse.indexes import pip_settings, uv_options
 
-HAS_PIP = sys.executable if importlib.util.find_spec("pip") else sys._base_executable
+HAS_PIP = sys.executable if importlib.util.find_spec("pip") else getattr(sys, "_base_executable", sys.executable)
 """uv makes environments without pip."""
 MAIN, OTHER, THIRD = "https://main.test/simple", "https://other.test/simple", "file:///third/simple"
 
