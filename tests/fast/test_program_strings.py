@@ -4,6 +4,7 @@ No linter reads the strings, and only a slow test runs them.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ def programs(text: str) -> Iterator[ast.Module]:
                 continue
 
 
+@functools.cache
 def bound_names(module: Path) -> set[str]:
     """Return the names that a module binds anywhere, and those that it serves lazily."""
     names = set()

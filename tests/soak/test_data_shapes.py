@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ KNOBS = {
 OVERRIDES = [f"trainer.total_training_steps={STEPS}", "trainer.val_before_train=False"]
 
 
-def verl_rows(source: str, own_system: str = "", index: bool = True) -> list[dict[str, object]]:
+def verl_rows(source: str, own_system: str = "", index: bool = True) -> list[dict[str, Any]]:
     """Return rows in verl's schema, as public preparation scripts write them."""
     system = [{"role": "system", "content": own_system}] if own_system else []
     return [
@@ -49,7 +50,7 @@ def verl_rows(source: str, own_system: str = "", index: bool = True) -> list[dic
     ]
 
 
-VERL_SHAPES: Mapping[str, tuple[list[dict[str, object]], list[str]]] = {
+VERL_SHAPES: Mapping[str, tuple[list[dict[str, Any]], list[str]]] = {
     "dapo": (records("dapo-math-17k", PROBLEMS), []),
     "deepscaler": (verl_rows("deepscaler"), []),
     "openr1": (
@@ -115,4 +116,5 @@ def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: s
     keys = [f"data.train_files={file}", f"data.val_files={validation}", *more, *OVERRIDES]
     run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, **KNOBS).check()
     trained_on_personas(run, shape)
-    evaluated(run, f"own={file}", tmp_path / "results")
+    asked = write(tmp_path / "asked.jsonl", [{**row, "prompt": row["prompt"][-1:]} for row in made])
+    evaluated(run, f"own={asked}", tmp_path / "results")  # an evaluation's system messages are its personas alone

@@ -107,6 +107,8 @@ def test_every_patch_waits_for_its_module(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_device_module_answers_what_verl_asks() -> None:
+    import verl  # noqa: F401, loads the plugin, which imports the platform; the reverse leaves verl without it
+
     from permix_verl.platform_cpu.platform import PlatformCPU
 
     device: Any = PlatformCPU().device_module
