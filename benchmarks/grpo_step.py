@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from permix_verl.chat_templates.use import DEFAULT_ARGUMENTS
+from permix_verl.data.tokenizers import load_prompt_tokenizer
+from permix_verl.personas.prompts import render
 from permix_verl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,11 +58,9 @@ def seconds_of_steps(run_dir: Path) -> list[dict[str, float]]:
 
 def write_work(run_dir: Path, file: Path) -> None:
     """Write the token ids of each counted step's prompts and responses, from verl's dump of its rollouts."""
-    from transformers import AutoTokenizer
-
     config = json.loads((run_dir / "adapter" / "adapter_config.json").read_text())
     model = config["base_model_name_or_path"]
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = load_prompt_tokenizer(model, DEFAULT_ARGUMENTS)
     steps = []
     dumps = sorted((run_dir / "rollouts").glob("*.jsonl"), key=lambda dump: int(dump.stem))
     rendered = prompts_by_text(run_dir, tokenizer)
@@ -85,9 +86,7 @@ def prompts_by_text(run_dir: Path, tokenizer: Any) -> dict[str, list[int]]:
     rows = pq.read_table(run_dir / "data" / "train.parquet", columns=["prompt"]).to_pylist()
     found = {}
     for row in rows:
-        text = tokenizer.apply_chat_template(
-            row["prompt"], tokenize=False, add_generation_prompt=True, date_string="26 Jul 2024", enable_thinking=False
-        )
+        text = render(tokenizer, row["prompt"], DEFAULT_ARGUMENTS)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         found[tokenizer.decode(ids, skip_special_tokens=True)] = ids
     return found

@@ -1,4 +1,4 @@
-"""verl's FSDP engine without the work that no result depends on, which on a CPU is half of a pass.
+"""verl's FSDP engine without the work that no result depends on, which on a CPU is up to half of a pass.
 
 - Logits, log-probs and entropy are computed where a response token is predicted. verl computes them for prompts too,
   and each token's log-sum-exp in a call of its own.
@@ -16,9 +16,10 @@ from transformers import DynamicCache
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from permix_verl.platform_cpu.predicted_positions import Shared, predicted_positions, shared_prompts
+from permix_verl.platform_cpu.predicted_positions import predicted_positions
+from permix_verl.platform_cpu.shared_prompts import SharedPrompts, shared_prompts
 
-_OTHER_OUTPUTS = ("use_remove_padding", "use_fused_kernels", "distillation_use_topk", "distillation_only")
+_OTHER_OUTPUTS = ("use_fused_kernels", "calculate_sum_pi_squared", "distillation_use_topk", "distillation_only")
 FULL_ATTENTION = ("llama", "qwen2", "qwen3")
 """Model types whose KV cache holds every earlier token of every layer, unless a sliding window is set."""
 
@@ -77,9 +78,8 @@ class ResponseEngine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ignore]
     def _is_plain(self, micro_batch: Any, inputs: dict[str, Any]) -> bool:
         """Return whether the micro-batch is text whose log-probs verl would compute from padded logits."""
         asked = [tu.get_non_tensor_data(data=micro_batch, key=key, default=False) for key in _OTHER_OUTPUTS]
-        more = tu.get_non_tensor_data(data=micro_batch, key="calculate_sum_pi_squared", default=False)
         text_only = set(inputs) == {"input_ids", "attention_mask", "position_ids"} and inputs["position_ids"].dim() == 2
-        return text_only and not any(asked) and not more
+        return text_only and inputs["attention_mask"] is not None and not any(asked)
 
     def _has_full_attention(self) -> bool:
         config = self.module.config
@@ -88,12 +88,11 @@ class ResponseEngine(FSDPEngineWithLMHead):  # type: ignore[misc,unused-ignore]
         ) != {"full_attention"}
         return config.model_type in FULL_ATTENTION and not windowed
 
-    def _cache_of(self, shared: Shared) -> DynamicCache:
+    def _cache_of(self, shared: SharedPrompts) -> DynamicCache:
         """Return the KV cache of the distinct prompts but for their last token, one entry for each sequence."""
         cache = DynamicCache()
         self._select_at_head(torch.zeros(1, dtype=torch.long))
         self.module(**shared.prompt_inputs(cache), use_cache=True)
-        self._release_head()
         cache.batch_select_indices(shared.prompt_of)
         return cache
 

@@ -7,7 +7,6 @@ instead of silently elsewhere. Modules that verl imports late are patched on imp
 import importlib.metadata
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,7 +37,6 @@ def apply_all() -> None:
     on_import("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", own_received_weights)
     on_import("verl.workers.rollout.vllm_rollout.vllm_async_server", set_passive_wait)
     on_import("vllm.lora.punica_wrapper.punica_cpu", share_one_adapter)
-    on_import("vllm.distributed.device_communicators.shm_broadcast", wait_without_spinning)
 
 
 def on_import(module_name: str, patch: Callable[[Any], None]) -> None:
@@ -170,32 +168,6 @@ def set_passive_wait(_: Any) -> None:
     thread it waits for needs: products of 20 microseconds took 10 milliseconds.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def wait_without_spinning(shm_broadcast: Any) -> None:
-    """Let vLLM's engine and worker sleep until the other's message is announced, where they spin for a second first.
-
-    They take turns, so that one of them always spins, on a core that the other's matrix products, the agent loops and
-    the rewards need. Announcements can be lost while messages follow each other closely (the socket holds one), hence a
-    look at the message itself every millisecond. A vLLM without this loop is left as it is.
-    """
-    condition = getattr(shm_broadcast, "SpinCondition", None)
-    if condition is None:
-        return
-    original = condition.wait
-
-    def wait(self: Any, timeout_ms: int | None = None) -> None:
-        spins_for = self.busy_loop_s
-        if time.monotonic() > self.last_read + spins_for:
-            original(self, timeout_ms)
-            return
-        self.busy_loop_s = -1  # the branch that sleeps
-        try:
-            original(self, 1)
-        finally:
-            self.busy_loop_s = spins_for
-
-    condition.wait = wait
 
 
 def share_one_adapter(punica_cpu: Any) -> None:

@@ -1,6 +1,5 @@
 """Check that every key of an adapter's weights fits a base: PEFT skips the others with a warning at most."""
 
-import importlib.util
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -69,7 +68,7 @@ def check_keys(tuned: Any, weights: Mapping[str, Any], adapter: Path, base: str,
     mismatches += [f"{key} (missing in the adapter)" for key in expected if key not in weights]
     if mismatches:
         remedy = f"give {option} the model that it was trained on, or copy the whole adapter again"
-        if any(map(_EXPERT_KEY.search, weights)) and not _converts_experts():
+        if any(map(_EXPERT_KEY.search, weights)) and _find_converter() is None:
             remedy = "install peft>=0.19, which reads an adapter whose experts have keys of their own"
         more = f" and {len(mismatches) - _MAX_SHOWN} more" if len(mismatches) > _MAX_SHOWN else ""
         raise UserError(
@@ -79,20 +78,19 @@ def check_keys(tuned: Any, weights: Mapping[str, Any], adapter: Path, base: str,
         )
 
 
-def _converts_experts() -> bool:
+def _find_converter() -> Any:
+    """Return PEFT's conversion of keys as it loads them; ``None`` below PEFT 0.19, which converts none."""
     try:
-        return importlib.util.find_spec("peft.utils.transformers_weight_conversion") is not None
-    except ValueError:  # hidden
-        return False
+        from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
+    except ImportError:
+        return None
+    return convert_peft_adapter_state_dict_for_transformers
 
 
 def _convert_keys(tuned: Any, weights: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert keys as PEFT does when it loads them: before transformers 5 each expert was a layer of its own."""
-    try:
-        from peft.utils.transformers_weight_conversion import (
-            convert_peft_adapter_state_dict_for_transformers as convert,
-        )
-    except ImportError:  # PEFT below 0.19 does not convert keys
+    convert = _find_converter()
+    if convert is None:
         return weights
     try:
         converted: Mapping[str, Any] = convert(tuned, tuned.peft_config["default"], dict(weights))

@@ -8,7 +8,7 @@ By hand, about 25 minutes on 2 cores; the problems are our own, the columns and 
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from permix_verl.lab.base_model import MODEL
 from permix_verl.runs import metrics as m
 
 from ..e2e.conftest import ROOT, Recipe, Run, recipe  # noqa: F401
-from ..support.data_shapes import SHAPES, answer, question, records, write
+from ..support.data_shapes import SHAPES, records, write
 from ..support.evaluations import command, done, rows
+from ..support.verl_rows import dapo, deepscaler, openr1
 
 STEPS, BATCH, SAMPLES = 3, 8, 8
 PROBLEMS = 30
@@ -35,33 +36,15 @@ KNOBS = {
 OVERRIDES = [f"trainer.total_training_steps={STEPS}", "trainer.val_before_train=False"]
 
 
-def verl_rows(source: str, own_system: str = "", index: bool = True) -> list[dict[str, Any]]:
-    """Return rows in verl's schema, as public preparation scripts write them."""
-    system = [{"role": "system", "content": own_system}] if own_system else []
-    return [
-        {
-            "data_source": source,
-            "prompt": [*system, {"role": "user", "content": f"{question(n)} Put the final answer into \\boxed{{}}."}],
-            "ability": "math",
-            "reward_model": {"style": "rule", "ground_truth": answer(n)},
-            "extra_info": {"split": "train", **({"index": n} if index else {"level": "1"})},
-        }
-        for n in range(PROBLEMS)
-    ]
-
-
-VERL_SHAPES: Mapping[str, tuple[list[dict[str, Any]], list[str]]] = {
-    "dapo": (records("dapo-math-17k", PROBLEMS), []),
-    "deepscaler": (verl_rows("deepscaler"), []),
-    "openr1": (
-        verl_rows("openr1", "You are a careful solver.", index=False),
-        ["+data.permix.system_message=append"],
-    ),
+VERL_SHAPES: Mapping[str, tuple[Callable[[int], dict[str, Any]], list[str]]] = {
+    "dapo": (dapo, []),
+    "deepscaler": (deepscaler, []),
+    "openr1": (openr1, ["+data.permix.system_message=append"]),
 }
-"""Name -> rows that follow verl's schema already, and the overrides that their own system messages need."""
+"""Name -> function to a row that follows verl's schema already, and what rows with a system message need."""
 
 
-def trained_on_personas(run: Run, source: str) -> None:
+def trained_on_personas(run: Run, source: str, words: str) -> None:
     """Check three steps whose counters by persona add up to all rollouts, in the metrics and in verl's dumps."""
     steps = m.training_steps(run.metrics)
     assert list(steps) == [1, 2, 3]
@@ -74,7 +57,7 @@ def trained_on_personas(run: Run, source: str) -> None:
         dumped = (run.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
         assert len(dumped) == BATCH * SAMPLES
         shown = Counter(json.loads(line)["input"] for line in dumped)
-        assert sum("pears" in text for text in shown) == len(shown)
+        assert sum(words in text for text in shown) == len(shown)
 
 
 def evaluated(run: Run, task: str, folder: Path) -> None:
@@ -94,13 +77,14 @@ def evaluated(run: Run, task: str, folder: Path) -> None:
 def test_a_preset_goes_from_its_file_to_an_evaluation(recipe: Recipe, preset: str, tmp_path: Path) -> None:  # noqa: F811
     file = write(tmp_path / "rows.parquet", records(preset, PROBLEMS))
     run = recipe("run_permix_grpo.sh", tmp_path / "run", *OVERRIDES, DATA=f"{file},preset={preset}", **KNOBS).check()
-    trained_on_personas(run, preset)
+    trained_on_personas(run, preset, "pears")
     evaluated(run, f"own={file},preset={preset}", tmp_path / "results")
 
 
 @pytest.mark.parametrize("shape", VERL_SHAPES)
 def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: str, tmp_path: Path) -> None:  # noqa: F811
-    made, more = VERL_SHAPES[shape]
+    make, more = VERL_SHAPES[shape]
+    made = [make(number) for number in range(PROBLEMS)]
     file = write(tmp_path / "rows.parquet", made)
     validation = tmp_path / "val.parquet"
     policy = ["--system-message", "append"] if more else []
@@ -115,6 +99,6 @@ def test_rows_of_verls_schema_get_personas_as_they_load(recipe: Recipe, shape: s
     done(list(map(str, [*mixing, "--out", validation, "--every-persona", "--val-personas", 3, *policy])))
     keys = [f"data.train_files={file}", f"data.val_files={validation}", *more, *OVERRIDES]
     run = recipe("run_permix_grpo.sh", tmp_path / "run", *keys, **KNOBS).check()
-    trained_on_personas(run, shape)
+    trained_on_personas(run, shape, "What is ")
     asked = write(tmp_path / "asked.jsonl", [{**row, "prompt": row["prompt"][-1:]} for row in made])
     evaluated(run, f"own={asked}", tmp_path / "results")  # an evaluation's system messages are its personas alone

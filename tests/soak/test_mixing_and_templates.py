@@ -19,7 +19,8 @@ from permix_verl.lab.base_model import MODEL
 from permix_verl.runs.folder import RunFolder
 
 from ..e2e.conftest import Recipe, Run, dumped, kill_everything, recipe, wait_for  # noqa: F401
-from ..support.data_shapes import answer, question, write
+from ..support.data_shapes import write
+from ..support.verl_rows import openr1
 
 STEPS = 6
 KNOBS = {"BATCH": "8", "ROLLOUTS": "4", "PROMPT_LENGTH": "320", "RESPONSE_LENGTH": "32", "SAVE_FREQ": "1"}
@@ -32,16 +33,9 @@ OVERRIDES = [
 
 
 def plain_rows(count: int) -> list[dict[str, Any]]:
-    """Return rows of verl's schema without personas or ids."""
-    return [
-        {
-            "data_source": "pears",
-            "prompt": [{"role": "user", "content": question(n)}],
-            "ability": "math",
-            "reward_model": {"style": "rule", "ground_truth": answer(n)},
-        }
-        for n in range(count)
-    ]
+    """Return rows of verl's schema without personas, ids or system messages."""
+    rows = [openr1(number) for number in range(count)]
+    return [row | {"prompt": row["prompt"][-1:]} for row in rows]
 
 
 def test_mixing_at_load_time_goes_on_after_kills(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811

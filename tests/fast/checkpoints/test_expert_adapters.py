@@ -83,8 +83,7 @@ CONVERTS = bool(importlib.util.find_spec("peft.utils.transformers_weight_convers
 def test_a_peft_that_cannot_read_experts_is_named(
     kind: str, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter_keys, "_convert_keys", lambda tuned, weights: weights)
-    monkeypatch.setattr(adapter_keys, "_converts_experts", lambda: False)
+    monkeypatch.setattr(adapter_keys, "_find_converter", lambda: None)
     model = base(kind, tokenizer, tmp_path)
     with pytest.raises(UserError, match=r"does not fit .*; install peft>=0\.19, which reads"):
         merge(str(model), older(model, kind, tmp_path / "adapter"), tmp_path / "merged")

@@ -4,7 +4,6 @@ import importlib
 import importlib.metadata
 import os
 import sys
-import time
 import types
 from typing import Any
 
@@ -75,35 +74,12 @@ def test_threads_of_the_rollout_engine_sleep_unless_told_otherwise(monkeypatch: 
     assert os.environ["OMP_WAIT_POLICY"] == "active"
 
 
-def test_a_reader_of_vllms_messages_sleeps_where_it_would_spin() -> None:
-    waits: list[tuple[float, int | None]] = []
-
-    class SpinCondition:
-        busy_loop_s = 1.0
-
-        def __init__(self, last_read: float) -> None:
-            self.last_read = last_read
-
-        def wait(self, timeout_ms: int | None = None) -> None:
-            waits.append((self.busy_loop_s, timeout_ms))
-
-    module: Any = types.ModuleType("shm_broadcast")
-    patches.wait_without_spinning(module)  # a vLLM that has no such loop
-    module.SpinCondition = SpinCondition
-    patches.wait_without_spinning(module)
-    reader = module.SpinCondition(time.monotonic())
-    reader.wait(5000)
-    assert (waits.pop(), reader.busy_loop_s) == ((-1, 1), 1), "shortly after a message: up to a millisecond"
-    module.SpinCondition(time.monotonic() - 10).wait(5000)
-    assert waits.pop() == (1, 5000), "later as vLLM does"
-
-
 def test_every_patch_waits_for_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     hooked: dict[str, str] = {}
     monkeypatch.setattr(patches, "on_import", lambda module, patch: hooked.__setitem__(patch.__name__, module))
     patches.apply_all()
     assert hooked["set_passive_wait"] == "verl.workers.rollout.vllm_rollout.vllm_async_server"
-    assert len(hooked) == 6
+    assert len(hooked) == 5
 
 
 def test_the_device_module_answers_what_verl_asks() -> None:
