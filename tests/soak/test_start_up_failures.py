@@ -110,7 +110,7 @@ def break_template(model: Path) -> None:
     (model / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}))
 
 
-@pytest.mark.parametrize(("spoil", "named"), [(break_tokenizer, "tokenizer"), (break_template, "System role")])
+@pytest.mark.parametrize(("spoil", "named"), [(break_tokenizer, "tokenizer"), (break_template, "loses the user's")])
 def test_a_model_whose_text_side_is_broken_is_named_before_verl_starts(
     spoil: Callable[[Path], None],
     named: str,
