@@ -4,6 +4,7 @@
 #   bash recipes/run_lab.sh                    # RLVR and PerMix-RLVR, one seed
 #   SEEDS=3 bash recipes/run_lab.sh            # seeds 0, 1 and 2: intervals over seeds, too
 #   METHODS=all bash recipes/run_lab.sh        # with SFT, PerMix-SFT and SeqKD (docs/baselines.md)
+#   MODEL=smollm2 bash recipes/run_lab.sh      # a real language model, with problems in plain words (docs/real_model.md)
 #   KL=0.5 OUT=results/kl RUNS_DIR=runs/kl bash recipes/run_lab.sh   # knobs of the recipes, with separate folders
 #
 # Every knob: permix lab-study --help. The same command resumes.

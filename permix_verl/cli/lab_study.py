@@ -4,9 +4,11 @@ permix lab-study                        # RLVR and PerMix-RLVR, one seed
 permix lab-study SEEDS=3                # seeds 0, 1 and 2: intervals over seeds, too
 permix lab-study METHODS=all            # with SFT, PerMix-SFT and SeqKD
 permix lab-study KL=0.5 OUT=results/kl RUNS_DIR=runs/kl    # knobs of the recipes, with separate folders
+permix lab-study MODEL=smollm2          # the same on a real language model (docs/real_model.md)
 
 Trains every method by its recipe, evaluates base and methods under the 16 held-out personas and none, on problems like
-the training problems and on harder ones, and writes OUT/report. The same command resumes.
+the training problems and on harder ones, and writes OUT/report. For a packaged model the problems are in plain words,
+and fidelity is measured by likelihood. The same command resumes.
 """
 
 import argparse
@@ -15,20 +17,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from permix_verl.checkpoints.fetched import is_short_name
 from permix_verl.cli.script_knobs import TRAINING_KNOBS, is_dry_run, split_knobs, whole_number
 from permix_verl.config.resolvers import project_folder
 from permix_verl.errors import UserError
 from permix_verl.lab.base_model import MODEL
-from permix_verl.lab.study_run import STUDY_METHODS, StudySettings, run_study
+from permix_verl.lab.study_run import LAB, PLAIN, STUDY_METHODS, StudySettings, run_study
 
 KNOBS: Mapping[str, str] = {
     "METHODS": f"of {' '.join(STUDY_METHODS)}; or all (default: rlvr permix)",
     "SEEDS": "training runs per method: seeds 0, 1, ... (default: 1)",
     "LIMIT": "test problems per task, 20 to 400 (default: 200)",
-    "RUNS": "completions per problem and persona; the theory needs two of the base (default: 2)",
-    "OUT": "one results folder per model, and report/ (default: results/lab)",
+    "RUNS": "completions per problem and persona; the theory needs two of the base (default: 2, packaged model: 1)",
+    "OUT": "one results folder per model, and report/ (default: results/lab, or results/MODEL)",
     "RUNS_DIR": "folder of the training runs (default: runs)",
-    "MODEL": "base model (default: the lab's)",
+    "MODEL": "base model (default: the lab's); the short name of a packaged one takes its preset",
 }
 """Knobs of the study and their meaning; MODEL is a knob of the trainings, too."""
 _FORMER = {"ARMS": "METHODS", "PROBLEMS": "LIMIT", "SAMPLES": "RUNS"}
@@ -66,15 +69,18 @@ def read_settings(variables: Mapping[str, str], overrides: Sequence[str]) -> Stu
         UserError: a number that is none.
     """
     folder, methods = project_folder(), variables.get("METHODS") or "rlvr permix"
+    model = variables.get("MODEL") or str(MODEL)
+    world = PLAIN if is_short_name(model) else LAB
     return StudySettings(
-        methods=list(STUDY_METHODS) if methods == "all" else methods.split(),
+        methods=list(world.methods) if methods == "all" else methods.split(),
         seeds=whole_number(variables, "SEEDS", 1),
         limit=whole_number(variables, "LIMIT", 200),
-        runs=whole_number(variables, "RUNS", 2),
-        out=Path(variables.get("OUT") or folder / "results" / "lab"),
+        runs=whole_number(variables, "RUNS", world.runs),
+        out=Path(variables.get("OUT") or folder / "results" / (model if world is PLAIN else "lab")),
         runs_dir=Path(variables.get("RUNS_DIR") or folder / "runs"),
-        model=variables.get("MODEL") or str(MODEL),
+        model=model,
         overrides=overrides,
+        world=world,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from permix_verl.checkpoints.fetched import resolve_model
 from permix_verl.checkpoints.fetching import fetch_if_missing
 from permix_verl.errors import UserError, exit_with_message
+from permix_verl.fidelity.likelihood.checked_base import ESTIMATES, SETTINGS
 from permix_verl.inference.engine_config import DEFAULT_TEMPLATE_KWARGS
 from permix_verl.inference.model_identity import model_identity
 from permix_verl.statistics.clustered import Interval
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for group, result in found.items():
         print(f"{group:<20} {_percent(result.rate)} identified, {_nats(result.margin)} nats a token over the others")
     print(f"chance is {100 * found[GROUPS[0]].chance:.1f} %; {found[GROUPS[0]].answers} answers in each group")
-    write_atomic(args.out / "likelihood.json", json.dumps({"model": args.model, **as_record(found)}, indent=1) + "\n")
+    write_atomic(args.out / ESTIMATES, json.dumps({"model": args.model, **as_record(found)}, indent=1) + "\n")
     if usable(found):
         return 0
     print("the interval of the hand-written answers does not lie above chance: no measure under this base")
@@ -56,7 +57,7 @@ def _begin(out: Path, settings: Mapping[str, Any]) -> None:
     """
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
-    file = out / "settings.json"
+    file = out / SETTINGS
     if file.is_file() and json.loads(file.read_text()) != settings:
         raise UserError(f"{out} holds the scores of another model or chat template", "give another --out")
     write_atomic(file, json.dumps(settings, indent=1) + "\n")

@@ -17,6 +17,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "judge-questions": ("judge_questions", "Write PersonaGym questions for personas that have none."),
     "compare": ("compare", "Ask judges which of two models is more in character."),
     "likelihood-check": ("likelihood_check", "Test a base's likelihoods as a measure of persona fidelity."),
+    "likelihood": ("likelihood", "Score persona fidelity by likelihood under a checked base, without a judge."),
     "rescore": ("rescore", "Score stored samples again after a change of the reward or of a task."),
     "lab": ("lab", "Report the lab study: base model and methods side by side."),
     "lab-study": ("lab_study", "Run the lab study: train and evaluate methods with several seeds, and report them."),

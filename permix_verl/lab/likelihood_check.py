@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from permix_verl.fidelity.likelihood.checked_base import WRITTEN
 from permix_verl.fidelity.likelihood.known_texts import quoting_answer, written_problems
 from permix_verl.fidelity.likelihood.scores import persona_log_likelihoods
 from permix_verl.lab.problems import split_solution
@@ -26,7 +27,7 @@ from permix_verl.statistics.accuracy import Floats
 from permix_verl.statistics.identification import Identification, identification, shuffled_own
 from permix_verl.utils.files import write_atomic
 
-GROUPS = ("written by hand", "lab's rewriter", "quoting the prompt")
+GROUPS = (WRITTEN, "lab's rewriter", "quoting the prompt")
 POOL = "eval"
 
 

@@ -30,6 +30,13 @@ _PEOPLE: Mapping[str, tuple[str, ...]] = {
     "she": ("Ada", "Bella", "Carla", "Dina", "Ella", "Grace", "Hanna", "Ivy", "Julia", "Kate", "Lily", "Nora"),
     "he": ("Adam", "Brian", "Carl", "David", "Eric", "Frank", "George", "Henry", "Jack", "Kevin", "Luke", "Oscar"),
 }
+_LARGEST: Mapping[tuple[int, bool], tuple[int, int]] = {
+    (1, False): (20, 15),
+    (1, True): (12, 6),
+    (2, False): (12, 9),
+    (2, True): (9, 5),
+}
+"""Steps, and whether the first is a product -> largest numbers ``a`` and ``b``; the smallest is 2."""
 _MAX_REPEATS = 500
 """Consecutive repeats after which the problems are exhausted."""
 
@@ -125,8 +132,8 @@ def _problem(template: Template, rng: random.Random) -> dict[str, str]:
 
 def _numbers(steps: Sequence[str], rng: random.Random) -> dict[str, int] | None:
     """Draw the numbers of a template, or return ``None`` if these do not fit its steps."""
-    groups = "*" in steps[0]
-    numbers = {"a": rng.randint(2, 9 if groups else 12), "b": rng.randint(2, 5 if groups else 9)}
+    largest_a, largest_b = _LARGEST[len(steps), "*" in steps[0]]
+    numbers = {"a": rng.randint(2, largest_a), "b": rng.randint(2, largest_b)}
     if len(steps) > 1:
         times = steps[1] in ("x*c", "x/c")
         numbers["c"] = rng.randint(2, 5 if times else 50 if steps[1] == "c-x" else 9)

@@ -9,6 +9,7 @@ from permix_verl.fidelity.personagym.tasks import CONSISTENCY
 from permix_verl.report import (
     category_tables,
     fidelity_tables,
+    likelihood_tables,
     model_tables,
     pair_tables,
     pooled_tables,
@@ -57,6 +58,7 @@ def build_document(analysis: ReportAnalysis, pictures: Pictures) -> Document:
             *([tradeoff_section] if tradeoff_section else []),
             *sections,
             *fidelity_sections,
+            *likelihood_tables.sections(analysis.likelihood),
             guide(pooled=bool(analysis.pooled)),
         ],
     )

@@ -11,6 +11,7 @@ from permix_verl.evaluation.analysis_pooled import PooledTask, group_models, poo
 from permix_verl.evaluation.analysis_types import Analysis, TaskAnalysis
 from permix_verl.evaluation.results import load_results
 from permix_verl.evaluation.sample_store import SampleStore
+from permix_verl.fidelity.likelihood.analysis import LikelihoodAnalysis, analyse_likelihood
 from permix_verl.fidelity.personagym.analysis import analyse_fidelity
 from permix_verl.fidelity.personagym.analysis_types import FidelityAnalysis
 from permix_verl.fidelity.personagym.scores import check_same_model, has_fidelity, read_fidelity
@@ -38,11 +39,13 @@ class ReportAnalysis:
         accuracy: tasks, with the models of results folders and of CSV files.
         fidelity: empty if no folder has judgements.
         pooled: methods pooled over training seeds, by task; empty if no group was given.
+        likelihood: fidelity by likelihood; empty if no folder has log-likelihoods.
     """
 
     accuracy: Analysis
     fidelity: FidelityAnalysis
     pooled: Mapping[str, PooledTask] = field(default_factory=dict)
+    likelihood: LikelihoodAnalysis = field(default_factory=LikelihoodAnalysis)
 
 
 def analyse_inputs(
@@ -94,7 +97,9 @@ def analyse_inputs(
             raise UserError(f"two inputs for task {task} are named {model}", "rename one, or give each input once")
     grouped = group_models(results, groups)
     accuracy = analyse(results, seed=seed, resamples=resamples)
-    return ReportAnalysis(_add_tables(accuracy, tables), fidelity, pool_methods(grouped, seed=seed))
+    return ReportAnalysis(
+        _add_tables(accuracy, tables), fidelity, pool_methods(grouped, seed=seed), analyse_likelihood(folders)
+    )
 
 
 def _groups(inputs: Sequence[Path | SeedGroup]) -> dict[str, list[str]]:

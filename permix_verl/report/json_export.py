@@ -32,6 +32,8 @@ OPTIONAL: Mapping[type, tuple[str, ...]] = {
 def report_json(analysis: ReportAnalysis) -> str:
     """Return the text of report.json."""
     content = to_json_types(analysis.accuracy) | {"fidelity": to_json_types(analysis.fidelity)}
+    if analysis.likelihood.models:
+        content["likelihood"] = to_json_types(analysis.likelihood)
     if analysis.pooled:
         content["pooled"] = to_json_types(analysis.pooled)
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -7,6 +7,7 @@ from permix_verl.fidelity.personagym.tasks import CONSISTENCY
 from permix_verl.report import formatting as fmt
 from permix_verl.report.fidelity_tables import score
 from permix_verl.report.inputs import ReportAnalysis
+from permix_verl.report.likelihood_tables import nats
 from permix_verl.statistics import Interval
 
 
@@ -41,7 +42,12 @@ def terminal_summary(analysis: ReportAnalysis) -> str:
             scores = [result.tasks.get(name) for name in (CONSISTENCY, TOTAL)]
             cells = [fmt.with_limits(task.together if task else None, score) for task in scores]
             fidelity.append([fmt.one_line(label), scoring, *cells])
-    return "\n\n".join(_aligned(table) for table in (rows, pooled, fidelity) if len(table) > 1)
+    likelihood = [["task", "model", "identified (%)", "log-likelihood ratio"]]
+    for label, scored in analysis.likelihood.models.items():
+        for task, found in scored.tasks.items():
+            cells = [fmt.with_limits(found.rate), fmt.with_limits(found.margin, nats)]
+            likelihood.append([fmt.one_line(task), fmt.one_line(label), *cells])
+    return "\n\n".join(_aligned(table) for table in (rows, pooled, fidelity, likelihood) if len(table) > 1)
 
 
 def _limits(interval: Interval, unit: Callable[[float | None], str]) -> str:

@@ -38,6 +38,21 @@ class Identification:
     problems: int
 
 
+@dataclass(frozen=True, slots=True)
+class IdentificationDifference:
+    """Difference of two models' answers to the same problems under the same personas, first less second.
+
+    Attributes:
+        rate: of the shares of answers that are identified.
+        margin: of the mean log-likelihood ratios, nats per token.
+        answers: pairs of answers.
+    """
+
+    rate: Interval
+    margin: Interval
+    answers: int
+
+
 def log_ratio(scores_AK: ArrayLike, own_A: ArrayLike) -> Floats:
     """Return each answer's log-likelihood ratio: under its own persona's prompt less the mean under the others', (A,).
 
@@ -88,6 +103,34 @@ def identification(scores_AK: ArrayLike, own_A: ArrayLike, problem_A: ArrayLike,
     margin = _interval(ratios, own, problem, "mean log-likelihood ratio of answers like these", level, False)
     personas, problems = len(np.unique(own)), len(np.unique(problem))
     return Identification(rate, margin, 1 / scores.shape[1], len(own), personas, problems)
+
+
+def identification_difference(
+    first_AK: ArrayLike, second_AK: ArrayLike, own_A: ArrayLike, problem_A: ArrayLike, level: float = 0.95
+) -> IdentificationDifference:
+    """Estimate how much better the first model's answers are identified than the second's.
+
+    Args:
+        first_AK, second_AK: log-likelihoods of two models' answers, row by row to the same problem under the same
+            persona.
+        own_A, problem_A: as of :func:`identification`.
+
+    Raises:
+        UserError: as :func:`identification`, or shapes that differ.
+    """
+    (first, own), (second, _) = _checked(first_AK, own_A), _checked(second_AK, own_A)
+    problem = np.asarray(problem_A)
+    if first.shape != second.shape or problem.shape != own.shape:
+        raise UserError(
+            f"log-likelihoods of the shapes {first.shape} and {second.shape}, problems {problem.shape}",
+            "give the same answers of both models, and each answer's problem",
+        )
+    hits, ratios = (measure(first, own) - measure(second, own) for measure in (identified, log_ratio))
+    return IdentificationDifference(
+        _interval(hits, own, problem, "difference of the shares identified", level, False),
+        _interval(ratios, own, problem, "difference of the mean log-likelihood ratios", level, False),
+        len(own),
+    )
 
 
 def shuffled_own(own_A: ArrayLike, problem_A: ArrayLike, *, seed: int) -> NDArray[np.int64]:

@@ -52,17 +52,35 @@ def persona_log_likelihoods(
     Raises:
         UserError: an answer without a token, no persona, or a template that refuses the chat.
     """
-    if not personas:
-        raise UserError("no persona to score under", "give at least one")
     prompts = [render(tokenizer, with_persona(messages, persona), template_kwargs) for persona in personas]
-    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    return prompt_log_likelihoods(model, tokenizer, prompts, answers, rows)
+
+
+def prompt_log_likelihoods(
+    model: Any, tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], rows: int = ROWS
+) -> Floats:
+    """Score answers behind each of K rendered prompts.
+
+    Args:
+        model, tokenizer, answers, rows: as of :func:`persona_log_likelihoods`.
+        prompts: as the answers' model got them, up to where an answer begins.
+
+    Returns:
+        Shape (answers, K), nats per token.
+
+    Raises:
+        UserError: an answer without a token, or no prompt.
+    """
+    if not prompts:
+        raise UserError("no persona to score under", "give at least one")
+    prompt_ids = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
     answer_ids = tokenizer(list(answers), add_special_tokens=False)["input_ids"] if answers else []
     for answer, ids in zip(answers, answer_ids, strict=True):
         if not ids:
             raise UserError(f"answer {answer!r} has no token", "leave empty answers out")
-    scores_AK = np.empty((len(answers), len(personas)))
+    scores_AK = np.empty((len(answers), len(prompts)))
     for some_answers in _parts(len(answers), rows):
-        for some_prompts in _parts(len(personas), max(1, rows // len(answer_ids[some_answers]))):
+        for some_prompts in _parts(len(prompts), max(1, rows // len(answer_ids[some_answers]))):
             block_KA = _means(model, prompt_ids[some_prompts], answer_ids[some_answers])
             scores_AK[some_answers, some_prompts] = block_KA.T
     return scores_AK

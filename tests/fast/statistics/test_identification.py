@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from permix_verl.errors import UserError
-from permix_verl.statistics.identification import identification, identified, log_ratio, shuffled_own
+from permix_verl.statistics.identification import (
+    identification,
+    identification_difference,
+    identified,
+    log_ratio,
+    shuffled_own,
+)
 
 PERSONAS, PROBLEMS = 16, 20
 
@@ -85,3 +91,24 @@ def test_few_clusters_get_no_interval() -> None:
 def test_what_does_not_fit_is_refused(scores: list[list[float]], own: list[int], said: str) -> None:
     with pytest.raises(UserError, match=said):
         log_ratio(scores, own)
+
+
+def test_a_difference_is_that_of_the_two_estimates_and_its_interval_covers_it() -> None:
+    first, own, problem = simulated(1.5, seed=1)
+    second, _, _ = simulated(0.5, seed=2)
+    difference = identification_difference(first, second, own, problem)
+    one, other = (identification(scores, own, problem) for scores in (first, second))
+    assert difference.rate.estimate == pytest.approx(one.rate.estimate - other.rate.estimate)
+    assert difference.margin.estimate == pytest.approx(one.margin.estimate - other.margin.estimate)
+    assert difference.rate.low is not None
+    assert difference.rate.low > 0
+    same = identification_difference(first, simulated(1.5, seed=3)[0], own, problem).rate
+    assert same.low is not None
+    assert same.high is not None
+    assert same.low < 0 < same.high
+
+
+def test_differences_of_other_answers_are_refused() -> None:
+    scores, own, problem = simulated(1.0)
+    with pytest.raises(UserError, match="log-likelihoods of the shapes"):
+        identification_difference(scores, scores[:, :8], own % 8, problem)

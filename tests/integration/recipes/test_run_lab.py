@@ -189,6 +189,7 @@ def test_a_failure_ends_the_study_with_its_status(recorder: CommandRecorder, sta
      ({"INIT_ADAPTER": "x"}, "INIT_ADAPTER is for one recipe; here every method starts from the base"),
      ({"METHODS": "rlvr dpo"}, "unknown method 'dpo'; known: rlvr permix sft"),
      ({"ARMS": "dpo"}, "unknown method 'dpo'"),
+     ({"MODEL": "smollm2", "METHODS": "seqkd"}, "method 'seqkd' needs a model that writes its targets, and smollm2"),
      ({"TASKS": "x"}, "TASKS is not a knob of this command")],
 )  # fmt: skip
 def test_invalid_knobs_are_refused_before_anything_runs(
@@ -198,6 +199,47 @@ def test_invalid_knobs_are_refused_before_anything_runs(
         lab_study.main([f"{name}={value}" for name, value in knobs.items()])
     assert str(refused.value).startswith(said)
     assert recorder.calls == []
+
+
+def test_a_packaged_model_has_its_own_problems_and_fidelity_by_likelihood(
+    recorder: CommandRecorder, tmp_path: Path
+) -> None:
+    assert lab_study.main(["MODEL=smollm2", "METHODS=all", "LIMIT=300", "LAB_PROBLEMS=88"]) == 0
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    methods = ["rlvr", "permix", "sft", "permix-sft"]
+    for call in recorder.of("eval"):
+        asked = ("--tasks", "--limit", "--runs", "--temperature", "--model")
+        assert [call.option(name) for name in asked] == ["plain_one", "300", "1", "0.7", "smollm2"]
+    trainings = recorder.of("train")
+    assert [call.knobs()["RUN_DIR"] for call in trainings] == [str(runs / f"{key}-plain-seed0") for key in methods]
+    configs = [config_of(call) for call in trainings]
+    assert {config["permix.preset"] for config in configs} == {"smollm2"}
+    assert {config["permix.lab_problems"] for config in configs} == {88}
+    check, likelihood, report = recorder.calls[-3:]
+    assert (check.verb, check.option("--out")) == ("likelihood-check", str(out / "likelihood-check"))
+    folders = tuple(str(out / name) for name in ("base", *(f"{key}-seed0" for key in methods)))
+    assert likelihood.arguments[:5] == folders
+    assert likelihood.option("--check") == check.option("--out")
+    assert (report.verb, report.arguments) == ("report", (*folders, "--out", f"{out}/report"))
+
+
+def test_seeds_of_a_packaged_models_methods_are_pooled(recorder: CommandRecorder, tmp_path: Path) -> None:
+    assert lab_study.main(["MODEL=smollm2", "METHODS=permix", "SEEDS=2"]) == 0
+    out = tmp_path / "out"
+    assert f"PerMix-RLVR={out}/permix-seed0,{out}/permix-seed1" in recorder.calls[-1].arguments
+
+
+def test_a_base_that_fails_its_check_is_reported_without_likelihood(
+    recorder: CommandRecorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.fail = "likelihood-check"
+    assert lab_study.main(["MODEL=smollm2"]) == 0
+    assert recorder.of("likelihood") == []
+    assert recorder.calls[-1].verb == "report"
+    assert "fidelity by likelihood is left out" in capsys.readouterr().out
+    recorder.status = 130  # interrupted, which says nothing about the base
+    assert lab_study.main(["MODEL=smollm2"]) == 130
+    assert recorder.calls[-1].verb == "likelihood-check"
 
 
 def test_a_misspelt_variable_is_refused_before_the_base_is_evaluated(
