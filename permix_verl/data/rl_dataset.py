@@ -19,7 +19,7 @@ agent loop, which keeps the last ``max_prompt_length`` tokens of a prompt and so
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -34,9 +34,10 @@ from permix_verl.data.row_files import RowFiles, have_one_schema, load_rows
 from permix_verl.data.system_message import compose, split_system
 from permix_verl.data.tokenizers import ROUND_TRIP_ROWS, check_round_trip
 from permix_verl.errors import UserError
-from permix_verl.personas.mixing import PersonaDraw, epoch_order
+from permix_verl.personas.mixing import PersonaDraw, draw_wording, epoch_order
 from permix_verl.personas.pool import NO_PERSONA, Persona
 from permix_verl.personas.prompts import with_persona
+from permix_verl.seeding import salted
 
 
 class PersonaMixDataset(RLHFDataset):
@@ -117,10 +118,47 @@ class PersonaMixDataset(RLHFDataset):
             return super().__getitem__(item)
         epoch, position = divmod(item, len(self.dataframe))
         index = self._order(epoch)[position]
-        row: dict[str, Any] = super().__getitem__(index)
         if epoch == self.draw.epoch and self.policy is None:
-            return row
-        persona = self.draw.persona(epoch, self.row_ids[index])
+            return super().__getitem__(index)
+        return self._row(index, epoch, self.draw.persona(epoch, self.row_ids[index]))
+
+    def drawn_persona(self, row_id: str, epoch: int, salt: int = 0) -> str:
+        """Return the key of a row's persona in an epoch, or "no_persona"; another salt draws another one."""
+        assert self.draw is not None
+        persona = self.draw.persona(epoch, salted(row_id, salt))
+        return persona.key if persona else NO_PERSONA
+
+    def row_under(self, row_id: str, epoch: int, persona: str, salt: int = 0) -> dict[str, Any]:
+        """Return a row's item under another persona than the one it draws.
+
+        Args:
+            persona: key of one that the training data draw from, or "no_persona".
+            salt: as of :meth:`drawn_persona`; it draws the wording.
+        """
+        assert self.draw is not None
+        chosen = None
+        if persona != NO_PERSONA:
+            chosen = draw_wording(self.draw.train_pool.get(persona), self.draw.seed, epoch, salted(row_id, salt))
+        return self._row(self._positions[row_id], epoch, chosen)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {row_id: index for index, row_id in enumerate(self.row_ids)}
+
+    def check_every_persona(self) -> None:
+        """Measure the prompts of all rows under all personas, for a run that draws others than the data do.
+
+        Raises:
+            UserError: a prompt longer than ``data.max_prompt_length``.
+        """
+        if self.mix or self.epochs > 1:
+            return  # measured when the data were loaded
+        longest = longest_prompt(self.dataframe, self.prompt_key, self._measure(), self._split)
+        if longest is not None:
+            raise self._too_long(*longest)
+
+    def _row(self, index: int, epoch: int, persona: Persona | None) -> dict[str, Any]:
+        row: dict[str, Any] = super().__getitem__(index)
         row[self.prompt_key] = row["raw_prompt"] = self._chat(row, persona)
         row["extra_info"] = {
             **row["extra_info"],

@@ -30,7 +30,11 @@ def draw_persona(pool: PersonaPool, seed: int, epoch: int, row_id: str) -> Perso
     Returns:
         The persona, with the drawn wording as its system prompt.
     """
-    persona = pool.sample(derive_seed("permix.persona", seed, epoch, row_id))
+    return draw_wording(pool.sample(derive_seed("permix.persona", seed, epoch, row_id)), seed, epoch, row_id)
+
+
+def draw_wording(persona: Persona, seed: int, epoch: int, row_id: str) -> Persona:
+    """Return the persona with one of its wordings as its system prompt, drawn uniformly by a hash."""
     if not persona.paraphrases:
         return persona
     return persona.worded(derive_seed("permix.wording", seed, epoch, row_id) % len(persona.wordings))

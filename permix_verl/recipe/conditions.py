@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from permix_verl.checkpoints.fetched import is_short_name, resolve_model
+from permix_verl.config import extension_keys
 from permix_verl.config.compose import RunConfig
 from permix_verl.config.generated import LEVELS, generates_problems
 from permix_verl.config.knobs import KNOBS
@@ -24,6 +25,7 @@ from permix_verl.training.qlora.settings import ENGINE
 from permix_verl.training.trackers.chosen import loggers
 
 _CHOICES = {knob.key: knob.known for knob in KNOBS if knob.kind == "text" and knob.known}
+_CHOICES |= {f"permix.{key}": values for key, values in extension_keys.CHOICES.items()}
 _CHOICES["permix.target"] += ("teacher",)  # of seqkd, which sets it itself
 
 

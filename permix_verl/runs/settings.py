@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from permix_verl.config import extension_keys
 from permix_verl.config.compose import RunConfig, compose_verl, parse_overrides
 from permix_verl.config.profile_keys import CHANGEABLE_BY_PROFILE
 from permix_verl.data.problem_order import consequence, other_order, read_manifest
@@ -21,7 +22,8 @@ from permix_verl.runs.quantized_base import refuse_to_train_on
 from permix_verl.runs.renamed_modules import current_paths
 from permix_verl.utils.files import file_sha256, write_atomic
 
-_OUR_KEYS = ("permix.lora_dropout", INIT_ADAPTER_KEY)
+_EXTENSION_DEFAULTS = {f"permix.{key}": value for key, value in extension_keys.DEFAULTS.items()}
+_OUR_KEYS = ("permix.lora_dropout", INIT_ADAPTER_KEY, *_EXTENSION_DEFAULTS)
 FREE_TO_CHANGE = (
     "trainer.logger",
     "hydra.",
@@ -135,7 +137,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any], config: RunConfig)
         if key.startswith((*FREE_TO_CHANGE, *CHANGEABLE_BY_PROFILE)):
             continue
         if key not in stored:  # a setting that the recipe did not have then: verl's own value was in force
-            old, new = _verl_value(config.trainer, key), present[key]
+            old, new = _EXTENSION_DEFAULTS.get(key, _verl_value(config.trainer, key)), present[key]
         else:
             old, new = stored[key], config.get(key)
         if not _same(old, new):

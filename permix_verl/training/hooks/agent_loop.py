@@ -12,6 +12,7 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
+from permix_verl.seeding import salted
 from permix_verl.training.hooks.seeds import rollout_seed
 
 
@@ -25,9 +26,9 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
             step=int(kwargs["global_steps"]),
             split=str(info.get("split", "train")),
             epoch=int(info.get("epoch") or 0),
-            row_id=str(info.get("row_id", kwargs.get("index"))),
+            row_id=salted(str(info.get("row_id", kwargs.get("index"))), int(info.get("redrawn") or 0)),
             persona=str(info.get("persona", "")),
-            sample=int(kwargs["session_id"]),
+            sample=int(kwargs["session_id"]) + int(info.get("first_sample") or 0),
         )
         # A copy: all samples of a group share one dict.
         output = await super().run({**sampling_params, "seed": seed}, **kwargs)

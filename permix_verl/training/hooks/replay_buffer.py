@@ -18,8 +18,9 @@ from permix_verl.errors import UserError
 from permix_verl.training.guards.ray_actors import list_ray_actors
 from permix_verl.training.guards.watchdog import STALL_S, Watchdog
 from permix_verl.training.hooks.buffer_hooks import BufferHook, RunContext
+from permix_verl.training.hooks.extended_steps import ExtendedSteps
 from permix_verl.training.hooks.guard_hooks import CheckEffectiveConfig, CheckMismatch, CheckReference
-from permix_verl.training.hooks.rollout_batch import read_rollouts, sort_rollouts
+from permix_verl.training.hooks.rollout_batch import sort_rollouts
 from permix_verl.training.hooks.step_hooks import LogPersonaMetrics, MeasureAdapterNorm, SeedWorkers, WriteRecords
 from permix_verl.training.hooks.validation_metrics import LogRobustness
 
@@ -74,7 +75,9 @@ class PersonaReplayBuffer(ReplayBuffer):
         self.partition_id = self.waiting_for = ""
         seed = int(self.trainer.config.data.get("seed") or 0)
         run = RunContext(self.trainer, sampler_kwargs, self.run_dir, seed, self.report)
-        self.run_hooks = [hook(run) for hook in self.hooks]
+        self.extended = ExtendedSteps(run)
+        self.run_hooks = [*(hook(run) for hook in self.hooks), *self.extended.extensions]
+        self.extended.attach()
         for hook in self.run_hooks:
             hook.on_begin()
 
@@ -92,21 +95,28 @@ class PersonaReplayBuffer(ReplayBuffer):
         self._start_watchdog()
         self.partition_id = partition_id
         self.waiting_for = f"{'rollouts' if partition_id == 'train' else 'validation'} of step {global_steps}"
-        assert self.watchdog is not None
-        try:
-            batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        finally:
-            self.watchdog.set_waiting(None)
         if partition_id != "train":
-            return batch, metrics
+            return self._wait(global_steps, partition_id, batch_size)
+        batch, metrics = self._wait(global_steps, partition_id, self.extended.prompts(batch_size))
+        batch, more = self.extended.refilled(global_steps, batch, self._wait)
+        metrics = {**metrics, **more}
         for hook in self.run_hooks:
             hook.on_batch(global_steps)
         if self.trainer.get_reward_handles() is None:  # a reward model scores the rollouts later
             return batch, metrics
-        batch, rollouts = sort_rollouts(batch, read_rollouts(batch))
+        batch, rollouts = sort_rollouts(batch, self.extended.read(batch))
+        self.extended.set_rollouts(rollouts)
         for hook in self.run_hooks:
             metrics = {**metrics, **hook.on_rollouts(global_steps, rollouts)}
         return batch, metrics
+
+    def _wait(self, global_steps: int, partition_id: str, prompts: int) -> tuple[KVBatchMeta, dict[str, Any]]:
+        """Wait for the rollouts of a number of prompts."""
+        assert self.watchdog is not None
+        try:
+            return super().sample(global_steps, partition_id, prompts)
+        finally:
+            self.watchdog.set_waiting(None)
 
     def _start_watchdog(self) -> None:
         if self.watchdog is None:

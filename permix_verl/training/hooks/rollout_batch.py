@@ -1,13 +1,22 @@
 """Read a step's rollouts from verl's transfer queue, and sort them reproducibly."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
+from permix_verl.training.methods.extension import Prompt
 from permix_verl.training.observability.persona_metrics import LOGGED_FLAGS, Rollout
 
 
-def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
-    """Return the batch's rollouts, in batch order."""
+def read_rollouts(batch: KVBatchMeta, prompts: Mapping[str, Prompt] = MappingProxyType({})) -> list[Rollout]:
+    """Return the batch's rollouts, in batch order.
+
+    Args:
+        prompts: verl's prompt id -> prompt, of a run with extensions.
+    """
     fields = ["extra_info", "extra_fields", "rm_scores"]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     rewards = [float(scores.sum()) for scores in data["rm_scores"].unbind()]
@@ -16,11 +25,12 @@ def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
     for key, tag, info, extra, reward in zip(batch.keys, batch.tags, infos, extras, rewards, strict=True):
         uid, sample, _ = key.rsplit("_", 2)
         reward_info = extra.get("reward_extra_info") or {}
+        prompt = prompts.get(uid)
         rollouts.append(
             Rollout(
                 key=key,
                 uid=uid,
-                sample=int(sample),
+                sample=int(sample) + (prompt.first if prompt else 0),
                 row_id=str(info.get("row_id", "")),
                 epoch=int(info.get("epoch") or 0),
                 persona=str(info.get("persona", "")),
@@ -30,9 +40,16 @@ def read_rollouts(batch: KVBatchMeta) -> list[Rollout]:
                 status=str(reward_info.get("status", "")),
                 seed=extra.get("seed"),
                 mark=str(reward_info["mark"]) if "mark" in reward_info else None,
+                acc=_number(reward_info.get("acc")),
+                style=_number(reward_info.get("style")),
+                group=prompt.group if prompt else "",
             )
         )
     return rollouts
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def sort_rollouts(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:

@@ -31,6 +31,9 @@ class Rollout:
         status: the reward's status, such as ``"correct"``; empty if it reports none.
         seed: sampling seed; ``None`` if unseeded.
         mark: marker of the extracted answer; ``None`` if the reward reports none.
+        acc: verdict without any shaping, 1 or 0; ``None`` if the reward reports none.
+        style: score of persona adoption; ``None`` if the reward reports none, as for a wrong answer.
+        group: rollouts that the advantage compares; empty for verl's own groups, of one prompt.
     """
 
     key: str
@@ -45,6 +48,19 @@ class Rollout:
     status: str = ""
     seed: int | None = None
     mark: str | None = None
+    acc: float | None = None
+    style: float | None = None
+    group: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """The verdict, or the reward if it reports none."""
+        return self.reward if self.acc is None else self.acc
+
+    @property
+    def compared_with(self) -> str:
+        """Name of the group that the advantage is computed in."""
+        return self.group or self.uid
 
 
 def persona_metrics(
@@ -102,5 +118,5 @@ def zero_variance_fraction(rollouts: Sequence[Rollout]) -> float:
     """Return the fraction of groups in which every sample got the same reward."""
     rewards: dict[str, set[float]] = defaultdict(set)
     for rollout in rollouts:
-        rewards[rollout.uid].add(rollout.reward)
+        rewards[rollout.compared_with].add(rollout.reward)
     return sum(len(values) == 1 for values in rewards.values()) / len(rewards)

@@ -226,7 +226,7 @@ def sampled(handles: list[Any] | None, partition: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-    from permix_verl.training.hooks import replay_buffer
+    from permix_verl.training.hooks import extended_steps, replay_buffer
 
     def sample(self: Any, step: int, partition: str, size: int) -> tuple[str, dict[str, float]]:
         self._sync_metadata_from_transfer_queue()
@@ -241,7 +241,7 @@ def sampled(handles: list[Any] | None, partition: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(ReplayBuffer, "sample", sample)
     monkeypatch.setattr(ReplayBuffer, "_sync_metadata_from_transfer_queue", sync)
     monkeypatch.setattr(replay_buffer, "list_ray_actors", lambda trainer: {})
-    monkeypatch.setattr(replay_buffer, "read_rollouts", lambda batch: ROLLOUTS)
+    monkeypatch.setattr(extended_steps, "read_rollouts", lambda batch, prompts: ROLLOUTS)
     monkeypatch.setattr(replay_buffer, "sort_rollouts", lambda batch, rollouts: (batch, rollouts))
     trainer = Trainer(handles)
     buffer = Buffer(
