@@ -83,8 +83,8 @@ class CheckEffectiveConfig(BufferHook):
             record |= ray.get(worker.__ray_call__.remote(effective_config.read_worker))
         with warn_if_unreadable("the rollout engine"):
             record["rollout"] = ray.get(server.__ray_call__.remote(effective_config.read_engine_args))
-        groups = {rollout.uid for rollout in rollouts}
-        samples = {(rollout.uid, rollout.sample) for rollout in rollouts}
+        groups = {rollout.compared_with for rollout in rollouts}
+        samples = {(rollout.compared_with, rollout.sample) for rollout in rollouts}
         record["sampling"] = self.sampling | {"samples_per_problem": len(samples) / len(groups)}
         with warn_if_unreadable("the data loader"):
             record["data"] = effective_config.read_data(trainer)
