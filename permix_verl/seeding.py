@@ -14,7 +14,8 @@ def derive_seed(purpose: str, *parts: object) -> int:
             ``permix.persona``, ``permix.none``, ``permix.order``, ``permix.dev``, ``permix.val``, ``permix.rollout``,
             ``permix.worker``, ``permix.lora``, ``permix.eval``, ``permix.answer``, ``permix.judgement``,
             ``permix.target``, ``permix.lab.split``, ``permix.pooled``, ``permix.valset``, ``permix.wording``,
-            ``permix.weight``, ``permix.plain``, ``permix.weighted``, ``permix.refill``, ``permix.retire``.
+            ``permix.weight``, ``permix.plain``, ``permix.weighted``, ``permix.refill``, ``permix.retire``,
+            ``permix.style``.
         parts: such as seed, epoch and row id; their number and order count.
     """
     message = "\x1f".join(map(str, parts)).encode()

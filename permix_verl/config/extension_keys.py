@@ -17,6 +17,9 @@ DEFAULTS: Mapping[str, Any] = {
     "no_persona_in_group": False,
     "dynamic_sampling_rounds": 2,
     "dynamic_sampling_solved": 2,
+    "style": "off",
+    "style_weight": 0.5,
+    "style_settings": {},
     "extensions": [],
 }
 """Key under ``permix`` -> default; runs that began before the key existed have it."""

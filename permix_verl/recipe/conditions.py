@@ -88,6 +88,26 @@ def _strict(config: RunConfig) -> Iterator[str]:
         yield "+reward.custom_reward_function.reward_kwargs.strict=True"
 
 
+def _style(config: RunConfig) -> Iterator[str]:
+    """Take the reward that scores the style of right answers, with the run's base and personas."""
+    style = str(config.get("permix.style", "off"))
+    if style == "off":
+        return
+    settings = dict(config["permix.style_settings"])
+    if style == "likelihood":
+        pool, base = str(config["permix.personas"]), resolve_model(str(config["permix.model"]))
+        given = {  # Ray's workers have another folder
+            "base": os.path.realpath(base) if os.path.isdir(base) else base,
+            "pool": os.path.realpath(pool) if os.path.isfile(pool) else pool,
+            "template_kwargs": config["permix.template_kwargs"],
+        }
+        settings = {**given, **settings}
+    reward = "reward.custom_reward_function"
+    yield f"{reward}.path=pkg://permix_verl.reward_fns.persona_reward"
+    yield f"+{reward}.reward_kwargs.style={quote_value(style)}"
+    yield f"+{reward}.reward_kwargs.style_settings={render_value(settings)}"
+
+
 def _own_data_in_the_lab(config: RunConfig) -> Iterator[str]:
     """Hold out rows of the user's own data, instead of the lab's generated ones."""
     own = config.given.get("permix.data") and "permix.val_data" not in config.given
@@ -134,6 +154,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _initial_adapter,
     _quantized,
     _strict,
+    _style,
     _own_data_in_the_lab,
     _mixing_as_rows_load,
     template_overrides,
@@ -173,6 +194,10 @@ def _refuse_in_rl(config: RunConfig) -> None:
     if config["permix.task"] == "code":
         if config["permix.data"] == HUB_NAME or makes_lab_data(config):
             raise UserError("TASK=code needs programming problems", "set DATA to a file of them (docs/code.md)")
+        if config["permix.style"] != "off":
+            raise UserError(
+                f"permix.style={config['permix.style']} is about answers, and TASK=code has none", "leave it off"
+            )
         if config["permix.strict"]:
             raise UserError("STRICT=1 is about marked answers, and TASK=code has none", "leave it 0")
     gpus, nodes = _whole(config, "permix.gpus"), _whole(config, "permix.nodes")

@@ -1,5 +1,6 @@
 """Read a step's rollouts from verl's transfer queue, and sort them reproducibly."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -49,7 +50,7 @@ def read_rollouts(batch: KVBatchMeta, prompts: Mapping[str, Prompt] = MappingPro
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def sort_rollouts(batch: KVBatchMeta, rollouts: list[Rollout]) -> tuple[KVBatchMeta, list[Rollout]]:

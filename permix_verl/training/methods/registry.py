@@ -8,6 +8,7 @@ from permix_verl.training.hooks.buffer_hooks import RunContext
 from permix_verl.training.methods.cross_persona_groups import CrossPersonaGroups
 from permix_verl.training.methods.dynamic_sampling import RefillGroups, RetireProblems
 from permix_verl.training.methods.extension import Extension
+from permix_verl.training.methods.persona_adoption import PersonaAdoption
 from permix_verl.training.methods.persona_sampling import PersonaSampling
 
 
@@ -34,6 +35,8 @@ def _extensions(run: RunContext) -> Iterator[Extension]:
         yield PersonaSampling(run)
     for place in ours.get("extensions") or ():
         yield _own(str(place))(run)
+    if str(ours.get("style", DEFAULTS["style"])) != "off":
+        yield PersonaAdoption(run)
     if chosen["dynamic_sampling"] == "refill":
         yield RefillGroups(run)
 
