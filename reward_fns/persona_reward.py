@@ -29,6 +29,7 @@ import math
 import sys
 import threading
 
+from permix_verl.personas.persona import NO_PERSONA
 from permix_verl.reward_fns import math_reward
 
 SCORERS = {
@@ -36,7 +37,6 @@ SCORERS = {
     "likelihood": "permix_verl.fidelity.likelihood.style:LikelihoodStyle",
 }
 """Short name -> class of a style scorer."""
-NO_PERSONA = "no_persona"
 
 _lock = threading.Lock()
 _scorers: dict = {}

@@ -16,6 +16,7 @@ from permix_verl.config.resolvers import LAB_TEACHER
 from permix_verl.data.problems import HUB_NAME
 from permix_verl.errors import UserError
 from permix_verl.recipe.chat_template import template_overrides
+from permix_verl.recipe.style_reward import style_reward
 from permix_verl.runs.data_files import OUR_DATASETS
 from permix_verl.runs.given_adapter import read_given_adapter
 from permix_verl.runs.init_adapter_settings import FROZEN_REFERENCE, refuse_another_path
@@ -88,26 +89,6 @@ def _strict(config: RunConfig) -> Iterator[str]:
         yield "+reward.custom_reward_function.reward_kwargs.strict=True"
 
 
-def _style(config: RunConfig) -> Iterator[str]:
-    """Take the reward that scores the style of right answers, with the run's base and personas."""
-    style = str(config.get("permix.style", "off"))
-    if style == "off":
-        return
-    settings = dict(config["permix.style_settings"])
-    if style == "likelihood":
-        pool, base = str(config["permix.personas"]), resolve_model(str(config["permix.model"]))
-        given = {  # Ray's workers have another folder
-            "base": os.path.realpath(base) if os.path.isdir(base) else base,
-            "pool": os.path.realpath(pool) if os.path.isfile(pool) else pool,
-            "template_kwargs": config["permix.template_kwargs"],
-        }
-        settings = {**given, **settings}
-    reward = "reward.custom_reward_function"
-    yield f"{reward}.path=pkg://permix_verl.reward_fns.persona_reward"
-    yield f"+{reward}.reward_kwargs.style={quote_value(style)}"
-    yield f"+{reward}.reward_kwargs.style_settings={render_value(settings)}"
-
-
 def _own_data_in_the_lab(config: RunConfig) -> Iterator[str]:
     """Hold out rows of the user's own data, instead of the lab's generated ones."""
     own = config.given.get("permix.data") and "permix.val_data" not in config.given
@@ -154,7 +135,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _initial_adapter,
     _quantized,
     _strict,
-    _style,
+    style_reward,
     _own_data_in_the_lab,
     _mixing_as_rows_load,
     template_overrides,

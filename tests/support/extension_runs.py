@@ -8,6 +8,7 @@ from permix_verl import load_pool
 from permix_verl.config.extension_keys import DEFAULTS
 from permix_verl.personas.mixing import PersonaDraw
 from permix_verl.personas.pool import NO_PERSONA
+from permix_verl.seeding import salted
 from permix_verl.training.hooks.buffer_hooks import RunContext
 from permix_verl.training.methods.extension import Prompt
 from permix_verl.training.observability.persona_metrics import Rollout
@@ -31,7 +32,7 @@ class Rows:
         self.draw = PersonaDraw(POOL, SEED)
 
     def drawn_persona(self, row_id: str, epoch: int, salt: int = 0) -> str:
-        persona = self.draw.persona(epoch, f"{row_id}/{salt}" if salt else row_id)
+        persona = self.draw.persona(epoch, salted(row_id, salt))
         return persona.key if persona else NO_PERSONA
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from permix_verl.fidelity.likelihood.store import AnswerScores, LikelihoodStore
+from permix_verl.fidelity.likelihood.store import LikelihoodStore
 from permix_verl.statistics.accuracy import Floats
 from permix_verl.statistics.clustered import Interval
 from permix_verl.statistics.identification import (
@@ -109,12 +109,8 @@ def _read(store: LikelihoodStore) -> dict[str, _TaskScores]:
         of_task = [row for row in rows if row.task == name and row.problem in problems]
         by_place = {(row.persona, row.problem): row.nats for row in of_task if row.nats is not None}
         if by_place:
-            found[name] = _TaskScores(tuple(wanted["personas"]), by_place, sum(_is_empty(row) for row in of_task))
+            found[name] = _TaskScores(tuple(wanted["personas"]), by_place, sum(row.nats is None for row in of_task))
     return found
-
-
-def _is_empty(row: AnswerScores) -> bool:
-    return row.nats is None
 
 
 def _difference(first: _TaskScores, second: _TaskScores) -> IdentificationDifference:

@@ -51,16 +51,15 @@ class RetireProblems(Extension):
         self._solved: dict[str, int] = {}
 
     def on_submit(self, step: int, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+        if not any(self._is_retired(prompt.row_id) for prompt in prompts):
+            return prompts
         taken = {prompt.row_id for prompt in prompts}
+        open_rows = [row for row in self.run.trainer.train_dataset.row_ids if self._is_open(row, taken)]
         chosen = []
         for place, prompt in enumerate(prompts):
-            if self._is_retired(prompt.row_id):
-                open_rows = [row for row in self.run.trainer.train_dataset.row_ids if self._is_open(row, taken)]
-                if open_rows:
-                    number = derive_seed("permix.retire", self.run.seed, step, str(place))
-                    row = open_rows[number % len(open_rows)]
-                    taken.add(row)
-                    prompt = replace(prompt, row_id=row, redrawn=step)
+            if open_rows and self._is_retired(prompt.row_id):
+                number = derive_seed("permix.retire", self.run.seed, step, str(place))
+                prompt = replace(prompt, row_id=open_rows.pop(number % len(open_rows)), redrawn=step)
             chosen.append(prompt)
         return chosen
 
